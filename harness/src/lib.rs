@@ -1,0 +1,1 @@
+//! The teamsim command: starts the team, runs scenarios.

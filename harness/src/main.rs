@@ -1,0 +1,2 @@
+//! The `teamsim` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Package formats of R and Python, pure and deterministic: no I/O, no async.

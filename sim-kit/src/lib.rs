@@ -1,0 +1,48 @@
+//! How to be a simulator: clock, ids, storage, journal, faults, control plane, serving.
+//!
+//! This crate knows no product. A product is a function from its config and a [`World`] to a [`Simulator`]; the
+//! [`Host`] serves it, records every request in the [`journal`], applies [`faults`], answers the control plane
+//! under `/__sim__/v1/` and swaps in a fresh world on reset.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`world`] | the only way to time, ids, randomness, storage, faults |
+//! | [`clock`] | real, frozen or moved time, and timers that follow it |
+//! | [`ids`] | seeded ids, an independent stream per kind |
+//! | [`db`] | SQLite or PostgreSQL behind one SQL text; migrations |
+//! | [`blobs`] | bytes by SHA-256 |
+//! | [`journal`] | a bounded ring of requests with lossless counters |
+//! | [`faults`] | rules that delay, refuse, cut or corrupt answers |
+//! | [`routing`] | the one table of routes of a product, and the nearest route to an unknown path |
+//! | [`observe`] | the layer that journals, applies faults and sets `Date` |
+//! | [`host`] | a running simulator, its reset and its start and stop on a port |
+//! | [`control`] | `/__sim__/v1/` |
+//! | [`origin`] | absolute URLs built from the request |
+//! | [`serve_bytes`] | conditional and range requests over bytes and blobs |
+//! | [`seed`] | the users, passwords and keys every fresh world starts with |
+//! | [`cli`], [`logging`], [`http_client`] | what every server's command line, log and client share |
+
+pub mod blobs;
+pub mod cli;
+pub mod clock;
+pub mod control;
+pub mod db;
+pub mod faults;
+pub mod host;
+pub mod http_client;
+pub mod ids;
+pub mod journal;
+pub mod logging;
+pub mod observe;
+pub mod origin;
+pub mod routing;
+pub mod seed;
+pub mod serve_bytes;
+pub mod world;
+
+pub use blobs::{Blobs, Digest};
+pub use clock::Clock;
+pub use db::{Db, Migration, Tx};
+pub use host::{Host, Running, Simulator};
+pub use routing::{Fidelity, Route};
+pub use world::{World, WorldConfig};

@@ -1,0 +1,1 @@
+//! Cross-product scenarios and real clients.

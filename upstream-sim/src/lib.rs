@@ -1,0 +1,1 @@
+//! The package service that feeds Package Manager.
