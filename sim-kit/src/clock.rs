@@ -118,6 +118,23 @@ impl Clock {
         self.0.changed.notify_waiters();
     }
 
+    /// Moves the time to `at`: forward as [`Clock::advance`] does; backward without a firing, and it runs on or stands
+    /// still as before.
+    pub async fn set(&self, at: DateTime<Utc>) {
+        match (at - self.now()).to_std() {
+            Ok(ahead) => drop(self.advance(ahead).await),
+            Err(_) => {
+                let mut state = lock(&self.0.state);
+                state.mode = match state.mode {
+                    Mode::Frozen(_) => Mode::Frozen(at),
+                    Mode::Offset(_) => Mode::Offset(at - machine_now()),
+                };
+                drop(state);
+                self.0.changed.notify_waiters();
+            }
+        }
+    }
+
     /// Waits until the clock shows `at` or later.
     pub async fn sleep_until(&self, at: DateTime<Utc>) -> Firing {
         let (sender, mut receiver) = oneshot::channel();
@@ -182,11 +199,8 @@ impl Clock {
                             state.timers.pop_first()
                         }
                         _ => {
-                            state.mode = if was_frozen {
-                                Mode::Frozen(target)
-                            } else {
-                                Mode::Offset(target - machine_now())
-                            };
+                            state.mode =
+                                if was_frozen { Mode::Frozen(target) } else { Mode::Offset(target - machine_now()) };
                             break;
                         }
                     }

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::SeedableRng;
-use rand::rngs::SysRng;
 use rand::TryRng;
+use rand::rngs::SysRng;
 use rand_chacha::ChaCha20Rng;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;

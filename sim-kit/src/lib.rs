@@ -43,6 +43,6 @@ pub mod world;
 pub use blobs::{Blobs, Digest};
 pub use clock::Clock;
 pub use db::{Db, Migration, Tx};
-pub use host::{Host, Running, Simulator};
-pub use routing::{Fidelity, Route};
+pub use host::{Host, HostConfig, Product, Running, Simulator};
+pub use routing::{Fidelity, Route, Table};
 pub use world::{World, WorldConfig};

@@ -1,0 +1,360 @@
+//! Bytes by SHA-256: bundles, packages, logs.
+//!
+//! A blob is written to a temporary name while it is hashed and gets its name, the digest, when it is complete. So a
+//! process that dies half-way leaves no half blob under a digest, and the same bytes are stored once.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path as FsPath;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload};
+use sha2::{Digest as _, Sha256};
+
+/// The SHA-256 of a blob; prints and parses as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<[u8; 32]> for Digest {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = BlobError;
+    fn from_str(text: &str) -> Result<Self, BlobError> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| BlobError::NotADigest)?;
+        Ok(Self(bytes))
+    }
+}
+
+/// What can go wrong with blobs.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// No blob has this digest.
+    #[error("no blob {0}")]
+    Missing(Digest),
+    /// Not 64 hexadecimal digits.
+    #[error("not a SHA-256 digest")]
+    NotADigest,
+    /// More bytes than the writer may take.
+    #[error("larger than {0} bytes")]
+    TooLarge(u64),
+    /// The store failed: disk full, no permission, no connection.
+    #[error("blob store: {0}")]
+    Store(#[from] object_store::Error),
+    /// The source of the bytes failed.
+    #[error("{0}")]
+    Source(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A store of blobs. Clones share it.
+#[derive(Clone)]
+pub struct Blobs {
+    store: Arc<dyn ObjectStore>,
+}
+
+impl Blobs {
+    /// Blobs in the local folder `root`, which is made.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or used.
+    pub fn local(root: &FsPath) -> Result<Self, BlobError> {
+        std::fs::create_dir_all(root).map_err(|error| BlobError::Source(error.into()))?;
+        Ok(Self { store: Arc::new(LocalFileSystem::new_with_prefix(root)?.with_automatic_cleanup(true)) })
+    }
+
+    /// Takes away what a process that died left half-written. Call once at start.
+    ///
+    /// # Errors
+    /// When the store cannot be listed.
+    pub async fn sweep(&self) -> Result<(), BlobError> {
+        let incoming = Path::from("incoming");
+        let left: Vec<_> = self.store.list(Some(&incoming)).try_collect().await?;
+        for object in left {
+            self.store.delete(&object.location).await?;
+        }
+        Ok(())
+    }
+
+    fn path(digest: &Digest) -> Path {
+        let hex = digest.to_string();
+        Path::from(format!("sha256/{}/{hex}", &hex[..2]))
+    }
+
+    /// Starts a blob of unknown digest of at most `limit` bytes. `name` must be unique among writers at work
+    /// (`World::ids().hex("blob", 32)`).
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn writer(&self, name: &str, limit: u64) -> Result<BlobWriter, BlobError> {
+        let path = Path::from(format!("incoming/{name}"));
+        let upload = self.store.put_multipart(&path).await?;
+        Ok(BlobWriter {
+            blobs: self.clone(),
+            path,
+            upload: Some(upload),
+            buffer: Vec::new(),
+            hash: Sha256::new(),
+            size: 0,
+            limit,
+        })
+    }
+
+    /// Stores `bytes`; storing them again changes nothing.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn put(&self, bytes: Bytes) -> Result<Digest, BlobError> {
+        let digest = Digest::of(&bytes);
+        let path = Self::path(&digest);
+        match self.store.head(&path).await {
+            Ok(_) => {}
+            // A put is atomic: the file appears whole or not at all.
+            Err(object_store::Error::NotFound { .. }) => {
+                self.store.put(&path, PutPayload::from_bytes(bytes)).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(digest)
+    }
+
+    /// Stores what `stream` yields, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// When the stream fails, yields too much, or the store refuses; then nothing is kept.
+    pub async fn put_stream<S, E>(&self, name: &str, limit: u64, mut stream: S) -> Result<(Digest, u64), BlobError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let mut writer = self.writer(name, limit).await?;
+        loop {
+            match stream.next().await {
+                Some(Ok(bytes)) => {
+                    if let Err(error) = writer.write(bytes).await {
+                        writer.abort().await;
+                        return Err(error);
+                    }
+                }
+                Some(Err(error)) => {
+                    writer.abort().await;
+                    return Err(BlobError::Source(error.into()));
+                }
+                None => return writer.finish().await,
+            }
+        }
+    }
+
+    /// Its size in bytes.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`], or when the store fails.
+    pub async fn size(&self, digest: &Digest) -> Result<u64, BlobError> {
+        match self.store.head(&Self::path(digest)).await {
+            Ok(meta) => Ok(meta.size),
+            Err(object_store::Error::NotFound { .. }) => Err(BlobError::Missing(*digest)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether it is here.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn contains(&self, digest: &Digest) -> Result<bool, BlobError> {
+        match self.size(digest).await {
+            Ok(_) => Ok(true),
+            Err(BlobError::Missing(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All of it in memory; for what is known to be small.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`], or when the store fails.
+    pub async fn get(&self, digest: &Digest) -> Result<Bytes, BlobError> {
+        match self.store.get(&Self::path(digest)).await {
+            Ok(result) => Ok(result.bytes().await?),
+            Err(object_store::Error::NotFound { .. }) => Err(BlobError::Missing(*digest)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The bytes of `range`, or all of them, as they come from the store.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`], or when the store fails.
+    pub async fn stream(
+        &self,
+        digest: &Digest,
+        range: Option<Range<u64>>,
+    ) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
+        let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
+        match self.store.get_opts(&Self::path(digest), options).await {
+            Ok(result) => Ok(result.into_stream().map_err(BlobError::from).boxed()),
+            Err(object_store::Error::NotFound { .. }) => Err(BlobError::Missing(*digest)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes it away; a blob that is not here is no error.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn delete(&self, digest: &Digest) -> Result<(), BlobError> {
+        match self.store.delete(&Self::path(digest)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Part size handed to the store: what S3 demands at least.
+const PART: usize = 5 * 1024 * 1024;
+
+/// A blob in the making. Dropped or aborted, it leaves nothing that [`Blobs::sweep`] does not take away.
+pub struct BlobWriter {
+    blobs: Blobs,
+    path: Path,
+    upload: Option<Box<dyn MultipartUpload>>,
+    buffer: Vec<u8>,
+    hash: Sha256,
+    size: u64,
+    limit: u64,
+}
+
+impl BlobWriter {
+    /// Appends `bytes`.
+    ///
+    /// # Errors
+    /// [`BlobError::TooLarge`] past the limit, or when the store refuses.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
+        self.size += bytes.len() as u64;
+        if self.size > self.limit {
+            return Err(BlobError::TooLarge(self.limit));
+        }
+        self.hash.update(&bytes);
+        self.buffer.extend_from_slice(&bytes);
+        if self.buffer.len() >= PART {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), BlobError> {
+        let part = std::mem::take(&mut self.buffer);
+        if let Some(upload) = &mut self.upload {
+            upload.put_part(PutPayload::from(part)).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives the blob its name and returns it with its size.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn finish(mut self) -> Result<(Digest, u64), BlobError> {
+        let digest = Digest(std::mem::take(&mut self.hash).finalize().into());
+        // What fits one part needs no upload of many: one atomic put.
+        if self.size < PART as u64 {
+            self.drop_upload().await;
+            let bytes = Bytes::from(std::mem::take(&mut self.buffer));
+            return Ok((self.blobs.put(bytes).await?, self.size));
+        }
+        if !self.buffer.is_empty() {
+            self.flush().await?;
+        }
+        if let Some(mut upload) = self.upload.take() {
+            upload.complete().await?;
+        }
+        let target = Blobs::path(&digest);
+        self.blobs.store.rename(&self.path, &target).await?;
+        Ok((digest, self.size))
+    }
+
+    /// Throws it away.
+    pub async fn abort(mut self) {
+        self.drop_upload().await;
+    }
+
+    async fn drop_upload(&mut self) {
+        if let Some(mut upload) = self.upload.take()
+            && let Err(error) = upload.abort().await
+        {
+            tracing::debug!(%error, "an aborted upload was not taken away");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_put_comes_back_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::local(folder.path()).unwrap();
+        let small = blobs.put(Bytes::from_static(b"hello")).await.unwrap();
+        assert_eq!(small.to_string(), "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+        assert_eq!(blobs.get(&small).await.unwrap(), "hello");
+        let big = vec![7_u8; 2 * PART + 3];
+        let parts =
+            futures_util::stream::iter(big.chunks(100_000).map(|c| Ok::<_, BlobError>(Bytes::copy_from_slice(c))));
+        let (digest, size) = blobs.put_stream("one", u64::MAX, parts).await.unwrap();
+        assert_eq!((digest, size), (Digest::of(&big), big.len() as u64));
+        let middle: Vec<Bytes> = blobs.stream(&digest, Some(5..9)).await.unwrap().try_collect().await.unwrap();
+        assert_eq!(middle.concat(), [7; 4]);
+
+        let endless = futures_util::stream::repeat_with(|| Ok::<_, BlobError>(Bytes::from_static(&[0; 4096]))).boxed();
+        assert!(matches!(blobs.put_stream("two", 10_000, endless).await, Err(BlobError::TooLarge(10_000))));
+        let broken = futures_util::stream::iter([Ok(Bytes::from_static(b"x")), Err(std::io::Error::other("cut"))]);
+        assert!(matches!(blobs.put_stream("three", 10_000, broken).await, Err(BlobError::Source(_))));
+        blobs.sweep().await.unwrap();
+        let mut files = Vec::new();
+        let mut folders = vec![folder.path().to_owned()];
+        while let Some(next) = folders.pop() {
+            for entry in std::fs::read_dir(next).unwrap().map(Result::unwrap) {
+                if entry.path().is_dir() { folders.push(entry.path()) } else { files.push(entry.path()) }
+            }
+        }
+        assert_eq!(files.len(), 2, "{files:?}");
+        blobs.delete(&small).await.unwrap();
+        assert!(!blobs.contains(&small).await.unwrap());
+    }
+}

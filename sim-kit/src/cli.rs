@@ -1,0 +1,72 @@
+//! What every server's command line shares.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+
+use crate::host::HostConfig;
+use crate::journal::Bounds;
+use crate::world::WorldConfig;
+
+/// Flags of every server. Each has a `TEAMSIM_…` variable.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServerArgs {
+    /// Address to listen on. Anything but loopback needs --control-token for the control plane.
+    #[arg(long, env = "TEAMSIM_BIND", default_value = "127.0.0.1")]
+    pub bind: IpAddr,
+    /// Folder where everything is kept; without it nothing is kept.
+    #[arg(long, env = "TEAMSIM_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// PostgreSQL database to use in place of SQLite, as postgres://user:password@host/name.
+    #[arg(long, env = "TEAMSIM_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Seed of ids and of the users' keys.
+    #[arg(long, env = "TEAMSIM_SEED", default_value_t = 1)]
+    pub seed: u64,
+    /// Start with the clock standing still at this time, such as 2026-01-01T00:00:00Z.
+    #[arg(long, env = "TEAMSIM_FREEZE")]
+    pub freeze: Option<DateTime<Utc>>,
+    /// Token for the control plane (/__sim__/v1/) when listening beyond loopback.
+    #[arg(long, env = "TEAMSIM_CONTROL_TOKEN", hide_env_values = true)]
+    pub control_token: Option<String>,
+    /// What to log: error, warn, info, debug, trace, or a list of target=level.
+    #[arg(long, env = "TEAMSIM_LOG", default_value = "warn")]
+    pub log: String,
+    /// Log one JSON object a line.
+    #[arg(long, env = "TEAMSIM_LOG_JSON")]
+    pub log_json: bool,
+}
+
+impl ServerArgs {
+    /// The host of a server on `port` (0: any free one). `folder` is the server's own place in the data folder.
+    #[must_use]
+    pub fn host(&self, port: u16, folder: &str) -> HostConfig {
+        HostConfig {
+            bind: self.bind,
+            port,
+            control_token: self.control_token.clone(),
+            world: WorldConfig {
+                seed: self.seed,
+                data_dir: self.data_dir.as_ref().map(|path| path.join(folder)),
+                database_url: self.database_url.clone(),
+                frozen_at: self.freeze,
+                journal: Bounds::default(),
+            },
+        }
+    }
+}
+
+/// Resolves on Ctrl-C and on SIGTERM.
+pub async fn asked_to_stop() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

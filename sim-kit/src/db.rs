@@ -1,0 +1,259 @@
+//! SQLite or PostgreSQL behind one SQL text.
+//!
+//! Everything goes through `sqlx::Any`: `$1` placeholders, TEXT and BIGINT columns only (booleans 0/1, times BIGINT
+//! microseconds UTC, JSON as TEXT). Writers take turns: [`Db::write`] holds the one write lock of SQLite from the
+//! start of the transaction, so that two transactions that read and then write never dead-lock, and a transaction that
+//! is dropped without [`Tx::commit`] leaves nothing behind.
+
+use std::path::Path;
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Row as _};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// One numbered step of a product's schema. The text runs on both engines.
+#[derive(Debug, Clone, Copy)]
+pub struct Migration {
+    /// Order of application; never reused.
+    pub version: i64,
+    /// What it is about.
+    pub name: &'static str,
+    /// Statements, ended by `;`. Usually `include_str!("../migrations/0001_init.sql")`.
+    pub sql: &'static str,
+}
+
+/// What can go wrong when a database is opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The engine refused.
+    #[error("database: {0}")]
+    Sql(#[from] sqlx::Error),
+    /// An applied migration differs from the one in this program.
+    #[error(
+        "the database was made by another version (migration {version} {name:?} differs); \
+         start with an empty --data-dir, or with the version that made it"
+    )]
+    Changed {
+        /// Its number.
+        version: i64,
+        /// Its name.
+        name: String,
+    },
+    /// The database holds migrations this program does not know.
+    #[error("the database was made by a newer version (migration {0}); upgrade, or start with an empty --data-dir")]
+    Newer(i64),
+    /// The folder of the database cannot be made.
+    #[error("cannot create {path}: {source}")]
+    Folder {
+        /// Which folder.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// Which engine answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// A file of ours.
+    Sqlite,
+    /// A server of the operator's.
+    Postgres,
+}
+
+/// A handle to the database. Clones share the pool.
+#[derive(Clone)]
+pub struct Db {
+    pool: AnyPool,
+    engine: Engine,
+    /// SQLite has one writer at a time; waiting here is fair and needs no polling.
+    writer: Arc<Mutex<()>>,
+}
+
+/// A write transaction. Rolls back unless committed.
+pub struct Tx {
+    inner: sqlx::Transaction<'static, Any>,
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl Tx {
+    /// Makes it durable.
+    ///
+    /// # Errors
+    /// When the engine cannot commit; then nothing was written.
+    pub async fn commit(self) -> sqlx::Result<()> {
+        self.inner.commit().await
+    }
+}
+
+impl std::ops::Deref for Tx {
+    type Target = AnyConnection;
+    fn deref(&self) -> &AnyConnection {
+        &self.inner
+    }
+}
+
+impl std::ops::DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
+        &mut self.inner
+    }
+}
+
+static DRIVERS: Once = Once::new();
+
+impl Db {
+    /// Opens (and creates) the SQLite file `path` and brings it up to date.
+    ///
+    /// # Errors
+    /// When the file cannot be written or was made by another version.
+    pub async fn sqlite(path: &Path, migrations: &[Migration]) -> Result<Self, DbError> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .map_err(|source| DbError::Folder { path: folder.display().to_string(), source })?;
+        }
+        Self::open(&format!("sqlite://{}?mode=rwc", path.display()), Engine::Sqlite, migrations).await
+    }
+
+    /// Connects to a PostgreSQL database (`postgres://user:password@host/name`) and brings it up to date.
+    ///
+    /// # Errors
+    /// When there is no connection or the database was made by another version.
+    pub async fn postgres(url: &str, migrations: &[Migration]) -> Result<Self, DbError> {
+        Self::open(url, Engine::Postgres, migrations).await
+    }
+
+    async fn open(url: &str, engine: Engine, migrations: &[Migration]) -> Result<Self, DbError> {
+        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        let options: AnyConnectOptions = url.parse()?;
+        let options = options
+            .log_statements(tracing::log::LevelFilter::Trace)
+            .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(5));
+        let pool = AnyPoolOptions::new()
+            .max_connections(8)
+            .acquire_timeout(Duration::from_secs(10))
+            .test_before_acquire(engine == Engine::Postgres)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if engine == Engine::Sqlite {
+                        // WAL with NORMAL survives the death of the process, which is what is promised; the cache is
+                        // small because several products share one process.
+                        for pragma in [
+                            "PRAGMA journal_mode = WAL",
+                            "PRAGMA synchronous = NORMAL",
+                            "PRAGMA busy_timeout = 10000",
+                            "PRAGMA foreign_keys = ON",
+                            "PRAGMA cache_size = -2000",
+                        ] {
+                            sqlx::query(pragma).execute(&mut *connection).await?;
+                        }
+                    }
+                    Ok(())
+                })
+            })
+            .connect_with(options)
+            .await?;
+        let db = Self { pool, engine, writer: Arc::default() };
+        db.migrate(migrations).await?;
+        Ok(db)
+    }
+
+    /// The engine behind.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// The pool, for reads: `sqlx::query("…").fetch_all(db.pool())`.
+    #[must_use]
+    pub fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// One connection, for several reads.
+    ///
+    /// # Errors
+    /// When no connection comes free within ten seconds.
+    pub async fn read(&self) -> sqlx::Result<PoolConnection<Any>> {
+        self.pool.acquire().await
+    }
+
+    /// Starts a write transaction. On SQLite writers of this process queue here.
+    ///
+    /// # Errors
+    /// When no connection comes free within ten seconds, or another process holds the write lock.
+    pub async fn write(&self) -> sqlx::Result<Tx> {
+        match self.engine {
+            Engine::Sqlite => {
+                let turn = self.writer.clone().lock_owned().await;
+                Ok(Tx { inner: self.pool.begin_with("BEGIN IMMEDIATE").await?, _turn: Some(turn) })
+            }
+            Engine::Postgres => Ok(Tx { inner: self.pool.begin().await?, _turn: None }),
+        }
+    }
+
+    /// Closes the connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Drops everything in the database: for a reset on PostgreSQL, where there is no file to leave behind.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub(crate) async fn erase(url: &str) -> Result<(), DbError> {
+        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        let mut connection: AnyConnection = url.parse::<AnyConnectOptions>()?.connect().await?;
+        for statement in ["DROP SCHEMA public CASCADE", "CREATE SCHEMA public"] {
+            sqlx::query(statement).execute(&mut connection).await?;
+        }
+        Ok(())
+    }
+
+    async fn migrate(&self, migrations: &[Migration]) -> Result<(), DbError> {
+        let mut tx = self.write().await?;
+        if self.engine == Engine::Postgres {
+            // Two nodes may start at once on one database.
+            sqlx::query("SELECT CAST(pg_advisory_xact_lock(727272) AS TEXT)").execute(&mut *tx).await?;
+        }
+        sqlx::query(
+            "CREATE TABLE IF NOT EXISTS sim_migrations (version BIGINT PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL)",
+        )
+        .execute(&mut *tx)
+        .await?;
+        let applied: Vec<(i64, String)> = sqlx::query("SELECT version, sha256 FROM sim_migrations ORDER BY version")
+            .fetch_all(&mut *tx)
+            .await?
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect::<sqlx::Result<_>>()?;
+        if let Some((version, _)) =
+            applied.iter().find(|(version, _)| !migrations.iter().any(|m| m.version == *version))
+        {
+            return Err(DbError::Newer(*version));
+        }
+        for migration in migrations {
+            let digest = hex::encode(Sha256::digest(migration.sql.as_bytes()));
+            match applied.iter().find(|(version, _)| *version == migration.version) {
+                Some((_, known)) if *known == digest => {}
+                Some(_) => {
+                    return Err(DbError::Changed { version: migration.version, name: migration.name.to_owned() });
+                }
+                None => {
+                    sqlx::raw_sql(AssertSqlSafe(migration.sql)).execute(&mut *tx).await?;
+                    sqlx::query("INSERT INTO sim_migrations (version, name, sha256) VALUES ($1, $2, $3)")
+                        .bind(migration.version)
+                        .bind(migration.name)
+                        .bind(digest)
+                        .execute(&mut *tx)
+                        .await?;
+                }
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,333 @@
+//! A running simulator: its port, its World, and the swap of that World on reset.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use futures_util::future::BoxFuture;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, oneshot};
+use tokio::task::JoinHandle;
+use tower::ServiceExt as _;
+
+use crate::control;
+use crate::db::Migration;
+use crate::observe::{CutConnection, observe};
+use crate::routing::Route;
+use crate::world::{Home, World, WorldConfig, WorldError};
+
+/// What a product makes of a World: its router and the rows of its table.
+pub struct Simulator {
+    /// Answers everything outside the control plane.
+    pub router: Router,
+    /// The rows of the table the router was made from.
+    pub routes: Vec<Route>,
+}
+
+/// How a product is made: the same function serves tests, the binary and containers.
+#[derive(Clone)]
+pub struct Product {
+    /// The role, such as `package-manager`.
+    pub name: &'static str,
+    /// The tables.
+    pub migrations: &'static [Migration],
+    /// From a World to a simulator. It seeds a fresh World and starts background work with [`World::spawn`].
+    pub build: Arc<dyn Fn(World) -> BoxFuture<'static, anyhow::Result<Simulator>> + Send + Sync>,
+}
+
+/// Where and how a simulator is served.
+#[derive(Debug, Clone)]
+pub struct HostConfig {
+    /// Address to listen on.
+    pub bind: IpAddr,
+    /// Port; 0 for any free one.
+    pub port: u16,
+    /// Needed for the control plane when set.
+    pub control_token: Option<String>,
+    /// The World.
+    pub world: WorldConfig,
+}
+
+impl Default for HostConfig {
+    /// Loopback, any free port, nothing kept.
+    fn default() -> Self {
+        Self { bind: IpAddr::from([127, 0, 0, 1]), port: 0, control_token: None, world: WorldConfig::default() }
+    }
+}
+
+/// Why a simulator did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The port is taken.
+    #[error("{name}: port {port} is in use; stop what listens there, or choose another port (0 = any free one)")]
+    PortInUse {
+        /// The product.
+        name: &'static str,
+        /// The port.
+        port: u16,
+    },
+    /// The address cannot be listened on.
+    #[error("{name}: cannot listen on {address}: {source}")]
+    Listen {
+        /// The product.
+        name: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Open to the network without a token.
+    #[error("{0}: listening beyond loopback needs --control-token (the control plane can erase everything)")]
+    Unprotected(&'static str),
+    /// The World.
+    #[error("{name}: {source}")]
+    World {
+        /// The product.
+        name: &'static str,
+        /// Why not.
+        source: WorldError,
+    },
+    /// The product.
+    #[error("{name}: {source:#}")]
+    Build {
+        /// The product.
+        name: &'static str,
+        /// Why not.
+        source: anyhow::Error,
+    },
+}
+
+/// One World with its simulator.
+pub(crate) struct Instance {
+    pub(crate) world: World,
+    pub(crate) routes: Vec<Route>,
+    router: Router,
+}
+
+impl Instance {
+    /// The product's answer.
+    pub(crate) async fn answer(&self, request: Request) -> Response {
+        match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// What the connections and the handle share.
+pub(crate) struct Shared {
+    pub(crate) product: Product,
+    pub(crate) config: HostConfig,
+    pub(crate) address: SocketAddr,
+    home: Home,
+    instance: RwLock<Arc<Instance>>,
+    resetting: Mutex<()>,
+}
+
+impl Shared {
+    pub(crate) fn instance(&self) -> Arc<Instance> {
+        self.instance.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts a fresh World in the place of the old one. Requests in flight end in the old one.
+    pub(crate) async fn reset(&self) -> Result<(), StartError> {
+        let _one_at_a_time = self.resetting.lock().await;
+        let old = self.instance();
+        if self.config.world.database_url.is_some() {
+            // One database has one World at a time.
+            old.world.end().await;
+        }
+        let fresh = open(&self.product, &self.config, self.home.clone(), true).await?;
+        *self.instance.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+        tokio::spawn(async move {
+            old.world.end().await;
+            if let Err(error) = old.world.discard() {
+                tracing::warn!(%error, "the files of the world before the reset were not taken away");
+            }
+        });
+        Ok(())
+    }
+
+    async fn handle(self: Arc<Self>, request: http::Request<hyper::body::Incoming>) -> Response {
+        let request = request.map(Body::new);
+        if request.uri().path().starts_with(control::PREFIX) {
+            control::answer(&self, request).await
+        } else {
+            observe(self.instance(), request).await
+        }
+    }
+}
+
+async fn open(product: &Product, config: &HostConfig, home: Home, fresh: bool) -> Result<Instance, StartError> {
+    let name = product.name;
+    let world = World::open_in(home, &config.world, product.migrations, fresh)
+        .await
+        .map_err(|source| StartError::World { name, source })?;
+    match (product.build)(world.clone()).await {
+        Ok(simulator) => Ok(Instance { world, routes: simulator.routes, router: simulator.router }),
+        Err(source) => {
+            world.end().await;
+            Err(StartError::Build { name, source })
+        }
+    }
+}
+
+/// Starts simulators.
+pub struct Host;
+
+impl Host {
+    /// Binds the port, opens the World, builds the product and serves it. It answers when this returns.
+    ///
+    /// # Errors
+    /// [`StartError`], in one line that says what to do.
+    pub async fn start(product: Product, config: HostConfig) -> Result<Running, StartError> {
+        let name = product.name;
+        if !config.bind.is_loopback() && config.control_token.is_none() {
+            return Err(StartError::Unprotected(name));
+        }
+        let wanted = SocketAddr::from((config.bind, config.port));
+        let listener = TcpListener::bind(wanted).await.map_err(|source| match source.kind() {
+            std::io::ErrorKind::AddrInUse => StartError::PortInUse { name, port: config.port },
+            _ => StartError::Listen { name, address: wanted, source },
+        })?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen { name, address: wanted, source })?;
+        let home = Home::of(&config.world).map_err(|source| StartError::World { name, source })?;
+        let instance = open(&product, &config, home.clone(), false).await?;
+        let shared = Arc::new(Shared {
+            product,
+            config,
+            address,
+            home,
+            instance: RwLock::new(Arc::new(instance)),
+            resetting: Mutex::default(),
+        });
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(serve(listener, shared.clone(), stopped));
+        Ok(Running { shared, stop: Some(stop), serving })
+    }
+}
+
+/// A simulator that answers. Dropped, it stops at once; [`Running::stop`] is the graceful way.
+pub struct Running {
+    shared: Arc<Shared>,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<()>,
+}
+
+impl Running {
+    /// Address and port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// `http://127.0.0.1:port`, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let address = self.shared.address;
+        match address.ip() {
+            ip if ip.is_unspecified() => format!("http://localhost:{}", address.port()),
+            _ => format!("http://{address}"),
+        }
+    }
+
+    /// The World as it is now; a reset puts another in its place.
+    #[must_use]
+    pub fn world(&self) -> World {
+        self.shared.instance().world.clone()
+    }
+
+    /// Puts a fresh World in place.
+    ///
+    /// # Errors
+    /// When it cannot be opened; then the old one stays.
+    pub async fn reset(&self) -> Result<(), StartError> {
+        self.shared.reset().await
+    }
+
+    /// Stops taking connections, lets requests finish for up to five seconds, ends background work.
+    pub async fn stop(mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        let _ = (&mut self.serving).await;
+        self.shared.instance().world.end().await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot::Receiver<()>) {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30)).max_buf_size(64 * 1024);
+    let graceful = GracefulShutdown::new();
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = &mut stopped => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, usually: let some close.
+                tracing::warn!(%error, "cannot take a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let shared = shared.clone();
+        let service = hyper::service::service_fn(move |request| {
+            let shared = shared.clone();
+            async move {
+                let response = shared.handle(request).await;
+                match response.extensions().get::<CutConnection>() {
+                    // An error closes the connection without an answer.
+                    Some(_) => Err(std::io::Error::other("cut by a fault rule")),
+                    None => Ok(response),
+                }
+            }
+        });
+        let connection =
+            graceful.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
+        connections.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection");
+            }
+        });
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    if tokio::time::timeout(Duration::from_secs(5), graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not end within five seconds");
+    }
+}
+
+/// The product's router without a port, for tests that need no socket: journalled and under fault rules all the same.
+///
+/// # Errors
+/// As [`Host::start`].
+pub async fn in_process(product: &Product, config: &HostConfig) -> Result<(World, Router), StartError> {
+    let name = product.name;
+    let home = Home::of(&config.world).map_err(|source| StartError::World { name, source })?;
+    let instance = Arc::new(open(product, config, home, false).await?);
+    let world = instance.world.clone();
+    let service = tower::service_fn(move |request: Request| {
+        let instance = instance.clone();
+        async move { Ok::<_, Infallible>(observe(instance, request).await) }
+    });
+    Ok((world, Router::new().fallback_service(service)))
+}

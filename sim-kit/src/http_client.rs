@@ -1,0 +1,156 @@
+//! The client side of a link to another server: journalled, and at the mercy of fault rules.
+//!
+//! Products speak HTTP only to each other. Every request one of them makes goes through a [`Link`], so that each link
+//! can be watched, slowed and cut from the side that asks: a rule with `"direction": "out"` and a `peer` takes exactly
+//! the requests of one link.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Request, RequestBuilder, Response};
+
+use crate::faults::{Effect, Firing, Phase, Subject, spoil};
+use crate::journal::{Direction, Entry};
+use crate::world::World;
+
+/// Why a request over a link got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// Nobody there, connection lost, time-out, TLS.
+    #[error("{}", chain(.0))]
+    Http(#[from] reqwest::Error),
+    /// A fault rule cut the link.
+    #[error("error sending request for url ({url}): connection reset by peer (cut by fault rule {rule})")]
+    Cut {
+        /// The URL asked for.
+        url: String,
+        /// The rule.
+        rule: String,
+    },
+}
+
+/// An error with its causes, which name the address and the system's reason.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        let next_text = next.to_string();
+        if !text.ends_with(&next_text) {
+            text.push_str(": ");
+            text.push_str(&next_text);
+        }
+        cause = next.source();
+    }
+    text
+}
+
+/// A client of one other server.
+#[derive(Clone)]
+pub struct Link {
+    client: Client,
+    peer: &'static str,
+    world: World,
+}
+
+/// The one client of the process: connection pools and TLS roots are worth sharing.
+fn shared_client() -> Client {
+    static CLIENT: OnceLock<Client> = OnceLock::new();
+    CLIENT
+        .get_or_init(|| {
+            // Fails when a provider was installed before, which is as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            Client::builder()
+                .connect_timeout(Duration::from_secs(10))
+                .read_timeout(Duration::from_secs(60))
+                .redirect(reqwest::redirect::Policy::limited(5))
+                .no_proxy()
+                .build()
+                .expect("a client without files or hosts to read can be built")
+        })
+        .clone()
+}
+
+impl Link {
+    /// A link of `world` to the server in the role `peer`, such as `package-manager`.
+    #[must_use]
+    pub fn new(world: &World, peer: &'static str) -> Self {
+        Self { client: shared_client(), peer, world: world.clone() }
+    }
+
+    /// The client, to build requests with; send them with [`Link::send`].
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The other server's role.
+    #[must_use]
+    pub fn peer(&self) -> &'static str {
+        self.peer
+    }
+
+    /// GETs `url`.
+    ///
+    /// # Errors
+    /// [`LinkError`]; a status that is no success is not an error.
+    pub async fn get(&self, url: &url::Url, headers: http::HeaderMap) -> Result<Response, LinkError> {
+        self.send(self.client.get(url.clone()).headers(headers)).await
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// [`LinkError`]; a status that is no success is not an error.
+    pub async fn send(&self, request: RequestBuilder) -> Result<Response, LinkError> {
+        let request = request.build()?;
+        let started = Instant::now();
+        let mut entry =
+            Entry::new(Direction::Out, self.world.clock().now(), request.method().as_str(), request.url().as_str());
+        entry.peer = Some(self.peer.to_owned());
+        let firing = self.world.faults().check(Subject {
+            direction: Direction::Out,
+            peer: Some(self.peer),
+            method: request.method().as_str(),
+            path: request.url().path(),
+        });
+        entry.fault = firing.as_ref().map(|f| f.rule.clone());
+        let result = self.execute(request, firing).await;
+        entry.time = self.world.clock().now();
+        entry.duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        match &result {
+            Ok(response) => entry.status = Some(response.status().as_u16()),
+            Err(error) => entry.error = Some(error.to_string()),
+        }
+        self.world.journal().record(entry);
+        result
+    }
+
+    async fn execute(&self, request: Request, firing: Option<Firing>) -> Result<Response, LinkError> {
+        let Some(Firing { rule, phase, effect }) = firing else {
+            return Ok(self.client.execute(request).await?);
+        };
+        let url = request.url().to_string();
+        if let Effect::Latency { ms } = effect {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
+        let replaces = matches!(effect, Effect::Status { .. } | Effect::Reset);
+        let answer = if replaces && phase == Phase::Before { None } else { Some(self.client.execute(request).await?) };
+        match (effect, answer) {
+            (Effect::Reset, _) => Err(LinkError::Cut { url, rule }),
+            (Effect::Status { status, body, .. }, _) => {
+                let mut response = http::Response::new(body);
+                *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::BAD_GATEWAY);
+                Ok(response.into())
+            }
+            (effect, Some(answer)) => {
+                let (status, headers) = (answer.status(), answer.headers().clone());
+                let body = reqwest::Body::wrap_stream(spoil(answer.bytes_stream(), effect));
+                let mut response = http::Response::new(body);
+                *response.status_mut() = status;
+                *response.headers_mut() = headers;
+                Ok(response.into())
+            }
+            (_, None) => Err(LinkError::Cut { url, rule }),
+        }
+    }
+}

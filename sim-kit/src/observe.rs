@@ -1,0 +1,116 @@
+//! What happens around every request of a product: faults, the journal, the `Date` of the World's clock.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use http::header::{CONTENT_LENGTH, DATE, HOST, RETRY_AFTER, USER_AGENT};
+use http::{HeaderValue, StatusCode};
+
+use crate::faults::{Effect, Firing, Phase, Subject, spoil};
+use crate::host::Instance;
+use crate::journal::{Direction, Entry};
+use crate::routing::{Matched, Principal, Unmatched, nearest};
+use crate::serve_bytes::http_date;
+
+/// Set on an answer that must not be sent: the connection closes instead.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CutConnection;
+
+/// Answers `request` with the product's router, as the fault rules allow, and journals it.
+pub(crate) async fn observe(instance: Arc<Instance>, mut request: Request) -> Response {
+    let started = Instant::now();
+    let world = &instance.world;
+    let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
+    let method = request.method().clone();
+    let mut entry = Entry::new(Direction::In, world.clock().now(), method.as_str(), &path);
+    entry.user_agent =
+        request.headers().get(USER_AGENT).and_then(|v| v.to_str().ok()).map(|v| v.chars().take(300).collect());
+    // HTTP/1.1 clients always send Host; give absolute-form requests the same face.
+    if !request.headers().contains_key(HOST)
+        && let Some(host) = request.uri().authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok())
+    {
+        request.headers_mut().insert(HOST, host);
+    }
+    let firing = world.faults().check(Subject {
+        direction: Direction::In,
+        peer: None,
+        method: method.as_str(),
+        path: request.uri().path(),
+    });
+    let refused = match &firing {
+        Some(Firing { phase: Phase::Before, effect, .. }) => refuse(effect).await,
+        _ => None,
+    };
+    let mut response = match refused {
+        Some(response) => response,
+        None => {
+            let response = instance.answer(request).await;
+            match &firing {
+                Some(Firing { phase: Phase::After, effect, .. }) => refuse(effect).await.unwrap_or(response),
+                _ => response,
+            }
+        }
+    };
+    if let Some(firing) = firing {
+        response = spoil_body(response, firing.effect);
+        entry.fault = Some(firing.rule);
+    }
+    let now = world.clock().now();
+    if let Ok(date) = HeaderValue::from_str(&http_date(now)) {
+        response.headers_mut().insert(DATE, date);
+    }
+    let cut = response.extensions().get::<CutConnection>().is_some();
+    entry.time = now;
+    entry.duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    entry.status = (!cut).then(|| response.status().as_u16());
+    entry.route = response.extensions().get::<Matched>().map(|m| m.0.as_str().to_owned());
+    entry.principal = response.extensions().get::<Principal>().map(|p| p.0.clone());
+    if response.extensions().get::<Unmatched>().is_some() {
+        entry.unmatched = true;
+        entry.nearest = nearest(&instance.routes, method.as_str(), path.split('?').next().unwrap_or_default());
+        tracing::warn!(%method, path, nearest = entry.nearest.as_deref(), "unmatched request");
+    }
+    world.journal().record(entry);
+    response
+}
+
+/// The answer that a fault gives in place of the product's, if it is of that kind. Waits out latencies.
+async fn refuse(effect: &Effect) -> Option<Response> {
+    match effect {
+        Effect::Status { status, body, retry_after } => {
+            let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+            let mut response = (status, body.clone()).into_response();
+            if let Some(seconds) = retry_after {
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*seconds));
+            }
+            Some(response)
+        }
+        Effect::Reset => {
+            let mut response = StatusCode::BAD_GATEWAY.into_response();
+            response.extensions_mut().insert(CutConnection);
+            Some(response)
+        }
+        Effect::Latency { ms } => {
+            tokio::time::sleep(Duration::from_millis(*ms)).await;
+            None
+        }
+        _ => None,
+    }
+}
+
+fn spoil_body(response: Response, effect: Effect) -> Response {
+    if !matches!(effect, Effect::Bandwidth { .. } | Effect::Truncate { .. } | Effect::Corrupt { .. }) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    // The promise of a length must stand, or a cut body would look like a whole one.
+    if !parts.headers.contains_key(CONTENT_LENGTH)
+        && let Some(length) = http_body::Body::size_hint(&body).exact()
+    {
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(parts, Body::from_stream(spoil(body.into_data_stream(), effect)))
+}
