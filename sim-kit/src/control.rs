@@ -33,7 +33,7 @@ pub const PREFIX: &str = "/__sim__/";
 struct Refusal(StatusCode, String);
 
 impl Refusal {
-    fn bad(text: impl ToString) -> Self {
+    fn bad(text: impl std::fmt::Display) -> Self {
         Self(StatusCode::BAD_REQUEST, text.to_string())
     }
 }

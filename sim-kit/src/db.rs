@@ -200,6 +200,12 @@ impl Db {
         self.pool.close().await;
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) async fn connect_raw(url: &str) -> sqlx::Result<AnyPool> {
+        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        AnyPoolOptions::new().max_connections(1).connect(url).await
+    }
+
     /// Drops everything in the database: for a reset on PostgreSQL, where there is no file to leave behind.
     ///
     /// # Errors

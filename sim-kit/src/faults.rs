@@ -353,6 +353,8 @@ where
         // Without an effect the stream was cut and has said so.
         let effect = effect?;
         if matches!(effect, Effect::Truncate { bytes } if start >= bytes) {
+            // A server that finds nothing to send for a moment flushes what it has; only then may the body fail.
+            tokio::task::yield_now().await;
             return Some((Err(cut()), (body, start, None)));
         }
         let bytes = match body.next().await? {

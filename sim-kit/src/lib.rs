@@ -20,6 +20,7 @@
 //! | [`origin`] | absolute URLs built from the request |
 //! | [`serve_bytes`] | conditional and range requests over bytes and blobs |
 //! | [`seed`] | the users, passwords and keys every fresh world starts with |
+//! | [`testing`] | a real PostgreSQL server and the rule for missing tools, for tests (feature `testing`) |
 //! | [`cli`], [`logging`], [`http_client`] | what every server's command line, log and client share |
 
 pub mod blobs;
@@ -38,6 +39,8 @@ pub mod origin;
 pub mod routing;
 pub mod seed;
 pub mod serve_bytes;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod world;
 
 pub use blobs::{Blobs, Digest};

@@ -1,0 +1,125 @@
+//! Start, stop, what is kept, what breaks on purpose.
+
+use sim_kit::host::StartError;
+use sim_kit::journal::Direction;
+use sim_kit::testing::Postgres;
+use sim_kit::{Host, HostConfig, WorldConfig};
+
+use super::{client, product, start};
+
+#[tokio::test]
+async fn a_port_in_use_says_what_to_do() {
+    let first = start(HostConfig::default()).await;
+    let port = first.address().port();
+    let error = Host::start(product(), HostConfig { port, ..HostConfig::default() }).await.err().unwrap();
+    assert!(error.to_string().contains(&format!("port {port} is in use; stop what listens there")), "{error}");
+    first.stop().await;
+    start(HostConfig { port, ..HostConfig::default() }).await.stop().await;
+}
+
+#[tokio::test]
+async fn a_lasting_folder_keeps_what_was_answered_and_is_used_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = WorldConfig { data_dir: Some(folder.path().join("notebook")), ..WorldConfig::default() };
+    let config = HostConfig { world, ..HostConfig::default() };
+    let first = start(config.clone()).await;
+    let notes = format!("{}/notes", first.url());
+    assert_eq!(client().post(&notes).send().await.unwrap().status(), 201);
+    let error = Host::start(product(), config.clone()).await.err().unwrap();
+    assert!(
+        matches!(error, StartError::World { .. }) && error.to_string().contains("in use by another process"),
+        "{error}"
+    );
+    first.stop().await;
+
+    let second = start(config.clone()).await;
+    let notes = format!("{}/notes", second.url());
+    let read = async || client().get(&notes).send().await.unwrap().text().await.unwrap();
+    assert_eq!(read().await, "notes: 1");
+    assert_eq!(client().post(&notes).send().await.unwrap().status(), 201, "ids of the first run do not come again");
+    second.reset().await.unwrap();
+    assert_eq!(read().await, "notes: 0");
+    client().post(&notes).send().await.unwrap();
+    second.stop().await;
+    let third = start(config).await;
+    assert_eq!(client().get(format!("{}/notes", third.url())).send().await.unwrap().text().await.unwrap(), "notes: 1");
+    third.stop().await;
+}
+
+#[tokio::test]
+async fn reset_works_on_postgres() {
+    let Some(server) = Postgres::start() else { return };
+    let world = WorldConfig { database_url: Some(server.database().await), ..WorldConfig::default() };
+    let running = start(HostConfig { world, ..HostConfig::default() }).await;
+    let notes = format!("{}/notes", running.url());
+    client().post(&notes).send().await.unwrap();
+    running.reset().await.unwrap();
+    assert_eq!(client().get(&notes).send().await.unwrap().text().await.unwrap(), "notes: 0");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_unwritable_folder_is_named() {
+    let world = WorldConfig { data_dir: Some("/proc/nowhere".into()), ..WorldConfig::default() };
+    let error = Host::start(product(), HostConfig { world, ..HostConfig::default() }).await.err().unwrap();
+    assert!(error.to_string().contains("cannot use the data folder /proc/nowhere"), "{error}");
+}
+
+#[tokio::test]
+async fn beyond_loopback_needs_a_token() {
+    let config = HostConfig { bind: [0, 0, 0, 0].into(), ..HostConfig::default() };
+    assert!(matches!(Host::start(product(), config).await, Err(StartError::Unprotected(_))));
+}
+
+#[tokio::test]
+async fn faults_on_the_way_in() {
+    let running = start(HostConfig::default()).await;
+    let notes = format!("{}/notes", running.url());
+    let rule = |json: serde_json::Value| {
+        running.world().faults().clear();
+        running.world().faults().add(serde_json::from_value(json).unwrap()).unwrap();
+    };
+    rule(serde_json::json!({"effect": {"kind": "status", "status": 503, "retry_after": 7}}));
+    let answer = client().post(&notes).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (503, "7"));
+    rule(serde_json::json!({"phase": "after", "effect": {"kind": "reset"}}));
+    assert!(client().post(&notes).send().await.is_err());
+    rule(serde_json::json!({"effect": {"kind": "truncate", "bytes": 3}}));
+    assert!(client().get(&notes).send().await.unwrap().text().await.is_err());
+    rule(serde_json::json!({"effect": {"kind": "corrupt", "at": 0}}));
+    assert_eq!(client().get(&notes).send().await.unwrap().bytes().await.unwrap()[0], b'n' ^ 0xff);
+    running.world().faults().clear();
+    assert_eq!(
+        client().get(&notes).send().await.unwrap().text().await.unwrap(),
+        "notes: 1",
+        "the one whose answer was lost"
+    );
+    let entries = running.world().journal().entries(0, 100, |e| e.fault.is_some());
+    assert_eq!(entries.iter().map(|e| e.status).collect::<Vec<_>>(), [Some(503), None, Some(200), Some(200)]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_can_be_cut_from_the_side_that_asks() {
+    let (asker, other) = (start(HostConfig::default()).await, start(HostConfig::default()).await);
+    let ask = format!("{}/ask/{}", asker.url(), other.address().port());
+    let read = async || client().get(&ask).send().await.unwrap().text().await.unwrap();
+    assert_eq!(read().await, "notes: 0");
+    let rule =
+        serde_json::json!({"id": "cut", "match": {"direction": "out", "peer": "other"}, "effect": {"kind": "reset"}});
+    asker.world().faults().add(serde_json::from_value(rule).unwrap()).unwrap();
+    assert!(read().await.contains("connection reset by peer (cut by fault rule cut)"));
+    let rule =
+        serde_json::json!({"id": "cut", "match": {"direction": "out"}, "effect": {"kind": "truncate", "bytes": 1}});
+    asker.world().faults().add(serde_json::from_value(rule).unwrap()).unwrap();
+    assert_eq!(read().await, "body broken");
+    asker.world().faults().clear();
+    let other_port = other.address().port();
+    other.stop().await;
+    let text = read().await;
+    assert!(text.contains("onnection refused") && text.contains(&other_port.to_string()), "{text}");
+    let out = asker.world().journal().entries(0, 100, |e| e.direction == Direction::Out);
+    assert_eq!(out.iter().map(|e| e.status).collect::<Vec<_>>(), [Some(200), None, Some(200), None]);
+    assert!(out.iter().all(|e| !e.path.contains("secret") && e.peer.as_deref() == Some("other")));
+    asker.stop().await;
+}
