@@ -358,12 +358,7 @@ impl Key {
     #[must_use]
     pub fn of(key: &SigningKey, expires_at: DateTime<Utc>) -> Self {
         let public = key.verifying_key().to_bytes();
-        Self {
-            expires_at,
-            id: Digest::of(&public),
-            public_key: hex::encode(public),
-            scheme: "ed25519".to_owned(),
-        }
+        Self { expires_at, id: Digest::of(&public), public_key: hex::encode(public), scheme: "ed25519".to_owned() }
     }
 
     fn verifying_key(&self) -> Option<VerifyingKey> {
@@ -1065,7 +1060,10 @@ mod tests {
         let verify = |now, applied| Head::verify(&bytes, &root(), "cran", at(now), applied);
         assert_eq!(verify(1500, None).unwrap().seq, 9);
         assert!(matches!(verify(2000, None), Err(PspError::Expired { .. })));
-        assert!(matches!(verify(1500, Some((10, Digest::of(b"")))), Err(PspError::Rollback { applied: 10, offered: 9 })));
+        assert!(matches!(
+            verify(1500, Some((10, Digest::of(b"")))),
+            Err(PspError::Rollback { applied: 10, offered: 9 })
+        ));
         assert!(matches!(verify(1500, Some((9, Digest::of(b"")))), Err(PspError::Diverged { seq: 9 })));
         assert!(verify(1500, Some((9, Digest::of(b"c")))).is_ok());
         assert!(matches!(
@@ -1078,7 +1076,9 @@ mod tests {
     fn any_change_of_a_head_breaks_its_signature() {
         let signed = head().sign(&key());
         let good = String::from_utf8(canonical_json(&signed)).unwrap();
-        for (from, to) in [("\"seq\":9", "\"seq\":8"), ("1970-01-01T00:33:20Z", "1970-01-01T00:43:20Z"), ("{\"c", "{\"a\":1,\"c")] {
+        for (from, to) in
+            [("\"seq\":9", "\"seq\":8"), ("1970-01-01T00:33:20Z", "1970-01-01T00:43:20Z"), ("{\"c", "{\"a\":1,\"c")]
+        {
             let bad = good.replacen(from, to, 1);
             assert_ne!(bad, good);
             let result = Head::verify(bad.as_bytes(), &root(), "cran", at(1500), None);
