@@ -30,20 +30,25 @@ fn of_one(specifier: &VersionSpecifier) -> Ranges<Version> {
         Operator::LessThan if v.any_prerelease() => Ranges::strictly_lower_than(v.clone()),
         Operator::LessThan => {
             let base = base(v);
-            Ranges::strictly_lower_than(base.clone().with_dev(Some(0))).union(&Ranges::between(base, v.clone()))
+            Ranges::strictly_lower_than(base.clone().with_dev(Some(0))).union(&between(base, v.clone()))
         }
         Operator::GreaterThan if v.is_post() => Ranges::higher_than(after_locals(v)),
         Operator::GreaterThan => {
             let base = base(v);
             let first_post = base.clone().with_post(Some(0)).with_dev(Some(0));
-            Ranges::between(after_locals(v), first_post).union(&Ranges::strictly_higher_than(base.with_max(Some(0))))
+            between(after_locals(v), first_post).union(&Ranges::strictly_higher_than(base.with_max(Some(0))))
         }
     }
 }
 
+/// From `low` on, before `high`; nothing when they are not in this order.
+fn between(low: Version, high: Version) -> Ranges<Version> {
+    if low < high { Ranges::between(low, high) } else { Ranges::empty() }
+}
+
 /// `==v`: a version without a local part stands for all its local builds.
 fn equal(v: &Version) -> Ranges<Version> {
-    if v.is_local() { Ranges::singleton(v.clone()) } else { Ranges::between(v.clone(), after_locals(v)) }
+    if v.is_local() { Ranges::singleton(v.clone()) } else { between(v.clone(), after_locals(v)) }
 }
 
 /// `==v.*`.
@@ -59,7 +64,7 @@ fn prefix(v: &Version) -> Ranges<Version> {
         }
         v.clone().with_release(release)
     };
-    Ranges::between(v.clone().with_dev(Some(0)), next.with_dev(Some(0)))
+    between(v.clone().with_dev(Some(0)), next.with_dev(Some(0)))
 }
 
 /// The first version after `v` and all its local builds.
