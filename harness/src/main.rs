@@ -1,2 +1,33 @@
 //! The `teamsim` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use harness::cli::{Cli, Command, Role, ScenarioCommand};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match dispatch(Cli::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("teamsim: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Up(args) => harness::up::up(&args).await?,
+        Command::Run(args) => return harness::run::run(&args).await,
+        Command::Serve { role } => match role {
+            Role::Connect(args) => connect_sim::cli::run(args).await?,
+            Role::Workbench(args) => workbench_sim::cli::run(args).await?,
+            Role::Pkgmgr(args) => pkgmgr_sim::cli::run(args).await?,
+            Role::Upstream(args) => upstream_sim::cli::run(args).await?,
+        },
+        Command::Scenario { command: ScenarioCommand::Run(args) } => return harness::scenario::run::command(&args).await,
+        Command::Health { url } => harness::health(&url).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,147 @@
+//! A whole team in one process: four servers, each talking to the next by URL as if it were elsewhere.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use sim_kit::journal::Bounds;
+use sim_kit::{Host, HostConfig, Running, WorldConfig};
+use url::Url;
+
+use crate::environment::Urls;
+
+/// What a team is made of.
+#[derive(Debug, Clone)]
+pub struct StackConfig {
+    /// Address all servers listen on.
+    pub bind: IpAddr,
+    /// Ports; 0: any free one.
+    pub ports: Ports,
+    /// Where everything is kept, a folder a server; None: nothing is kept.
+    pub data_dir: Option<PathBuf>,
+    /// Seed of ids, keys and packages.
+    pub seed: u64,
+    /// A clock that stands still here from the start.
+    pub frozen_at: Option<DateTime<Utc>>,
+    /// For the control planes beyond loopback.
+    pub control_token: Option<String>,
+    /// The package service.
+    pub upstream: upstream_sim::Config,
+    /// Connect; its URLs are filled in.
+    pub connect: connect_sim::Config,
+    /// Workbench; its URLs are filled in.
+    pub workbench: workbench_sim::Config,
+}
+
+/// One port a server.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ports {
+    /// Workbench: 8787.
+    pub workbench: u16,
+    /// Connect: 3939.
+    pub connect: u16,
+    /// Package Manager: 4242.
+    pub package_manager: u16,
+    /// The package service: 4280.
+    pub upstream: u16,
+}
+
+impl Default for StackConfig {
+    /// Free ports on loopback, nothing kept.
+    fn default() -> Self {
+        Self {
+            bind: IpAddr::from([127, 0, 0, 1]),
+            ports: Ports::default(),
+            data_dir: None,
+            seed: 1,
+            frozen_at: None,
+            control_token: None,
+            upstream: upstream_sim::Config::default(),
+            connect: connect_sim::Config::default(),
+            workbench: workbench_sim::Config::default(),
+        }
+    }
+}
+
+/// A team that answers.
+pub struct Stack {
+    /// Workbench.
+    pub workbench: Running,
+    /// Connect.
+    pub connect: Running,
+    /// Package Manager.
+    pub package_manager: Running,
+    /// The package service.
+    pub upstream: Running,
+}
+
+impl Stack {
+    /// Starts the four servers and waits until Package Manager has packages.
+    ///
+    /// # Errors
+    /// In one line that says what to do: a port in use, a folder that cannot be written.
+    pub async fn start(config: StackConfig) -> anyhow::Result<Self> {
+        let host = |port: u16, folder: &str| HostConfig {
+            bind: config.bind,
+            port,
+            control_token: config.control_token.clone(),
+            world: WorldConfig {
+                seed: config.seed,
+                data_dir: config.data_dir.as_ref().map(|root| root.join(folder)),
+                database_url: None,
+                frozen_at: config.frozen_at,
+                journal: Bounds::default(),
+            },
+        };
+        let ports = config.ports;
+        let upstream = Host::start(upstream_sim::product(config.upstream.clone()), host(ports.upstream, "upstream")).await?;
+        let feed: Url = upstream.url().parse()?;
+        let package_manager = Host::start(
+            pkgmgr_sim::product(pkgmgr_sim::Config::new(feed)),
+            host(ports.package_manager, "package-manager"),
+        )
+        .await?;
+        let mut urls = Urls {
+            workbench: String::new(),
+            connect: String::new(),
+            package_manager: package_manager.url(),
+            upstream: upstream.url(),
+        };
+        let mut connect = config.connect.clone();
+        connect.pypi_url = Some(urls.pypi());
+        connect.cran_urls = vec![urls.cran()];
+        let connect = Host::start(connect_sim::product(connect), host(ports.connect, "connect")).await?;
+        urls.connect = connect.url();
+        let mut workbench = config.workbench.clone();
+        workbench.python_index = Some(urls.pypi().parse()?);
+        workbench.cran = Some(urls.cran().parse()?);
+        workbench.connect = Some(workbench_sim::Connect { url: urls.connect.parse()?, seeded_keys: true });
+        let workbench = Host::start(workbench_sim::product(workbench), host(ports.workbench, "workbench")).await?;
+        let stack = Self { workbench, connect, package_manager, upstream };
+        pkgmgr_sim::synced(&stack.package_manager.world(), Duration::from_secs(600))
+            .await
+            .context("Package Manager did not get its packages")?;
+        Ok(stack)
+    }
+
+    /// Where the servers are.
+    #[must_use]
+    pub fn urls(&self) -> Urls {
+        Urls {
+            workbench: self.workbench.url(),
+            connect: self.connect.url(),
+            package_manager: self.package_manager.url(),
+            upstream: self.upstream.url(),
+        }
+    }
+
+    /// Stops all four, the ones that ask before the ones that answer.
+    pub async fn stop(self) {
+        self.workbench.stop().await;
+        self.connect.stop().await;
+        self.package_manager.stop().await;
+        self.upstream.stop().await;
+    }
+}
