@@ -20,7 +20,7 @@ pub struct Limits {
     pub total_bytes: u64,
     /// Bytes of one unpacked file.
     pub entry_bytes: u64,
-    /// Unpacked bytes per compressed byte, looked at once a mebibyte is unpacked.
+    /// Unpacked bytes per compressed byte, looked at once 16 MiB are unpacked.
     pub ratio: u64,
     /// Bytes of one path.
     pub path_bytes: usize,
@@ -34,7 +34,7 @@ impl Default for Limits {
             entries: 100_000,
             total_bytes: 10 << 30,
             entry_bytes: 4 << 30,
-            ratio: 400,
+            ratio: 500,
             path_bytes: 1024,
             path_depth: 64,
         }

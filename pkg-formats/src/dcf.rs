@@ -2,7 +2,7 @@
 //!
 //! Records are separated by blank lines. A field is `Name: value`; lines that start with blanks continue the value of
 //! the line before, and a continuation that is a lone `.` stands for an empty line. Blanks around each line are not
-//! part of the value. Of a field that comes twice in a record the later one counts.
+//! part of the value, nor are empty lines at its ends. Of a field that comes twice in a record the later one counts.
 
 use std::fmt::Write as _;
 
@@ -147,15 +147,17 @@ pub fn parse_within(text: &str, limits: &Limits) -> Result<Vec<Record>, Error> {
         let number = number + 1;
         let content = line.trim_matches(BLANK);
         if content.is_empty() {
+            close(&mut record, open.take());
             if !record.is_empty() {
                 records.push(std::mem::take(&mut record));
             }
-            open = None;
         } else if line.starts_with(BLANK) {
             let Some((_, value)) = open.and_then(|at| record.fields.get_mut(at)) else {
                 return Err(malformed(number, line));
             };
-            value.push('\n');
+            if !value.is_empty() {
+                value.push('\n');
+            }
             value.push_str(if content == "." { "" } else { content });
         } else {
             let Some((name, value)) = line.split_once(':').filter(|(name, _)| !name.is_empty()) else {
@@ -164,6 +166,7 @@ pub fn parse_within(text: &str, limits: &Limits) -> Result<Vec<Record>, Error> {
             if record.is_empty() && records.len() == limits.records {
                 return Err(Error::TooMuch { line: number, limit: limits.records, what: "records" });
             }
+            close(&mut record, open.take());
             let value = value.trim_matches(BLANK).to_owned();
             let at = record.fields.iter().position(|(field, _)| field == name);
             match at {
@@ -176,10 +179,18 @@ pub fn parse_within(text: &str, limits: &Limits) -> Result<Vec<Record>, Error> {
             open = at.or(Some(record.len() - 1));
         }
     }
+    close(&mut record, open);
     if !record.is_empty() {
         records.push(record);
     }
     Ok(records)
+}
+
+/// Cuts the empty lines from the end of a value.
+fn close(record: &mut Record, open: Option<usize>) {
+    if let Some((_, value)) = open.and_then(|at| record.fields.get_mut(at)) {
+        value.truncate(value.trim_end_matches('\n').len());
+    }
 }
 
 /// What R's regular expressions call blank, and the carriage return of a foreign line end.

@@ -9,8 +9,8 @@ use tar::{EntryType, Header};
 use super::{Error, Limits, plain_path};
 
 const BLOCK: usize = 512;
-/// Below this many unpacked bytes the compression ratio says nothing: an empty tar file is 10 KiB of zeros.
-const RATIO_FROM: u64 = 1 << 20;
+/// Below this many unpacked bytes the compression ratio is no danger, and honest data may well be mostly zeros.
+const RATIO_FROM: u64 = 16 << 20;
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -91,6 +91,8 @@ pub fn tar_gz(files: &Files, compression: Compression) -> Result<Vec<u8>, Error>
         check_path(path)?;
         let mut header = tar::Header::new_gnu();
         header.set_size(file.bytes.len() as u64);
+        // R's unpacker does not know the old spelling of this, a zero byte.
+        header.set_entry_type(tar::EntryType::Regular);
         header.set_mode(if file.executable { 0o755 } else { 0o644 });
         tar.append_data(&mut header, path, file.bytes.as_slice())?;
     }

@@ -6,6 +6,8 @@
 
 use std::str::FromStr;
 
+use super::name;
+
 /// A requirement such as `requests[security]>=2.8; python_version > "3.8"`.
 pub type Requirement = pep508_rs::Requirement<url::Url>;
 
@@ -219,20 +221,44 @@ fn item(text: &str) -> Result<Kind, String> {
     if head.starts_with('.') || head.contains('/') || is_archive_name(text) {
         return unsupported(Unsupported::Path);
     }
+    let requirement = parse_requirement(text)?;
+    if matches!(requirement.version_or_url, Some(pep508_rs::VersionOrUrl::Url(_))) {
+        return unsupported(Unsupported::Url);
+    }
+    Ok(Kind::Requirement { requirement, hashes })
+}
+
+/// Reads one requirement (PEP 508), as `Requires-Dist` and command lines hold it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_requirement(text: &str) -> Result<Requirement, String> {
     if text.len() > LONGEST_REQUIREMENT {
         return Err(format!("longer than {LONGEST_REQUIREMENT} bytes"));
     }
     if text.bytes().filter(|byte| *byte == b'(').count() > DEEPEST_MARKER {
         return Err("too many parentheses".to_owned());
     }
-    let requirement = Requirement::from_str(text).map_err(|error| match error.message {
+    check_names(text)?;
+    Requirement::from_str(text).map_err(|error| match error.message {
         pep508_rs::Pep508ErrorSource::String(reason) => reason,
         other => other.to_string(),
-    })?;
-    if matches!(requirement.version_or_url, Some(pep508_rs::VersionOrUrl::Url(_))) {
-        return unsupported(Unsupported::Url);
+    })
+}
+
+/// Checks the name and the extras before the parser sees them: it panics at some names that end in a separator.
+fn check_names(text: &str) -> Result<(), String> {
+    let is_part = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
+    let (name, rest) = text.split_at(text.find(|char| !is_part(char)).unwrap_or(text.len()));
+    if !name::is_valid(name) {
+        return Err(format!("`{name}` is not a project name"));
     }
-    Ok(Kind::Requirement { requirement, hashes })
+    let extras =
+        rest.trim_start().strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or("", |(extras, _)| extras);
+    match extras.split(',').map(str::trim).find(|extra| !extra.is_empty() && !name::is_valid(extra)) {
+        Some(extra) => Err(format!("`{extra}` is not the name of an extra")),
+        None => Ok(()),
+    }
 }
 
 /// The value of an option, written as `--name value`, `--name=value`, `-n value` or `-nvalue`.
@@ -246,7 +272,8 @@ fn option_value<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 }
 
 fn is_archive_name(text: &str) -> bool {
-    [".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz"].iter().any(|end| text.ends_with(end))
+    let ends = [".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz"];
+    !text.contains('@') && ends.iter().any(|end| text.ends_with(end))
 }
 
 /// Cuts the `--hash` options (and other options of one requirement) from its end.

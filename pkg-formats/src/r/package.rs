@@ -43,14 +43,18 @@ const LARGEST_DESCRIPTION: u64 = 1 << 20;
 /// Name and version, checked, of a `DESCRIPTION`.
 ///
 /// # Errors
-/// [`Error::MissingField`], [`Error::BadName`], [`Error::BadVersion`].
+/// [`Error::MissingField`], [`Error::BadName`], [`Error::BadVersion`]: a package's version has at least two numbers.
 pub fn identity(description: &Record) -> Result<(&str, RVersion), Error> {
     let name = description.get("Package").ok_or(Error::MissingField("Package"))?;
     if !is_package_name(name) {
         return Err(Error::BadName(name.chars().take(80).collect()));
     }
     let version = description.get("Version").ok_or(Error::MissingField("Version"))?;
-    Ok((name, version.parse()?))
+    let version: RVersion = version.parse()?;
+    match version.parts() {
+        [_] => Err(version::Error(version.to_string()).into()),
+        _ => Ok((name, version)),
+    }
 }
 
 /// Reads the `DESCRIPTION` of a package archive (`.tar.gz`, `.tgz`), checking the whole archive on the way.

@@ -9,6 +9,8 @@ use std::str::FromStr;
 ///
 /// Numbers are compared one by one and a version precedes its own extensions (`1.2` < `1.2.0`); the separator does not
 /// matter (`1.2-3` equals `1.2.3`), nor do leading zeros. Displayed as it was written.
+///
+/// A single number is read as well, though R takes it neither as a package's version nor in a dependency.
 #[derive(Debug, Clone)]
 pub struct RVersion {
     text: String,
@@ -17,7 +19,7 @@ pub struct RVersion {
 
 /// A text that is no version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an R version; expected numbers separated by `.` or `-`, such as `1.2-3`")]
+#[error("`{0}` is not an R version; expected at least two numbers separated by `.` or `-`, such as `1.2-3`")]
 pub struct Error(pub String);
 
 impl RVersion {
