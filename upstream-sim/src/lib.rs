@@ -1,1 +1,90 @@
 //! The package service that feeds Package Manager.
+//!
+//! The real one publishes, for each of its feeds, immutable manifests, a list of checkpoints and payloads named by a hash;
+//! Package Manager polls it and fetches files when a client first wants them. This one speaks PSP/1
+//! ([`pkg_formats::psp`]) and invents the world it publishes: real names, versions and dependencies ([`catalogue`] says
+//! from where), made-up packages beside them, and contents that say that they are synthetic. Everything is a pure function
+//! of the seed, the config and the date.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`catalogue`] | the facts |
+//! | [`draw`], [`history`], [`names`] | chance, calendar and names of what is made up |
+//! | [`packages`]: [`cran`], [`pypi`] | from a package's number to its events, record and files |
+//! | [`feed`] | checkpoints, and from a digest back to bytes |
+//! | [`service`] | feeds, key, heads |
+//! | [`documents`], [`objects`] | handlers |
+
+mod catalogue;
+mod config;
+mod cran;
+mod documents;
+mod draw;
+mod error;
+mod feed;
+mod history;
+mod names;
+mod objects;
+mod packages;
+mod pypi;
+mod routes;
+mod service;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::NaiveDate;
+use sim_kit::World;
+use sim_kit::host::{Product, Simulator};
+
+pub use config::Config;
+use routes::App;
+use service::Service;
+
+/// The role's name, as peers see it.
+pub const NAME: &str = "package-service";
+
+/// What [`Product::build`] made last, kept over resets: it depends on seed, config and first day alone.
+type Kept = Arc<Mutex<Option<(u64, NaiveDate, Arc<Service>)>>>;
+
+/// The package service as a product for [`sim_kit::Host`]. It answers at once; the first checkpoint of each feed is made in
+/// the background, and whoever asks for a head before that waits for it.
+#[must_use]
+pub fn product(config: Config) -> Product {
+    let config = Arc::new(config);
+    let kept = Kept::default();
+    Product {
+        name: NAME,
+        migrations: &[],
+        build: Arc::new(move |world| {
+            let (config, kept) = (config.clone(), kept.clone());
+            Box::pin(async move { Ok(simulator(world, &config, &kept)) })
+        }),
+    }
+}
+
+fn simulator(world: World, config: &Config, kept: &Kept) -> Simulator {
+    let seed = world.ids().seed();
+    let now = world.clock().now();
+    let daily_from = config.daily_from(now);
+    let service = {
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((for_seed, from, service)) if (*for_seed, *from) == (seed, daily_from) => service.clone(),
+            _ => {
+                let service = Arc::new(Service::new(seed, config, daily_from));
+                *kept = Some((seed, daily_from, service.clone()));
+                service
+            }
+        }
+    };
+    for feed in service.feeds() {
+        let feed = feed.clone();
+        world.spawn(async move {
+            if let Err(error) = service::newest(&feed, now).await {
+                tracing::warn!(%error, feed = feed.name(), "no checkpoint yet");
+            }
+        });
+    }
+    let (router, routes) = routes::table(App { world, service });
+    Simulator { router, routes }
+}

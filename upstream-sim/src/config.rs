@@ -1,0 +1,65 @@
+//! Settings of the package service.
+
+use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
+
+use crate::history;
+
+/// The day from which every day has a checkpoint, unless set otherwise: 2026-11-01.
+const DAILY_FROM: i64 = 20_758;
+
+/// What the package service offers.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct Config {
+    /// R packages on the day of the catalogue: the real ones, and made-up ones up to this number.
+    #[arg(long, env = "TEAMSIM_CRAN_PACKAGES", default_value_t = 2_000)]
+    pub cran_packages: u32,
+    /// Python projects on the day of the catalogue: the real ones, and made-up ones up to this number.
+    #[arg(long, env = "TEAMSIM_PYPI_PACKAGES", default_value_t = 4_000)]
+    pub pypi_packages: u32,
+    /// Date of the first checkpoint, which carries all history before it; every later day has one of its own.
+    /// Default: 2026-11-01, or the first of the month in which the clock stands at the start if that is earlier.
+    #[arg(long, env = "TEAMSIM_DAILY_FROM")]
+    pub daily_from: Option<NaiveDate>,
+    /// Offer nothing but these real packages and what they need, in both feeds (comma-separated). Quick to start.
+    #[arg(long, env = "TEAMSIM_ONLY_PACKAGES", value_delimiter = ',')]
+    pub only: Option<Vec<String>>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { cran_packages: 2_000, pypi_packages: 4_000, daily_from: None, only: None }
+    }
+}
+
+impl Config {
+    /// A small world of these real packages and what they need; for tests that should start in no time.
+    #[must_use]
+    pub fn only(names: &[&str]) -> Self {
+        Self { only: Some(names.iter().map(|name| (*name).to_owned()).collect()), ..Self::default() }
+    }
+
+    /// The date of the first checkpoint when the clock stands at `start`.
+    pub(crate) fn daily_from(&self, start: DateTime<Utc>) -> NaiveDate {
+        self.daily_from.unwrap_or_else(|| {
+            let today = start.date_naive();
+            let month = today.with_day(1).unwrap_or(today);
+            history::date(DAILY_FROM).min(month)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_checkpoint_is_never_in_the_future() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let config = Config::default();
+        assert_eq!(config.daily_from(at("2030-05-05T10:00:00Z")).to_string(), "2026-11-01");
+        assert_eq!(config.daily_from(at("2026-11-24T10:00:00Z")).to_string(), "2026-11-01");
+        assert_eq!(config.daily_from(at("2025-06-15T10:00:00Z")).to_string(), "2025-06-01");
+        let set = Config { daily_from: NaiveDate::from_ymd_opt(2024, 1, 9), ..config };
+        assert_eq!(set.daily_from(at("2025-06-15T10:00:00Z")).to_string(), "2024-01-09");
+    }
+}

@@ -1,0 +1,37 @@
+//! What a feed needs of its packages. [`crate::cran`] and [`crate::pypi`] are the two kinds.
+
+use chrono::NaiveDate;
+use pkg_formats::psp::{Digest, FeedKind};
+
+use crate::history::Event;
+
+/// A number of a package within its feed.
+pub(crate) type Package = u32;
+
+/// All packages of a feed: a pure function of seed and size.
+pub(crate) trait Packages: Send + Sync {
+    /// The feed's name.
+    fn feed(&self) -> &'static str;
+    /// The kind of its records.
+    fn kind(&self) -> FeedKind;
+    /// The first date with a snapshot.
+    fn history_from(&self) -> NaiveDate;
+    /// How many there ever will be.
+    fn count(&self) -> u32;
+    /// Name in the index.
+    fn name(&self, package: Package) -> String;
+    /// All that ever happens to it, in order.
+    fn events(&self, package: Package) -> Vec<Event>;
+    /// Its record with the events before second `cut`.
+    fn record(&self, package: Package, cut: i64) -> Record;
+    /// One of its files.
+    fn file(&self, package: Package, file: u32) -> Vec<u8>;
+}
+
+/// A record and the files it names.
+pub(crate) struct Record {
+    /// Canonical JSON.
+    pub(crate) json: Vec<u8>,
+    /// Digest and number of each file.
+    pub(crate) files: Vec<(Digest, u32)>,
+}

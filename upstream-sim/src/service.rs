@@ -1,0 +1,106 @@
+//! The service as a whole: its feeds and its key.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use ed25519_dalek::SigningKey;
+use pkg_formats::psp::{Digest, Head, Key, PROTOCOL, Root};
+use sha2::{Digest as _, Sha256};
+
+use crate::config::Config;
+use crate::cran::Cran;
+use crate::error::Error;
+use crate::feed::Feed;
+use crate::history;
+use crate::pypi::Pypi;
+
+/// A head is believed for this long.
+const HEAD_HOURS: i64 = 24;
+
+/// Heads are signed anew this often, so that their ETag stays the same in between.
+const HEAD_SECONDS: i64 = 600;
+
+/// Feeds and key: a pure function of seed, config and the day the daily checkpoints begin.
+pub(crate) struct Service {
+    feeds: [Arc<Feed>; 2],
+    key: SigningKey,
+    id: String,
+}
+
+impl Service {
+    pub(crate) fn new(seed: u64, config: &Config, daily_from: NaiveDate) -> Self {
+        let only = config.only.as_deref();
+        let secret = |purpose: &str, rest: &str| -> [u8; 32] {
+            Sha256::new()
+                .chain_update(seed.to_be_bytes())
+                .chain_update(purpose)
+                .chain_update([0])
+                .chain_update(rest)
+                .finalize()
+                .into()
+        };
+        // Another history is another service: seed, sizes, first day and the tables and code that make the contents.
+        let identity = format!(
+            "{config:?} {daily_from} {} {} {}",
+            env!("CARGO_PKG_VERSION"),
+            Digest::of(include_bytes!("../data/cran.tsv")),
+            Digest::of(include_bytes!("../data/pypi.tsv")),
+        );
+        Self {
+            feeds: [
+                Arc::new(Feed::new(Box::new(Cran::new(seed, config.cran_packages, only)), daily_from)),
+                Arc::new(Feed::new(Box::new(Pypi::new(seed, config.pypi_packages, only)), daily_from)),
+            ],
+            key: SigningKey::from_bytes(&secret("signing key", "")),
+            id: hex::encode(&secret("service", &identity)[..16]),
+        }
+    }
+
+    pub(crate) fn feeds(&self) -> &[Arc<Feed>] {
+        &self.feeds
+    }
+
+    pub(crate) fn feed(&self, name: &str) -> Result<&Arc<Feed>, Error> {
+        self.feeds.iter().find(|feed| feed.name() == name).ok_or_else(|| Error::NoSuchFeed(name.chars().take(60).collect()))
+    }
+
+    pub(crate) fn root(&self) -> Root {
+        Root {
+            feeds: self.feeds.iter().map(|feed| feed.info()).collect(),
+            // Beyond the calendar of the catalogue.
+            keys: vec![Key::of(&self.key, history::time((history::HORIZON + 36_500) * history::DAY))],
+            protocol: PROTOCOL.to_owned(),
+            service_id: self.id.clone(),
+            threshold: 1,
+        }
+    }
+
+    /// A signed head that says that `feed` stands at `seq`, issued at `now` or a little before.
+    pub(crate) fn head(&self, feed: &Feed, seq: u64, now: DateTime<Utc>) -> Option<Head> {
+        let (_, checkpoint) = feed.checkpoint(seq)?;
+        let issued_at = history::time(now.timestamp().div_euclid(HEAD_SECONDS) * HEAD_SECONDS);
+        let head = Head {
+            checkpoint,
+            expires_at: issued_at + TimeDelta::hours(HEAD_HOURS),
+            feed: feed.name().to_owned(),
+            issued_at,
+            seq,
+            service_id: self.id.clone(),
+            signatures: Vec::new(),
+        };
+        Some(head.sign(&self.key))
+    }
+}
+
+/// The newest checkpoint of `feed` at `now`; makes what is missing up to it.
+pub(crate) async fn newest(feed: &Arc<Feed>, now: DateTime<Utc>) -> Result<u64, Error> {
+    let seq = feed.seq_at(now).ok_or_else(|| Error::NotYet { feed: feed.name(), begins: feed.begins() })?;
+    if !feed.has(seq) {
+        let feed = feed.clone();
+        tokio::task::spawn_blocking(move || feed.grow(seq)).await.map_err(|error| {
+            tracing::error!(%error, "a checkpoint could not be made");
+            Error::Broken
+        })?;
+    }
+    Ok(seq)
+}
