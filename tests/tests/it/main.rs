@@ -1,0 +1,9 @@
+//! Real clients and whole scenarios against a whole team.
+#![allow(clippy::unwrap_used)]
+
+mod faults;
+mod install_python;
+mod install_r;
+mod layering;
+mod publish;
+mod scenarios;
