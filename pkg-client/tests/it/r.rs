@@ -19,7 +19,12 @@ fn cran() -> Vec<Record> {
             ("Depends", "R (>= 3.0.2), methods"),
             ("Imports", "utils, httpuv (>= 1.5.2), mime (>= 0.3), rlang (>= 0.4.10)"),
         ]),
-        record(&[("Package", "httpuv"), ("Version", "1.6.13"), ("Imports", "Rcpp (>= 1.0.7)"), ("LinkingTo", "Rcpp, later")]),
+        record(&[
+            ("Package", "httpuv"),
+            ("Version", "1.6.13"),
+            ("Imports", "Rcpp (>= 1.0.7)"),
+            ("LinkingTo", "Rcpp, later"),
+        ]),
         record(&[("Package", "later"), ("Version", "1.3.2"), ("Imports", "Rcpp, rlang"), ("MD5sum", "0123")]),
         record(&[("Package", "mime"), ("Version", "0.12"), ("Imports", "tools")]),
         record(&[("Package", "rlang"), ("Version", "1.1.3"), ("Suggests", "nowhere")]),
@@ -64,7 +69,8 @@ fn lines(resolved: &[Resolved]) -> Vec<String> {
 async fn what_a_package_needs_is_installed_before_it() {
     let served = serve(&cran()).await;
     let resolved = with_r("4.2.2", open(&served).await, &[want("shiny"), want("mime")]).unwrap();
-    let expected = ["Rcpp (1.0.12)", "rlang (1.1.3)", "later (1.3.2)", "httpuv (1.6.13)", "mime (0.12)", "shiny (1.8.0)"];
+    let expected =
+        ["Rcpp (1.0.12)", "rlang (1.1.3)", "later (1.3.2)", "httpuv (1.6.13)", "mime (0.12)", "shiny (1.8.0)"];
     assert_eq!(lines(&resolved), expected);
     assert_eq!(resolved[5].needs, ["httpuv", "mime", "rlang"]);
     assert_eq!(resolved[5].url.as_str(), format!("{}/cran/src/contrib/shiny_1.8.0.tar.gz", served.url));
@@ -107,10 +113,7 @@ async fn what_cannot_be_had_is_named() {
         assert_eq!(error.to_string(), expected);
     }
     let error = with_r("4.2.2", open(&served).await, &[want("shiny"), pin("httpuv", "1.5.0")]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "Error: package 'httpuv' 1.5.0 is to be installed, but 'shiny' requires >= 1.5.2"
-    );
+    assert_eq!(error.to_string(), "Error: package 'httpuv' 1.5.0 is to be installed, but 'shiny' requires >= 1.5.2");
 }
 
 #[tokio::test]

@@ -44,14 +44,20 @@ fn edge(markers: Vec<&'static str>) -> impl Strategy<Value = Edge> {
     let specifier = prop::sample::select(vec!["", "", ">=2", "<2", "<3", "!=2", "==2", ">=3", "~=2.0"]);
     // The package that does not exist is required less often than others.
     let to = (0..=PACKAGES * 3).prop_map(|n| if n == PACKAGES * 3 { PACKAGES } else { n % PACKAGES });
-    (to, specifier, prop::bool::weighted(0.2), prop::sample::select(markers)).prop_map(
-        |(to, specifier, extra, marker)| Edge { to, specifier, extra, marker },
-    )
+    (to, specifier, prop::bool::weighted(0.2), prop::sample::select(markers))
+        .prop_map(|(to, specifier, extra, marker)| Edge { to, specifier, extra, marker })
 }
 
 fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
-    let markers =
-        vec!["", "", "", "; extra == 'x'", "; sys_platform == 'linux'", "; python_version < '3.9'", "; extra == 'x' and os_name == 'nt'"];
+    let markers = vec![
+        "",
+        "",
+        "",
+        "; extra == 'x'",
+        "; sys_platform == 'linux'",
+        "; python_version < '3.9'",
+        "; extra == 'x' and os_name == 'nt'",
+    ];
     let one = (prop::collection::vec(edge(markers), 0..4), prop::bool::weighted(0.15), prop::bool::weighted(0.85));
     prop::collection::vec((prop::bool::weighted(0.8), one), PACKAGES * 3).prop_map(|all| {
         let exists = all.into_iter().enumerate().filter(|(_, (exists, _))| *exists);
