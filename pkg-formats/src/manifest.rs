@@ -4,6 +4,7 @@
 //! null or missing, except `metadata.appmode`. A member of the wrong type is an error that names the member.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -470,7 +471,13 @@ impl<'v> Member<'v> {
     }
 
     fn object(&self) -> Result<Object<'v>, ManifestError> {
-        let members = self.value.as_object().ok_or_else(|| self.wrong("an object"))?;
+        static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+        let members = match self.value {
+            Value::Object(members) => members,
+            // R writes an object without members as an empty list.
+            Value::Array(elements) if elements.is_empty() => &EMPTY,
+            _ => return Err(self.wrong("an object")),
+        };
         Ok(Object { path: self.path.clone(), members })
     }
 

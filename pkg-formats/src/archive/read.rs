@@ -12,6 +12,9 @@ const BLOCK: usize = 512;
 /// Below this many unpacked bytes the compression ratio is no danger, and honest data may well be mostly zeros.
 const RATIO_FROM: u64 = 16 << 20;
 
+/// Extended headers hold long names, and with macOS the attributes of a file.
+const LARGEST_EXTENSION: u64 = 1 << 20;
+
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -270,9 +273,8 @@ impl<'a, R: Read> Tar<'a, R> {
 
     /// The data of a header that extends the next one.
     fn extension(&mut self, size: u64) -> Result<Vec<u8>, Error> {
-        let limit = 16 * 1024 + 2 * self.limits.path_bytes as u64;
-        if size > limit {
-            return Err(Error::Corrupt(format!("an extended header is larger than {limit} bytes")));
+        if size > LARGEST_EXTENSION {
+            return Err(Error::Corrupt(format!("an extended header is larger than {LARGEST_EXTENSION} bytes")));
         }
         let mut data = Vec::new();
         Data { left: size, tar: self }.read_to_end(&mut data)?;

@@ -91,7 +91,7 @@ pub enum Error {
     /// More than 20,000 items.
     #[error("the requirements file has more than {0} items")]
     TooMany(usize),
-    /// Not UTF-8.
+    /// Neither UTF-8 nor UTF-16 with a byte order mark.
     #[error("the requirements file is not UTF-8")]
     Encoding,
     /// A line that cannot be understood.
@@ -149,9 +149,9 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Item>, Error> {
     if bytes.len() > LARGEST {
         return Err(Error::TooLarge(LARGEST));
     }
-    let text = std::str::from_utf8(bytes).map_err(|_| Error::Encoding)?;
+    let text = decode(bytes)?;
     let mut items = Vec::new();
-    for (line, text) in logical_lines(text.strip_prefix('\u{feff}').unwrap_or(text)) {
+    for (line, text) in logical_lines(&text) {
         let text = text.trim();
         if text.is_empty() {
             continue;
@@ -163,6 +163,21 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Item>, Error> {
         items.push(Item { line, kind: item(text).map_err(invalid)? });
     }
     Ok(items)
+}
+
+/// Decodes UTF-8, or UTF-16 where a byte order mark says so: PowerShell writes that when it redirects `pip freeze`.
+fn decode(bytes: &[u8]) -> Result<String, Error> {
+    let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let (units, rest) = bytes.as_chunks::<2>();
+        let units: Vec<u16> = units.iter().map(|pair| unit(*pair)).collect();
+        String::from_utf16(&units).ok().filter(|_| rest.is_empty())
+    };
+    let text = match bytes {
+        [0xff, 0xfe, text @ ..] => wide(text, u16::from_le_bytes),
+        [0xfe, 0xff, text @ ..] => wide(text, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, text @ ..] | text => std::str::from_utf8(text).ok().map(str::to_owned),
+    };
+    text.ok_or(Error::Encoding)
 }
 
 /// Joins continued lines and cuts comments, as pip does: a comment begins at the start or after a blank, and a comment

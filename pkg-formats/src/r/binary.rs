@@ -4,6 +4,8 @@
 //! the source package; `R CMD INSTALL` knows it by the `Built` field. For Windows the same tree is a zip file.
 //! The code is kept as plain R source in `R/{package}`, which R's loader sources when it finds no lazy-load stub there.
 
+use std::str::FromStr;
+
 use super::deps::{self, Dependency, Op};
 use super::package::{Error, identity};
 use super::rds::{Data, Value};
@@ -28,6 +30,27 @@ impl Built {
     /// The value of the `Built` field.
     pub fn field(&self) -> String {
         format!("R {}; {}; {}; {}", self.r, self.platform, self.time, self.os)
+    }
+}
+
+/// A text that is no `Built` field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a `Built` field such as `R 4.2.0; ; 2026-01-01 00:00:00 UTC; unix`")]
+pub struct BadBuilt(pub String);
+
+impl FromStr for Built {
+    type Err = BadBuilt;
+
+    fn from_str(field: &str) -> Result<Self, BadBuilt> {
+        let fail = || BadBuilt(field.chars().take(120).collect());
+        let parts: Vec<&str> = field.split(';').map(str::trim).collect();
+        let [r, platform, time, os] = parts.as_slice() else { return Err(fail()) };
+        Ok(Self {
+            r: r.strip_prefix("R ").and_then(|r| r.parse().ok()).ok_or_else(fail)?,
+            platform: (*platform).to_owned(),
+            time: (*time).to_owned(),
+            os: ["unix", "windows"].into_iter().find(|known| known == os).ok_or_else(fail)?,
+        })
     }
 }
 

@@ -68,12 +68,14 @@ fn the_least_manifest_and_odd_spellings_are_read() {
     assert_eq!((least.version, least.files), (1, None));
     let odd = read(&json!({
         "version": 1, "metadata": {"appmode": "quarto-static", "primary_document": "index.qmd"}, "nodejs": {},
+        "files": [], "packages": [],
         "quarto": {"version": "99.9.9", "engines": "knitr"}, "unheard_of": {"x": 1},
         "python": {"version": "3.12", "package_manager": null}
     }))
     .unwrap();
     assert_eq!(odd.metadata.primary_rmd.as_deref(), Some("index.qmd"));
     assert_eq!(odd.quarto.unwrap().engines, ["knitr"]);
+    assert_eq!((odd.files.unwrap().len(), odd.packages.unwrap().len()), (0, 0));
     assert_eq!(odd.node, Some(pkg_formats::manifest::Node::default()));
     assert_eq!(odd.python.unwrap().package_manager, None);
 }
@@ -85,7 +87,7 @@ fn errors_name_the_member() {
         *manifest.pointer_mut(pointer).unwrap() = value;
         read(&manifest).unwrap_err().to_string()
     };
-    assert_eq!(changed("", json!([])), "manifest.json: `the manifest` must be an object, not a list");
+    assert_eq!(changed("", json!([1])), "manifest.json: `the manifest` must be an object, not a list");
     assert_eq!(changed("/version", json!(2)), "manifest.json: `version` must be 1");
     assert_eq!(changed("/metadata", json!(null)), "manifest.json: `metadata` is missing");
     assert_eq!(changed("/metadata/appmode", json!(null)), "manifest.json: `metadata.appmode` is missing");

@@ -325,6 +325,15 @@ fn requirements_files_are_read() {
 }
 
 #[test]
+fn wide_requirements_files_are_read() {
+    let wide = |unit: fn(u16) -> [u8; 2]| "\u{feff}flask\r\ndash\r\n".encode_utf16().flat_map(unit).collect::<Vec<_>>();
+    let (little, big) = (wide(u16::to_le_bytes), wide(u16::to_be_bytes));
+    assert_eq!(requirements::parse(&little).unwrap(), requirements::parse(b"flask\ndash").unwrap());
+    assert_eq!(requirements::parse(&big).unwrap().len(), 2);
+    assert_eq!(requirements::parse(&little[..little.len() - 1]), Err(requirements::Error::Encoding));
+}
+
+#[test]
 fn what_is_not_acted_upon_is_reported() {
     let text = "-r other.txt\n--requirement=other.txt\n-cconstraints.txt\n-e .\n--editable git+https://h/x\n\
                 https://h/a-1.0.whl\ngit+https://h/x@main#egg=x\na @ https://h/a-1.0.whl\n./local\n../up.whl\n\

@@ -158,9 +158,19 @@ fn source_packages_are_read_back_and_restamped() {
     assert_eq!(read_description(bytes.as_slice(), &Limits::default()).unwrap(), spec.description);
 
     let stamp = |record: &mut Record| record.set("Repository", "RSPM");
-    let stamped = rewrite_description(bytes.as_slice(), &Limits::default(), Compression::Stored, stamp).unwrap();
+    let stamped = rewrite_description(bytes.as_slice(), &Limits::default(), stamp).unwrap().unwrap();
     stamp(&mut spec.description);
-    assert_eq!(stamped, spec.tar_gz().unwrap());
+    assert_eq!(read_description(stamped.as_slice(), &Limits::default()).unwrap(), spec.description);
+    // A second stamp changes nothing.
+    assert_eq!(rewrite_description(stamped.as_slice(), &Limits::default(), stamp).unwrap(), None);
+}
+
+#[test]
+fn built_fields_round_trip() {
+    assert_eq!(built().field().parse(), Ok(built()));
+    for bad in ["", "R 4.2.0; ; now", "4.2.0; ; now; unix", "R x; ; now; unix", "R 4.2.0; ; now; beos"] {
+        assert!(bad.parse::<Built>().is_err(), "{bad}");
+    }
 }
 
 #[test]
@@ -171,6 +181,8 @@ fn bad_packages_are_refused() {
     };
     assert!(matches!(read(&[("DESCRIPTION", b"Package: a\n")]), Err(Error::NoDescription)));
     assert!(matches!(read(&[("a/b/DESCRIPTION", b"Package: a\n")]), Err(Error::NoDescription)));
+    let two: [(&str, &[u8]); 2] = [("a/DESCRIPTION", b"A: 1\n"), ("b/DESCRIPTION", b"A: 1\n")];
+    assert!(matches!(read(&two), Err(Error::SeveralPackages)));
     assert!(matches!(read(&[("a/DESCRIPTION", b"oops\n")]), Err(Error::Dcf(_))));
     assert!(matches!(read(&[("a/DESCRIPTION", b"Title: \xe9\n")]), Err(Error::Encoding)));
     let latin1 = read(&[("a/DESCRIPTION", b"Title: \xe9\nEncoding: latin1\n")]).unwrap();

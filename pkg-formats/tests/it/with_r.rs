@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use pkg_formats::archive::Files;
+use md5::{Digest, Md5};
+use pkg_formats::archive::{Files, Limits};
 use pkg_formats::dcf::{self, Record};
 use pkg_formats::r::binary::{BinarySpec, Built, package_rds};
+use pkg_formats::r::package::rewrite_description;
 use pkg_formats::r::rds::{self, Data, Value};
 use pkg_formats::r::source::{SourceSpec, description};
 use pkg_formats::r::{RVersion, index};
@@ -306,4 +308,49 @@ fn r_installs_linux_binary_packages() {
     let output = command.output().unwrap();
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && log.contains("installing *binary* package"), "{log}");
+}
+
+#[test]
+fn r_finds_restamped_packages_sound() {
+    if !available("R") {
+        return;
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let spec = source("stamped", "1.0", Some("utils"), "answer <- function() 42\n");
+    let mut with_checksums = spec.clone();
+    let digest = |bytes: &[u8]| hex::encode(Md5::digest(bytes));
+    let checksums = format!(
+        "{} *DESCRIPTION\n{} *R/code.R\n",
+        digest(dcf::write(std::slice::from_ref(&spec.description)).as_bytes()),
+        digest(&spec.files["R/code.R"].bytes)
+    );
+    with_checksums.files.insert("MD5".to_owned(), checksums.into());
+    let binary = BinarySpec {
+        description: spec.description,
+        namespace: "export(answer)\n".to_owned(),
+        code: "answer <- function() 42\n".to_owned(),
+        files: Files::new(),
+        built: built_here(temp.path()),
+    };
+    let stamp = |package: &[u8]| {
+        let edit = |description: &mut Record| description.set("Repository", "RSPM");
+        rewrite_description(package, &Limits::default(), edit).unwrap().unwrap()
+    };
+    lay(
+        temp.path(),
+        &[
+            ("source/stamped_1.0.tar.gz", &stamp(&with_checksums.tar_gz().unwrap())),
+            ("binary/stamped_1.0.tar.gz", &stamp(&binary.tar_gz().unwrap())),
+            ("library/.keep", b""),
+        ],
+    );
+    for (kind, said) in [("source", "MD5 sums checked"), ("binary", "installing *binary* package")] {
+        let mut command = Command::new("R");
+        command.args(["CMD", "INSTALL", "-l", "library"]).arg(format!("{kind}/stamped_1.0.tar.gz"));
+        let output = command.current_dir(temp.path()).output().unwrap();
+        let log = String::from_utf8_lossy(&[output.stderr, output.stdout].concat()).into_owned();
+        assert!(output.status.success() && log.contains(said) && !log.contains("wrong"), "{log}");
+        let code = "cat(packageDescription('stamped', 'library')$Repository, stamped::answer())";
+        assert_eq!(r(temp.path(), &format!(".libPaths('library'); {code}")), "RSPM 42", "{kind}");
+    }
 }
