@@ -1,0 +1,202 @@
+//! `/__api__/repos/{repo}/packages` and `/__api__/sources/{source}/packages`.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use pkg_formats::psp::{PythonRecord, RRecord};
+use pkg_formats::{dcf, python, r};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{Paging, time};
+use crate::app::App;
+use crate::error::{ApiError, Error};
+use crate::record::{self, instant};
+use crate::snapshot::{Part, Snapshot};
+use crate::store::packages::{self, Shows};
+
+/// Which packages.
+#[derive(Debug, Deserialize)]
+pub struct Filter {
+    name: Option<String>,
+    name_like: Option<String>,
+    snapshot: Option<String>,
+    version: Option<String>,
+    #[serde(flatten)]
+    paging: Paging,
+}
+
+impl Filter {
+    fn takes(&self, name: &str) -> bool {
+        self.name.as_ref().is_none_or(|wanted| wanted == name)
+            && self.name_like.as_ref().is_none_or(|part| name.to_lowercase().contains(&part.to_lowercase()))
+    }
+}
+
+/// `GET /__api__/repos/{repo}/packages`
+pub async fn of_repo(
+    State(app): State<App>,
+    Path(repo): Path<String>,
+    Query(filter): Query<Filter>,
+) -> Result<Response, ApiError> {
+    let repo = app.view().repo(&repo)?;
+    let snapshot = app.snapshot(&repo.name, filter.snapshot.as_deref().unwrap_or("latest")).await?;
+    Ok(list(&app, &snapshot.parts, repo.kind == "Python", &filter).await?)
+}
+
+/// `GET /__api__/sources/{source}/packages`
+pub async fn of_source(
+    State(app): State<App>,
+    Path(source): Path<String>,
+    Query(filter): Query<Filter>,
+) -> Result<Response, ApiError> {
+    let view = app.view();
+    let source = view.source_named(&source)?;
+    let parts: Vec<Part> =
+        view.newest.get(&source.id).map(|at| Part { source: source.id, at: *at }).into_iter().collect();
+    Ok(list(&app, &parts, source.kind.contains("pypi") || source.kind.contains("python"), &filter).await?)
+}
+
+const PAGE: i64 = 2000;
+
+async fn list(app: &App, parts: &[Part], is_python: bool, filter: &Filter) -> Result<Response, Error> {
+    let (skip, limit) = filter.paging.window()?;
+    let mut found: Vec<(String, i64, String)> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    for part in parts {
+        let t = instant(part.at.as_of);
+        let mut after = String::new();
+        loop {
+            let page = packages::page(app.world().db(), part.source, part.at, false, &after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after.clone_from(&last.name);
+            for listed in page.into_iter().filter(|listed| filter.takes(&listed.name)) {
+                let version = match (listed.shows, is_python) {
+                    (Shows::Entry(version), true) => version,
+                    (Shows::Record(json), true) => record::python_entry(&serde_json::from_str(&json)?, t),
+                    (Shows::Entry(entry), false) => version_in(&entry),
+                    (Shows::Record(json), false) => version_in(&record::r_entry(&serde_json::from_str(&json)?, t)),
+                };
+                if !version.is_empty() && seen.insert(listed.name.clone()) {
+                    found.push((listed.name, listed.id, version));
+                }
+            }
+        }
+    }
+    found.sort_unstable();
+    if filter.paging.is_descending(false)? {
+        found.reverse();
+    }
+    let total = found.len();
+    let items = found.into_iter().skip(skip).take(limit);
+    Ok(super::page(
+        items.map(|(name, id, version)| json!({ "id": id, "name": name, "version": version })).collect(),
+        total,
+    ))
+}
+
+fn version_in(entry: &str) -> String {
+    entry.lines().find_map(|line| line.strip_prefix("Version: ")).unwrap_or_default().to_owned()
+}
+
+/// `GET /__api__/repos/{repo}/packages/{name}`
+pub async fn show(
+    State(app): State<App>,
+    Path((repo, name)): Path<(String, String)>,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Value>, ApiError> {
+    let repo = app.view().repo(&repo)?;
+    let snapshot = app.snapshot(&repo.name, filter.snapshot.as_deref().unwrap_or("latest")).await?;
+    let version = filter.version.as_deref();
+    let found = match repo.kind.as_str() {
+        "Python" => python_package(&app, &snapshot, &python::name::normalize(&name), version).await?,
+        _ => r_package(&app, &snapshot, &name, version).await?,
+    };
+    let missing = || {
+        let version = version.map(|v| format!(" {v}")).unwrap_or_default();
+        Error::NotFound(format!("there is no package {name}{version} in repository {}", repo.name))
+    };
+    Ok(Json(found.ok_or_else(missing)?))
+}
+
+async fn id_of(app: &App, snapshot: &Snapshot, name: &str) -> Result<Option<(i64, String, DateTime<Utc>)>, Error> {
+    for part in &snapshot.parts {
+        if let Some((id, json)) = packages::get(app.world().db(), part.source, part.at, name).await? {
+            return Ok(Some((id, json, instant(part.at.as_of))));
+        }
+    }
+    Ok(None)
+}
+
+async fn r_package(app: &App, snapshot: &Snapshot, name: &str, version: Option<&str>) -> Result<Option<Value>, Error> {
+    let Some((id, json, t)) = id_of(app, snapshot, name).await? else { return Ok(None) };
+    let record: RRecord = serde_json::from_str(&json)?;
+    let current = record::current(&record, t);
+    let mut known = current.into_iter().chain(record::archived(&record, t));
+    let shown = match version {
+        None => known.next(),
+        Some(wanted) => known.find(|v| v.version == wanted),
+    };
+    let Some(shown) = shown else { return Ok(None) };
+    let archived: Vec<Value> = record::archived(&record, t)
+        .map(|v| json!({ "version": v.version, "date_publication": time(v.published_at.timestamp_micros()) }))
+        .collect();
+    let description = dcf::parse_one(&shown.description).unwrap_or_default();
+    let field = |name: &str| description.get(name).unwrap_or_default().to_owned();
+    let mut out = Map::new();
+    out.insert("id".into(), id.into());
+    out.insert("name".into(), name.into());
+    out.insert("version".into(), shown.version.clone().into());
+    out.insert("title".into(), field("Title").into());
+    out.insert("description".into(), field("Description").into());
+    out.insert("license".into(), field("License").into());
+    let checksum = record::source(shown).map(|a| a.sha256.to_string());
+    out.insert("checksum".into(), checksum.unwrap_or_default().into());
+    out.insert("date_publication".into(), time(shown.published_at.timestamp_micros()).into());
+    out.insert("archived".into(), if archived.is_empty() { Value::Null } else { archived.into() });
+    for name in ["Depends", "Imports", "LinkingTo", "Suggests", "Enhances"] {
+        let parsed = r::deps::parse(&field(name)).unwrap_or_default();
+        let list: Vec<Value> = parsed.iter().map(dependency_json).collect();
+        out.insert(name.to_lowercase().replace("linkingto", "linking_to"), list.into());
+    }
+    out.insert("readme".into(), shown.readme.clone().into());
+    out.insert("readme_type".into(), shown.readme_type.clone().into());
+    Ok(Some(out.into()))
+}
+
+fn dependency_json(dependency: &r::deps::Dependency) -> Value {
+    let (operator, version) = match &dependency.requirement {
+        Some((op, version)) => (op.as_str(), version.to_string()),
+        None => ("", String::new()),
+    };
+    json!({ "name": dependency.name, "operator": operator, "version": version })
+}
+
+async fn python_package(
+    app: &App,
+    snapshot: &Snapshot,
+    name: &str,
+    version: Option<&str>,
+) -> Result<Option<Value>, Error> {
+    let Some((id, json, t)) = id_of(app, snapshot, name).await? else { return Ok(None) };
+    let record: PythonRecord = serde_json::from_str(&json)?;
+    let mut versions: Vec<&str> = record::files(&record, t).map(|(file, _)| file.version.as_str()).collect();
+    versions.dedup();
+    let Some(shown) = version.or_else(|| record::newest(&record, t)) else { return Ok(None) };
+    let files: Vec<_> = record::files(&record, t).filter(|(file, _)| file.version == shown).collect();
+    let Some((first, yanked)) = files.first() else { return Ok(None) };
+    Ok(Some(json!({
+        "id": id,
+        "name": record.project,
+        "version": shown,
+        "summary": record.summary,
+        "license": record.license,
+        "licenses": record.license.iter().collect::<Vec<_>>(),
+        "available_versions": versions,
+        "package_date": time(first.upload_time.timestamp_micros()),
+        "package_size": files.iter().map(|(file, _)| file.size).max(),
+        "requires_python": first.requires_python,
+        "yanked": yanked.is_some(),
+    })))
+}

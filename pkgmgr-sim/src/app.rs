@@ -1,0 +1,177 @@
+//! What the handlers share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use sim_kit::World;
+use sim_kit::http_client::Link;
+use tokio::sync::watch;
+
+use crate::Readiness;
+use crate::config::Config;
+use crate::error::Error;
+use crate::files::Files;
+use crate::renderings::Renderings;
+use crate::snapshot::Snapshots;
+use crate::store::repos::Repo;
+use crate::store::sources::Source;
+use crate::store::transactions::Point;
+use crate::store::{repos, sources, transactions};
+use crate::sync::Progress;
+
+/// The state of a Package Manager in a World. Clones share it.
+#[derive(Clone)]
+pub struct App(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) world: World,
+    pub(crate) config: Config,
+    pub(crate) upstream: Link,
+    pub(crate) files: Files,
+    pub(crate) renderings: Renderings,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) ready: watch::Sender<Readiness>,
+    view: RwLock<Arc<View>>,
+    syncs: Mutex<HashMap<i64, Progress>>,
+    /// Few packages are rewritten at once: each is held in memory.
+    pub(crate) rewriting: tokio::sync::Semaphore,
+    /// One synchronisation of a source at a time.
+    pub(crate) turns: Mutex<HashMap<i64, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// What there is now: small, kept in memory, replaced as a whole after every change.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    pub(crate) repos: HashMap<String, Arc<Repo>>,
+    pub(crate) sources: Vec<Source>,
+    /// The newest state of each source that has one.
+    pub(crate) newest: HashMap<i64, Point>,
+    /// The first time that a source fed by a feed can be asked for.
+    pub(crate) history_from: HashMap<i64, i64>,
+}
+
+impl View {
+    pub(crate) fn source(&self, id: i64) -> Option<&Source> {
+        self.sources.iter().find(|source| source.id == id)
+    }
+
+    /// By number or name, as the API addresses things.
+    pub(crate) fn repo(&self, id_or_name: &str) -> Result<Arc<Repo>, Error> {
+        let by_id = || {
+            let id: i64 = id_or_name.parse().ok()?;
+            self.repos.values().find(|repo| repo.id == id)
+        };
+        self.repos
+            .get(id_or_name)
+            .or_else(by_id)
+            .cloned()
+            .ok_or_else(|| Error::NotFound(format!("there is no repository {id_or_name:?}")))
+    }
+
+    /// By number or name.
+    pub(crate) fn source_named(&self, id_or_name: &str) -> Result<&Source, Error> {
+        let id = id_or_name.parse::<i64>().ok();
+        self.sources
+            .iter()
+            .find(|source| source.name == id_or_name || Some(source.id) == id)
+            .ok_or_else(|| Error::NotFound(format!("there is no source {id_or_name:?}")))
+    }
+
+    /// All repos by number.
+    pub(crate) fn repos_in_order(&self) -> Vec<&Arc<Repo>> {
+        let mut repos: Vec<_> = self.repos.values().collect();
+        repos.sort_by_key(|repo| repo.id);
+        repos
+    }
+}
+
+impl App {
+    /// Opens the state of `world`, with the repos every fresh world has.
+    pub(crate) async fn open(world: World, config: Config, ready: watch::Sender<Readiness>) -> Result<Self, Error> {
+        seed(&world).await?;
+        let upstream = Link::new(&world, "package-service");
+        let files = Files::new(&world, &upstream, &config)?;
+        let renderings = Renderings::new(world.folder("renderings")?);
+        let app = Self(Arc::new(Inner {
+            files,
+            renderings,
+            snapshots: Snapshots::default(),
+            upstream,
+            config,
+            ready,
+            view: RwLock::default(),
+            syncs: Mutex::default(),
+            rewriting: tokio::sync::Semaphore::new(4),
+            turns: Mutex::default(),
+            world,
+        }));
+        app.refresh().await?;
+        Ok(app)
+    }
+
+    pub(crate) fn world(&self) -> &World {
+        &self.0.world
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.0.view.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads what there is anew; to be called after every change.
+    pub(crate) async fn refresh(&self) -> Result<(), Error> {
+        let db = self.0.world.db();
+        let mut view = View { sources: sources::list(db).await?, ..View::default() };
+        for source in &view.sources {
+            if let Some(point) = transactions::point(db, source.id, i64::MAX).await? {
+                view.newest.insert(source.id, point);
+            }
+            if let Some(feed) = sources::feed(db, source.id).await? {
+                view.history_from.insert(source.id, feed.history_from);
+            }
+        }
+        view.repos = repos::list(db).await?.into_iter().map(|repo| (repo.name.clone(), Arc::new(repo))).collect();
+        *self.0.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+        self.0.snapshots.forget();
+        Ok(())
+    }
+
+    /// How the synchronisation of `source` stands in this process.
+    pub(crate) fn progress(&self, source: i64) -> Progress {
+        self.0.syncs.lock().unwrap_or_else(PoisonError::into_inner).get(&source).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn set_progress(&self, source: i64, change: impl FnOnce(&mut Progress)) {
+        change(self.0.syncs.lock().unwrap_or_else(PoisonError::into_inner).entry(source).or_default());
+    }
+}
+
+/// Makes the built-in sources and the repos of the same names in a world that has none.
+async fn seed(world: &World) -> Result<(), Error> {
+    let db = world.db();
+    if !sources::list(db).await?.is_empty() {
+        return Ok(());
+    }
+    let now = world.clock().now_micros();
+    let mut tx = db.write().await?;
+    for (name, kind, description) in [
+        ("cran", "R", "R packages of the package service (simulated)"),
+        ("pypi", "Python", "Python packages of the package service (simulated)"),
+    ] {
+        let source = sources::create(&mut tx, name, name, Some(name), now).await?;
+        let repo = repos::create(&mut tx, name, kind, description, now).await?;
+        let id = crate::store::take_numbers(&mut tx, "transactions", 1).await?;
+        repos::subscribe(&mut tx, repo, id, now, &[source]).await?;
+        let created = transactions::Transaction {
+            id,
+            repo_id: Some(repo),
+            action: "Create".to_owned(),
+            tag: format!("Repository {name} made of source {name}"),
+            created_at: now,
+            completed_at: now,
+            ..transactions::Transaction::default()
+        };
+        transactions::insert(&mut tx, &created).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! What can go wrong, in the two faces of the product: plain text on repository paths, `{"code", "error"}` under `/__api__/`.
+//!
+//! The real server's `code` numbers are not known; here they are the HTTP status.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde_json::json;
+use sim_kit::blobs::BlobError;
+
+/// Why a request is not answered with what it asked for. Shown as plain text.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// The request makes no sense.
+    #[error("{0}")]
+    BadRequest(String),
+    /// A file is not here and the package service does not give it.
+    #[error("the package service does not provide this file: {0}")]
+    Upstream(String),
+    /// A synchronisation was refused; the last good state is served on.
+    #[error("{0}")]
+    Refused(String),
+    /// The database, the disk or a program error. The text is for the log.
+    #[error("internal error")]
+    Internal(String),
+}
+
+impl Error {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Upstream(_) => StatusCode::BAD_GATEWAY,
+            Self::Refused(_) => StatusCode::BAD_GATEWAY,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn log(&self) {
+        match self {
+            Self::Internal(cause) => tracing::error!(cause, "internal error"),
+            Self::Upstream(cause) => tracing::warn!(cause, "a package file cannot be had"),
+            _ => {}
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Internal(format!("database: {error}"))
+    }
+}
+
+impl From<BlobError> for Error {
+    fn from(error: BlobError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Internal(format!("a stored record cannot be read: {error}"))
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        self.log();
+        (self.status(), format!("{self}\n")).into_response()
+    }
+}
+
+/// An [`Error`] under `/__api__/`.
+#[derive(Debug, Clone)]
+pub struct ApiError(pub Error);
+
+impl<E: Into<Error>> From<E> for ApiError {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.0.log();
+        let status = self.0.status();
+        (status, Json(json!({ "code": status.as_u16(), "error": self.0.to_string() }))).into_response()
+    }
+}

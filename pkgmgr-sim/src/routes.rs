@@ -1,0 +1,101 @@
+//! The one table of routes.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderName, HeaderValue, Uri};
+use sim_kit::Table;
+use sim_kit::routing::Fidelity::{Documented, Inferred};
+use tower::ServiceExt as _;
+
+use crate::app::App;
+use crate::error::{ApiError, Error};
+use crate::{api, cran, home, simple};
+
+/// Every endpoint. `{snapshot}` is `latest`, a date or the number of a transaction.
+#[must_use]
+pub fn table() -> Table<App> {
+    Table::default()
+        .row("GET", "/", home::page, "", Inferred)
+        .row("GET", "/client", home::page, "", Inferred)
+        .row("GET", "/client/", home::page, "", Inferred)
+        .row("GET", "/__ping__", api::status::ping, "", Documented)
+        .row("GET", "/__api__/status", api::status::status, "", Documented)
+        .row("GET", "/__api__/repos", api::repos::list, "", Documented)
+        .row("GET", "/__api__/repos/{repo}", api::repos::show, "", Documented)
+        .row("GET", "/__api__/repos/{repo}/sources", api::repos::sources, "", Documented)
+        .row("GET", "/__api__/repos/{repo}/first-transaction", api::repos::first_transaction, "", Inferred)
+        .row("GET", "/__api__/repos/{repo}/transaction-dates", api::repos::transaction_dates, "", Documented)
+        .row("GET", "/__api__/repos/{repo}/packages", api::packages::of_repo, "", Documented)
+        .row("GET", "/__api__/repos/{repo}/packages/{name}", api::packages::show, "", Documented)
+        .row("GET", "/__api__/sources", api::sources::list, "", Documented)
+        .row("GET", "/__api__/sources/{source}", api::sources::show, "", Inferred)
+        .row("GET", "/__api__/sources/{source}/packages", api::packages::of_source, "", Documented)
+        .row("GET", "/__api__/sources/{source}/transactions", api::sources::transactions, "", Documented)
+        .row("POST", "/__api__/sync", api::sources::sync, "", Inferred)
+        .row("GET", "/{repo}/{snapshot}/src/contrib/{*file}", cran::source, "", Documented)
+        .row("GET", "/{repo}/__linux__/{distro}/{snapshot}/src/contrib/{*file}", cran::linux, "", Documented)
+        .row(
+            "GET",
+            "/{repo}/{snapshot}/bin/linux/{platform}/{rver}/src/contrib/{*file}",
+            cran::linux_explicit,
+            "",
+            Documented,
+        )
+        .row("GET", "/{repo}/{snapshot}/bin/linux/{platform}/contrib/{rver}/{*file}", cran::linux_only, "", Documented)
+        .row("GET", "/{repo}/{snapshot}/simple", simple::with_slash, "", Documented)
+        .row("GET", "/{repo}/{snapshot}/simple/", simple::root, "", Documented)
+        .row("GET", "/{repo}/{snapshot}/simple/{project}", simple::with_slash, "", Documented)
+        .row("GET", "/{repo}/{snapshot}/simple/{project}/", simple::project, "", Documented)
+        .row("GET", "/{repo}/{snapshot}/packages/{id}/{filename}", simple::file, "", Documented)
+}
+
+/// The answer to an unknown path: never HTML with 200, which clients would take for what they asked for.
+pub async fn not_found(uri: Uri) -> Response {
+    let error = Error::NotFound(format!("there is nothing at {}", uri.path()));
+    if uri.path().starts_with("/__api__/") { ApiError(error).into_response() } else { error.into_response() }
+}
+
+/// Around the table: `//` in repository paths counts as `/`, because not every client trims the slash at the end of a
+/// repository's URL, and every answer from a repository says that it comes from one.
+pub(crate) fn with_plain_paths(router: Router) -> Router {
+    Router::new().fallback_service(tower::service_fn(move |mut request: Request| {
+        let router = router.clone();
+        async move {
+            let is_repository = !request.uri().path().starts_with("/__");
+            if is_repository && request.uri().path().contains("//") {
+                plain_path(&mut request);
+            }
+            let mut response = router.oneshot(request).await?;
+            if is_repository {
+                let headers = response.headers_mut();
+                headers.insert(REPOSITORY_TYPE, HeaderValue::from_static("RSPM"));
+                headers.insert(CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+                headers.insert(FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+            }
+            Ok(response)
+        }
+    }))
+}
+
+const REPOSITORY_TYPE: HeaderName = HeaderName::from_static("x-repository-type");
+const CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
+const FRAME_OPTIONS: HeaderName = HeaderName::from_static("x-frame-options");
+
+fn plain_path(request: &mut Request) {
+    let mut path = String::with_capacity(request.uri().path().len());
+    for char in request.uri().path().chars() {
+        if char != '/' || !path.ends_with('/') {
+            path.push(char);
+        }
+    }
+    if let Some(query) = request.uri().query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = path.parse().ok();
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+}

@@ -1,0 +1,208 @@
+//! Snapshots: what the `{snapshot}` segment of a URL means.
+//!
+//! | form | meaning |
+//! |---|---|
+//! | `latest` | the newest state; moves |
+//! | `2025-01-02` | what was published before that day began (UTC) |
+//! | `1194160` | the state after the transaction of that number |
+//!
+//! A date is served once every source of the repo has been synchronised past it, so that what it shows never changes; until
+//! then, and before the history begins, it is not found. A date on which nothing happened shows the closest earlier one.
+//! The real server's answers for dates outside are not known.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use chrono::NaiveDate;
+
+use crate::app::{App, View};
+use crate::error::Error;
+use crate::record::instant;
+use crate::store::repos::{Repo, Subscription};
+use crate::store::transactions::{self, Point};
+
+/// A repo at a state of its sources. What it shows never changes.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The repo.
+    pub repo: Arc<Repo>,
+    /// Its sources with their states; of two that have a package the first wins.
+    pub parts: Vec<Part>,
+    /// Names the state; equal keys show the same.
+    pub key: String,
+    /// False for `latest`: the same URL may lead elsewhere later.
+    pub fixed: bool,
+}
+
+/// A source at a state.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    /// The source's number.
+    pub source: i64,
+    /// Its state.
+    pub at: Point,
+}
+
+impl Snapshot {
+    /// Refuses repos of other kinds, for the endpoints of one.
+    ///
+    /// # Errors
+    /// Not found.
+    pub fn of_kind(&self, kind: &str) -> Result<(), Error> {
+        if self.repo.kind == kind {
+            return Ok(());
+        }
+        let Repo { name, kind: own, .. } = &*self.repo;
+        Err(Error::NotFound(format!("repository {name} holds {own} packages, not {kind} packages")))
+    }
+}
+
+/// Snapshots that were asked for, by repo and segment.
+#[derive(Default)]
+pub(crate) struct Snapshots(RwLock<HashMap<String, HashMap<String, Arc<Snapshot>>>>);
+
+/// More segments of one repo than this are not remembered.
+const REMEMBERED: usize = 1024;
+
+impl Snapshots {
+    fn get(&self, repo: &str, segment: &str) -> Option<Arc<Snapshot>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(repo)?.get(segment).cloned()
+    }
+
+    pub(crate) fn forget(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn remember(&self, repo: &str, segment: &str, snapshot: &Arc<Snapshot>) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let of_repo = all.entry(repo.to_owned()).or_default();
+        if of_repo.len() >= REMEMBERED {
+            of_repo.clear();
+        }
+        of_repo.insert(segment.to_owned(), snapshot.clone());
+    }
+}
+
+impl App {
+    /// The snapshot that `/{repo}/{segment}/` names.
+    ///
+    /// # Errors
+    /// Not found, with the reason.
+    pub async fn snapshot(&self, repo: &str, segment: &str) -> Result<Arc<Snapshot>, Error> {
+        if let Some(known) = self.0.snapshots.get(repo, segment) {
+            return Ok(known);
+        }
+        let view = self.view();
+        let found =
+            view.repos.get(repo).cloned().ok_or_else(|| Error::NotFound(format!("there is no repository {repo:?}")))?;
+        let snapshot = Arc::new(self.resolve(&view, found, segment).await?);
+        // A change in the meantime has made `view` stale; what it showed must not be remembered then.
+        if Arc::ptr_eq(&view, &self.view()) {
+            self.0.snapshots.remember(repo, segment, &snapshot);
+        }
+        Ok(snapshot)
+    }
+
+    async fn resolve(&self, view: &View, repo: Arc<Repo>, segment: &str) -> Result<Snapshot, Error> {
+        let db = self.world().db();
+        let no_sources = || Error::NotFound(format!("repository {} has no sources", repo.name));
+        let unsynced = |id: i64| {
+            let name = view.source(id).map_or("?", |s| s.name.as_str());
+            Error::NotFound(format!(
+                "source {name} has not been synchronised yet; GET /__api__/status tells how far it is"
+            ))
+        };
+        let newest = |id: i64| view.newest.get(&id).copied();
+        let is_fed = |id: i64| view.source(id).is_some_and(|s| s.feed.is_some());
+
+        let mut parts = Vec::new();
+        if segment == "latest" {
+            let now = repo.subscriptions.last().ok_or_else(no_sources)?;
+            for &source in &now.sources {
+                match newest(source) {
+                    Some(at) => parts.push(Part { source, at }),
+                    None if is_fed(source) => return Err(unsynced(source)),
+                    None => {}
+                }
+            }
+        } else if let Some(date) = parse_date(segment) {
+            let at = date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros();
+            // The first composition counts for all times before it: histories begin before the repo was made.
+            let then = repo.subscriptions.iter().rev().find(|s| s.since <= at).or(repo.subscriptions.first());
+            for &source in &then.ok_or_else(no_sources)?.sources {
+                if is_fed(source) {
+                    let newest = newest(source).ok_or_else(|| unsynced(source))?.as_of;
+                    if at > newest {
+                        let newest = instant(newest).date_naive();
+                        return Err(Error::NotFound(format!(
+                            "{segment} is not published yet; the newest snapshot is {newest}"
+                        )));
+                    }
+                    let first = view.history_from.get(&source).copied().unwrap_or(newest);
+                    if at < first {
+                        let first = instant(first).date_naive();
+                        return Err(Error::NotFound(format!(
+                            "{segment} is before the first snapshot, which is {first}"
+                        )));
+                    }
+                } else if at > self.world().clock().now_micros() {
+                    return Err(Error::NotFound(format!("{segment} is in the future")));
+                }
+                if let Some(at) = transactions::point_at(db, source, at).await? {
+                    parts.push(Part { source, at });
+                }
+            }
+        } else if let Some(id) = parse_id(segment) {
+            let missing = || Error::NotFound(format!("there is no transaction {segment}"));
+            if !transactions::exists(db, id).await? {
+                return Err(missing());
+            }
+            let then: &Subscription = repo.subscriptions.iter().rev().find(|s| s.since_tx <= id).ok_or_else(missing)?;
+            for &source in &then.sources {
+                if let Some(at) = transactions::point(db, source, id).await? {
+                    parts.push(Part { source, at });
+                }
+            }
+            if parts.is_empty() {
+                return Err(Error::NotFound(format!(
+                    "repository {} had no packages at transaction {segment}",
+                    repo.name
+                )));
+            }
+        } else {
+            return Err(Error::NotFound(format!(
+                "there is no snapshot {segment:?}; use latest, a date such as 2025-01-02, or the number of a transaction"
+            )));
+        }
+        let key = parts.iter().map(|p| format!("{}@{}", p.source, p.at.tx)).collect::<Vec<_>>().join(",");
+        Ok(Snapshot { repo, parts, key, fixed: segment != "latest" })
+    }
+}
+
+/// Exactly `YYYY-MM-DD`, and a day that exists.
+fn parse_date(text: &str) -> Option<NaiveDate> {
+    let is_shaped = text.len() == 10
+        && text.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() });
+    is_shaped.then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).flatten()
+}
+
+fn parse_id(text: &str) -> Option<i64> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_and_numbers() {
+        assert!(parse_date("2024-02-29").is_some());
+        for bad in ["2023-02-29", "2024-2-9", "20240209", "2024-02-31", "+024-02-01", "2024-02-01Z", "latest"] {
+            assert!(parse_date(bad).is_none(), "{bad}");
+        }
+        assert_eq!(parse_id("12"), Some(12));
+        for bad in ["-1", "+1", "99999999999999999999", "1x"] {
+            assert_eq!(parse_id(bad), None, "{bad}");
+        }
+    }
+}

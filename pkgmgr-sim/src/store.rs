@@ -1,0 +1,46 @@
+//! The only place with SQL.
+//!
+//! Sources hold packages, repos are lists of sources, and every change is a transaction with a number. Nothing that a
+//! past transaction showed is ever overwritten: package rows are valid from one transaction to before another.
+
+pub mod packages;
+pub mod repos;
+pub mod sources;
+pub mod transactions;
+
+use sim_kit::{Migration, Tx};
+use sqlx::Row as _;
+
+/// The tables.
+pub const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "init", sql: include_str!("../migrations/0001_init.sql") }];
+
+/// A transaction number above all that will ever be given.
+pub const FOREVER: i64 = i64::MAX;
+
+/// The first of `n` numbers that nobody else gets. Holds others off until the transaction ends.
+pub(crate) async fn take_numbers(tx: &mut Tx, counter: &str, n: i64) -> sqlx::Result<i64> {
+    sqlx::query("INSERT INTO counters (name, value) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING")
+        .bind(counter)
+        .execute(&mut **tx)
+        .await?;
+    let row = sqlx::query("UPDATE counters SET value = value + $1 WHERE name = $2 RETURNING value")
+        .bind(n)
+        .bind(counter)
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(row.try_get::<i64, _>(0)? - n + 1)
+}
+
+/// `$first, $first+1, …`: `n` placeholders.
+fn placeholders(first: usize, n: usize) -> String {
+    let mut out = String::with_capacity(n * 5);
+    for i in first..first + n {
+        if i > first {
+            out.push(',');
+        }
+        out.push('$');
+        out.push_str(&i.to_string());
+    }
+    out
+}

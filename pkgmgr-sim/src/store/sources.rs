@@ -1,0 +1,112 @@
+//! Sources, and how far those that follow a feed have come.
+
+use sim_kit::{Db, Tx};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+use super::take_numbers;
+
+/// A set of packages of one origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its number.
+    pub id: i64,
+    /// Its name, unique.
+    pub name: String,
+    /// `cran`, `pypi`, `local` …
+    pub kind: String,
+    /// The feed of the package service that fills it.
+    pub feed: Option<String>,
+    /// Microseconds since 1970.
+    pub created_at: i64,
+}
+
+/// How far a source has followed its feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Feed {
+    /// The service it follows.
+    pub service_id: String,
+    /// Microseconds since 1970 of the first date that can be served.
+    pub history_from: i64,
+    /// The last applied checkpoint's number.
+    pub seq: i64,
+    /// Its digest in hexadecimal.
+    pub checkpoint: String,
+}
+
+fn source(row: &AnyRow) -> sqlx::Result<Source> {
+    Ok(Source {
+        id: row.try_get(0)?,
+        name: row.try_get(1)?,
+        kind: row.try_get(2)?,
+        feed: row.try_get(3)?,
+        created_at: row.try_get(4)?,
+    })
+}
+
+/// All sources in the order of their numbers.
+///
+/// # Errors
+/// The database's.
+pub async fn list(db: &Db) -> sqlx::Result<Vec<Source>> {
+    let rows =
+        sqlx::query("SELECT id, name, type, feed, created_at FROM sources ORDER BY id").fetch_all(db.pool()).await?;
+    rows.iter().map(source).collect()
+}
+
+/// Makes a source and gives its number.
+///
+/// # Errors
+/// The database's; a name that is taken is a violated constraint.
+pub async fn create(tx: &mut Tx, name: &str, kind: &str, feed: Option<&str>, now: i64) -> sqlx::Result<i64> {
+    let id = take_numbers(tx, "sources", 1).await?;
+    sqlx::query("INSERT INTO sources (id, name, type, feed, created_at) VALUES ($1, $2, $3, $4, $5)")
+        .bind(id)
+        .bind(name)
+        .bind(kind)
+        .bind(feed)
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
+    Ok(id)
+}
+
+/// Where a source stands; none before its first synchronisation.
+///
+/// # Errors
+/// The database's.
+pub async fn feed(db: &Db, source: i64) -> sqlx::Result<Option<Feed>> {
+    let row = sqlx::query("SELECT service_id, history_from, seq, checkpoint FROM feeds WHERE source_id = $1")
+        .bind(source)
+        .fetch_optional(db.pool())
+        .await?;
+    row.map(|row| {
+        Ok(Feed {
+            service_id: row.try_get(0)?,
+            history_from: row.try_get(1)?,
+            seq: row.try_get(2)?,
+            checkpoint: row.try_get(3)?,
+        })
+    })
+    .transpose()
+}
+
+/// Notes where a source stands now.
+///
+/// # Errors
+/// The database's.
+pub async fn set_feed(tx: &mut Tx, source: i64, feed: &Feed) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO feeds (source_id, service_id, history_from, seq, checkpoint) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (source_id) DO UPDATE SET service_id = excluded.service_id, history_from = excluded.history_from,
+         seq = excluded.seq, checkpoint = excluded.checkpoint",
+    )
+    .bind(source)
+    .bind(&feed.service_id)
+    .bind(feed.history_from)
+    .bind(feed.seq)
+    .bind(&feed.checkpoint)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,316 @@
+//! Synchronisation with the package service.
+//!
+//! A source follows a feed ([`pkg_formats::psp`]): what it has applied is a checkpoint number with its digest. A run verifies
+//! the signed head, the chain of checkpoints from the last applied one up to the head, and then every document by its digest;
+//! each checkpoint is applied in one database transaction. Whatever fails, the state before stays and is served on; a process
+//! that dies in the middle repeats at most one checkpoint. Only metadata is fetched: package files come when clients ask
+//! ([`crate::files`]).
+//!
+//! A checkpoint becomes one Package Manager transaction for each day on which something happened, as the real server makes one
+//! for each day of CRAN; the first checkpoint, which brings years of history, becomes many.
+
+mod apply;
+mod fetch;
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use pkg_formats::psp::{self, Checkpoint, CheckpointPage, CheckpointRef, Digest, FeedInfo, Head, PspError, Root};
+use serde::Serialize;
+use sim_kit::http_client::LinkError;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::store::sources::{self, Source};
+use crate::store::transactions;
+
+/// Why a synchronisation was refused or broken off.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// No answer.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The connection broke within an answer.
+    #[error("{url}: the answer was cut: {reason}")]
+    Cut {
+        /// Of what.
+        url: String,
+        /// How.
+        reason: String,
+    },
+    /// Another status than hoped for.
+    #[error("{url} answers {status}")]
+    Status {
+        /// Of what.
+        url: String,
+        /// The status.
+        status: http::StatusCode,
+    },
+    /// Past its retention.
+    #[error("{0} is gone: it is past its retention")]
+    Gone(String),
+    /// An answer took too long.
+    #[error("{url} did not answer within {seconds} seconds")]
+    Slow {
+        /// What.
+        url: String,
+        /// The time allowed.
+        seconds: u64,
+    },
+    /// An answer larger than allowed.
+    #[error("{url} is larger than {limit} bytes")]
+    TooLarge {
+        /// What.
+        url: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// A document is not what it must be.
+    #[error("the package service is not to be believed: {0}")]
+    Untrusted(#[from] PspError),
+    /// The service is another one.
+    #[error("this server follows the package service {known}, but {found} answers; use another data folder for it")]
+    OtherService {
+        /// The one that is followed.
+        known: String,
+        /// The one that answers.
+        found: String,
+    },
+    /// The service has no such feed.
+    #[error("the package service has no feed {0:?}")]
+    NoFeed(String),
+    /// A number is missing in the list of checkpoints.
+    #[error("the package service lists no checkpoint {0}")]
+    MissingCheckpoint(u64),
+    /// The last checkpoint of the list is not the one that the head names.
+    #[error("checkpoint {0} is not the one that was signed")]
+    NotTheSigned(u64),
+    /// A delta is past its retention and there is no full state to start from.
+    #[error("the delta of checkpoint {0} is past its retention, and no later checkpoint has a full state")]
+    NoFullState(u64),
+    /// A pack holds a record that the delta does not name, or with another digest.
+    #[error("the packs of checkpoint {seq} hold a record of {name:?} that its delta does not name")]
+    StrayRecord {
+        /// The checkpoint.
+        seq: u64,
+        /// The package.
+        name: String,
+    },
+    /// A record says another name than the one it stands for.
+    #[error("the record of {0:?} is about another package")]
+    OtherName(String),
+    /// What was put together is not what the service has.
+    #[error("the state after checkpoint {0} is not the one that the package service has: the feed has diverged")]
+    Diverged(u64),
+    /// The database or the disk.
+    #[error("{0}")]
+    Store(String),
+}
+
+impl From<sqlx::Error> for SyncError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(format!("database: {error}"))
+    }
+}
+
+impl From<Error> for SyncError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Internal(cause) => Self::Store(cause),
+            other => Self::Store(other.to_string()),
+        }
+    }
+}
+
+/// How the synchronisation of a source stands, as far as this process knows.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Progress {
+    /// At work.
+    pub running: bool,
+    /// The checkpoint that is being applied.
+    pub checkpoint: u64,
+    /// The newest checkpoint of the service.
+    pub head: u64,
+    /// Records of the checkpoint that are done.
+    pub records: u64,
+    /// When it last went through.
+    pub succeeded_at: Option<DateTime<Utc>>,
+    /// When it last failed, and why; none after a success.
+    pub error: Option<(DateTime<Utc>, String)>,
+}
+
+/// What a run brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// Checkpoints applied.
+    pub checkpoints: u64,
+    /// The number of the last applied one.
+    pub seq: u64,
+}
+
+/// Most checkpoint documents that are verified before any is applied; the rest follows in the next round.
+const ROUND: u64 = 2000;
+
+impl App {
+    /// Synchronises one source with its feed, after any run that is under way.
+    ///
+    /// # Errors
+    /// Why it was refused; that is also noted as a failed transaction and in the status.
+    pub async fn sync(&self, source: &Source) -> Result<Outcome, SyncError> {
+        let turn = {
+            let mut turns = self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.entry(source.id).or_default().clone()
+        };
+        let _turn = turn.lock().await;
+        let clock = self.world().clock();
+        let began = clock.now();
+        self.set_progress(source.id, |p| p.running = true);
+        let running = StopsRunning { app: self, source: source.id };
+        let result = self.follow(source).await;
+        drop(running);
+        let now = clock.now();
+        match &result {
+            Ok(outcome) => {
+                tracing::info!(source = source.name, seq = outcome.seq, new = outcome.checkpoints, "synchronised");
+                self.set_progress(source.id, |p| {
+                    p.succeeded_at = Some(now);
+                    p.error = None;
+                });
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                tracing::warn!(source = source.name, reason, "synchronisation failed; the last good state is kept");
+                self.set_progress(source.id, |p| p.error = Some((now, reason.clone())));
+                let (began, now) = (began.timestamp_micros(), now.timestamp_micros());
+                transactions::fail(self.world().db(), source.id, "Sync", began, now, &reason).await?;
+            }
+        }
+        result
+    }
+
+    /// Synchronises all sources that follow a feed, one after the other. True when all went through.
+    pub async fn sync_all(&self) -> bool {
+        let view = self.view();
+        let mut good = true;
+        for source in view.sources.iter().filter(|s| s.feed.is_some()) {
+            good &= self.sync(source).await.is_ok();
+        }
+        good
+    }
+
+    async fn follow(&self, source: &Source) -> Result<Outcome, SyncError> {
+        let feed = source.feed.as_deref().ok_or_else(|| SyncError::NoFeed(source.name.clone()))?;
+        let root = Root::parse(&self.document(psp::ROOT_PATH).await?)?;
+        let info =
+            root.feeds.iter().find(|f| f.name == feed).ok_or_else(|| SyncError::NoFeed(feed.to_owned()))?.clone();
+        let mut applied: Option<(u64, Digest)> = None;
+        if let Some(known) = sources::feed(self.world().db(), source.id).await? {
+            if known.service_id != root.service_id {
+                return Err(SyncError::OtherService { known: known.service_id, found: root.service_id });
+            }
+            applied = Some((known.seq.try_into().unwrap_or_default(), known.checkpoint.parse()?));
+        }
+        let head = self.document(&psp::head_path(feed)).await?;
+        let head = Head::verify(&head, &root, feed, self.world().clock().now(), applied)?;
+        let mut done = 0;
+        loop {
+            let from = applied.map_or(0, |(seq, _)| seq);
+            if from >= head.seq {
+                return Ok(Outcome { checkpoints: done, seq: from });
+            }
+            self.set_progress(source.id, |p| p.head = head.seq);
+            let chain = self.chain(feed, applied, &head).await?;
+            let mut next = 0;
+            while let Some((digest, checkpoint)) = chain.get(next) {
+                match self.apply(source, &info, &root.service_id, *digest, checkpoint, apply::From::Delta).await {
+                    Err(SyncError::Gone(what)) => {
+                        // The newest full state there is spares most of the way.
+                        let full = chain.iter().rposition(|(_, c)| c.full.is_some()).filter(|at| *at >= next);
+                        let at = full.ok_or(SyncError::NoFullState(checkpoint.seq))?;
+                        let (digest, checkpoint) = &chain[at];
+                        tracing::info!(source = source.name, what, seq = checkpoint.seq, "starting from a full state");
+                        self.apply(source, &info, &root.service_id, *digest, checkpoint, apply::From::Full).await?;
+                        next = at;
+                    }
+                    other => other?,
+                }
+                self.refresh().await?;
+                applied = Some((chain[next].1.seq, chain[next].0));
+                next += 1;
+                done += 1;
+            }
+        }
+    }
+
+    /// The checkpoints after `applied`, verified as one chain; up to the head, or up to [`ROUND`] of them.
+    async fn chain(
+        &self,
+        feed: &str,
+        applied: Option<(u64, Digest)>,
+        head: &Head,
+    ) -> Result<Vec<(Digest, Checkpoint)>, SyncError> {
+        let first = applied.map_or(1, |(seq, _)| seq + 1);
+        let last = head.seq.min(first + ROUND - 1);
+        let mut parent = applied.map(|(_, digest)| digest);
+        let mut chain = Vec::new();
+        let mut page: HashMap<u64, CheckpointRef> = HashMap::new();
+        for seq in first..=last {
+            if seq == first || seq % psp::PAGE_SIZE == 0 {
+                let bytes = self.document(&psp::page_path(feed, seq / psp::PAGE_SIZE)).await?;
+                page = CheckpointPage::parse(&bytes)?.items.into_iter().map(|item| (item.seq, item)).collect();
+            }
+            let item = page.get(&seq).ok_or(SyncError::MissingCheckpoint(seq))?;
+            let bytes = self.document(&psp::checkpoint_path(feed, seq)).await?;
+            let checkpoint = Checkpoint::verify(&bytes, item.digest, feed, seq, parent)?;
+            parent = Some(item.digest);
+            chain.push((item.digest, checkpoint));
+        }
+        if last == head.seq && parent != Some(head.checkpoint) {
+            return Err(SyncError::NotTheSigned(head.seq));
+        }
+        Ok(chain)
+    }
+
+    /// Synchronises now if wanted, then every day at midnight UTC, and a minute after a failure.
+    pub(crate) async fn sync_for_ever(self) {
+        let mut firing = None;
+        loop {
+            let good = self.sync_all().await;
+            self.announce().await;
+            drop(firing.take());
+            let now = self.world().clock().now();
+            let next = if good { midnight_after(now) } else { now + chrono::TimeDelta::minutes(1) };
+            firing = Some(self.world().clock().sleep_until(next).await);
+        }
+    }
+}
+
+/// 00:00 UTC of the day after that of `t`.
+pub(crate) fn midnight_after(t: DateTime<Utc>) -> DateTime<Utc> {
+    let day: NaiveDate = t.date_naive();
+    day.succ_opt().unwrap_or(day).and_time(chrono::NaiveTime::MIN).and_utc()
+}
+
+/// Also when the run is dropped in the middle.
+struct StopsRunning<'a> {
+    app: &'a App,
+    source: i64,
+}
+
+impl Drop for StopsRunning<'_> {
+    fn drop(&mut self) {
+        self.app.set_progress(self.source, |p| p.running = false);
+    }
+}
+
+/// How long an answer of `bytes` may take: a slow service is a broken one.
+fn time_allowed(bytes: u64) -> Duration {
+    Duration::from_secs(30 + bytes / (64 << 10))
+}
+
+/// The feed's first date as stored microseconds.
+fn history_from(info: &FeedInfo) -> i64 {
+    info.history_from.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros()
+}
