@@ -523,7 +523,8 @@ pub struct Checkpoint {
     pub counts: Counts,
     /// 00:00 UTC of `snapshot_date`; all events before are in, none after.
     pub created_at: DateTime<Utc>,
-    /// NDJSON of [`DeltaEvent`]s, sorted by name, then version as text. The first checkpoint's delta adds every package.
+    /// NDJSON of [`DeltaEvent`]s, sorted by name, then version as text. A package that is new has one `add` and no other
+    /// event, whatever else happened to it since the checkpoint before; so the first checkpoint's delta adds every package.
     pub delta: Object,
     /// The feed.
     pub feed: String,
@@ -668,6 +669,10 @@ impl Lines<'_> {
     ///
     /// # Errors
     /// As [`Lines::next_line`], or a malformed line.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator cannot lend its lines nor choose the document by the call"
+    )]
     pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
         let what = self.what;
         self.next_line()?.map(|line| parse(what, line)).transpose()
@@ -683,7 +688,7 @@ pub struct DeltaEvent {
     pub op: Op,
     /// The record as of this checkpoint. Several events of one package name the same record.
     pub record: Digest,
-    /// The version it happened to; on `add`, `archive` and `remove` the newest one.
+    /// The version it happened to; on `add`, `archive` and `remove` the one released last.
     pub version: String,
 }
 
@@ -794,7 +799,7 @@ pub enum ArtifactKind {
 /// The history of a Python project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PythonRecord {
-    /// Oldest version first; of one version the sdist before the wheel.
+    /// In the order of `upload_time`; of one version the sdist before the wheel.
     pub files: Vec<PythonFile>,
     /// Grows with every change of this project.
     pub last_serial: u64,

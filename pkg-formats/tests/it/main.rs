@@ -7,6 +7,8 @@ mod dcf;
 mod manifest;
 mod python;
 mod r;
+mod requirements;
+mod simple;
 mod tools;
 mod with_python;
 mod with_r;
