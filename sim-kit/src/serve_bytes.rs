@@ -1,5 +1,9 @@
 //! Conditional and range requests (RFC 9110) over bytes and blobs.
 
+use std::io::SeekFrom;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
@@ -9,6 +13,8 @@ use http::header::{
     IF_RANGE, LAST_MODIFIED, RANGE,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio_util::io::ReaderStream;
 
 use crate::blobs::{BlobError, Blobs, Digest};
 
@@ -32,6 +38,8 @@ pub enum Source {
     Bytes(Bytes),
     /// In the blob store, of this size.
     Blob(Blobs, Digest, u64),
+    /// In a file, of this size.
+    File(PathBuf, u64),
 }
 
 impl Content {
@@ -55,7 +63,7 @@ impl Content {
     fn size(&self) -> u64 {
         match &self.body {
             Source::Bytes(bytes) => bytes.len() as u64,
-            Source::Blob(_, _, size) => *size,
+            Source::Blob(_, _, size) | Source::File(_, size) => *size,
         }
     }
 }
@@ -110,9 +118,18 @@ pub async fn serve(method: &Method, request: &HeaderMap, content: Content) -> Re
                 Some(range) => bytes.slice(index(range.start)..index(range.end)),
             }),
             Source::Blob(blobs, digest, _) => Body::from_stream(blobs.stream(&digest, range).await?),
+            Source::File(path, _) => file_body(&path, range.unwrap_or(0..size)).await.map_err(|e| BlobError::Source(e.into()))?,
         }
     };
     Ok((status, headers, body).into_response())
+}
+
+async fn file_body(path: &Path, range: Range<u64>) -> std::io::Result<Body> {
+    let mut file = tokio::fs::File::open(path).await?;
+    if range.start > 0 {
+        file.seek(SeekFrom::Start(range.start)).await?;
+    }
+    Ok(Body::from_stream(ReaderStream::with_capacity(file.take(range.end - range.start), 64 * 1024)))
 }
 
 fn number(text: String) -> HeaderValue {
@@ -240,6 +257,29 @@ mod tests {
         assert_eq!(ask(&[(IF_NONE_MATCH, "\"a\""), (IF_MODIFIED_SINCE, "Thu, 01 Jan 2099 00:00:00 GMT")]).await.0, 200);
         assert_eq!(ask(&[(IF_MODIFIED_SINCE, "Thu, 01 Jan 1970 00:16:40 GMT")]).await.0, 304);
         assert_eq!(ask(&[(IF_MODIFIED_SINCE, "Thu, 01 Jan 1970 00:16:39 GMT")]).await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn files_are_streamed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        std::fs::write(&path, b"0123456789").unwrap();
+        let file = |range: &str| {
+            let content = Content {
+                body: Source::File(path.clone(), 10),
+                etag: "t".into(),
+                content_type: "text/plain",
+                cache_control: None,
+                last_modified: None,
+            };
+            let headers = HeaderMap::from_iter([(RANGE, range.parse().unwrap())]);
+            async move {
+                let response = serve(&Method::GET, &headers, content).await.unwrap();
+                axum::body::to_bytes(response.into_body(), 100).await.unwrap()
+            }
+        };
+        assert_eq!(file("bytes=2-4").await, "234");
+        assert_eq!(file("items=x").await, "0123456789");
     }
 
     #[tokio::test]
