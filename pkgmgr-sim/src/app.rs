@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use sim_kit::World;
 use sim_kit::http_client::Link;
-use tokio::sync::watch;
 
-use crate::Readiness;
 use crate::config::Config;
 use crate::error::Error;
 use crate::files::Files;
@@ -30,7 +28,6 @@ pub(crate) struct Inner {
     pub(crate) files: Files,
     pub(crate) renderings: Renderings,
     pub(crate) snapshots: Snapshots,
-    pub(crate) ready: watch::Sender<Readiness>,
     view: RwLock<Arc<View>>,
     syncs: Mutex<HashMap<i64, Progress>>,
     /// Few packages are rewritten at once: each is held in memory.
@@ -87,7 +84,7 @@ impl View {
 
 impl App {
     /// Opens the state of `world`, with the repos every fresh world has.
-    pub(crate) async fn open(world: World, config: Config, ready: watch::Sender<Readiness>) -> Result<Self, Error> {
+    pub(crate) async fn open(world: World, config: Config) -> Result<Self, Error> {
         seed(&world).await?;
         let upstream = Link::new(&world, "package-service");
         let files = Files::new(&world, &upstream, &config)?;
@@ -98,7 +95,6 @@ impl App {
             snapshots: Snapshots::default(),
             upstream,
             config,
-            ready,
             view: RwLock::default(),
             syncs: Mutex::default(),
             rewriting: tokio::sync::Semaphore::new(4),

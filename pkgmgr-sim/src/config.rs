@@ -5,7 +5,7 @@ use url::Url;
 /// What a Package Manager is told at its start.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The package service to synchronise from, such as `http://127.0.0.1:4300`.
+    /// The package service to synchronise from, such as `http://127.0.0.1:4241`.
     pub upstream: Url,
     /// The server's own address as clients see it (`Server.Address`); none: taken from each request.
     pub address: Option<String>,

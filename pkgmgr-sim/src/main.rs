@@ -1,68 +1,24 @@
 //! One Package Manager simulator as a process.
 
+use std::process::ExitCode;
+
 use clap::Parser;
-use pkgmgr_sim::{Config, PackageManager, VERSION};
-use sim_kit::cli::{ServerArgs, asked_to_stop};
-use sim_kit::{Host, logging};
 
 /// A simulator of Posit Package Manager; not affiliated with Posit.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// The package service to synchronise from.
-    #[arg(long, env = "TEAMSIM_UPSTREAM_URL", default_value = "http://127.0.0.1:4300")]
-    upstream: url::Url,
-    /// Port to listen on; 0 for any free one.
-    #[arg(long, env = "TEAMSIM_PKGMGR_PORT", default_value_t = 4242)]
-    port: u16,
-    /// The server's own address as clients see it, such as https://packages.example.org/rspm.
-    #[arg(long, env = "TEAMSIM_PKGMGR_ADDRESS")]
-    address: Option<String>,
-    /// The vendor's variable for the same.
-    #[arg(long, env = "PACKAGEMANAGER_SERVER_ADDRESS", hide = true)]
-    server_address: Option<String>,
-    /// The vendor's variable for address and port, such as :4242.
-    #[arg(long, env = "PACKAGEMANAGER_HTTP_LISTEN", hide = true)]
-    http_listen: Option<String>,
-    /// Redirect to the package service for files that are not here yet.
-    #[arg(long, env = "TEAMSIM_PKGMGR_REDIRECT")]
-    redirect: bool,
-    /// Do not offer the JSON form of the simple index.
-    #[arg(long, env = "TEAMSIM_PKGMGR_NO_SIMPLE_JSON")]
-    no_simple_json: bool,
-    /// Do not offer metadata beside wheels.
-    #[arg(long, env = "TEAMSIM_PKGMGR_NO_SIMPLE_METADATA")]
-    no_simple_metadata: bool,
-    /// Synchronise only when asked to.
-    #[arg(long, env = "TEAMSIM_PKGMGR_NO_SYNC")]
-    no_sync: bool,
     #[command(flatten)]
-    server: ServerArgs,
+    cli: pkgmgr_sim::cli::Cli,
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
-    logging::start(&args.server.log, args.server.log_json);
-    let config = Config {
-        upstream: args.upstream,
-        address: args.address.or(args.server_address),
-        redirect_mode: args.redirect,
-        simple_json: !args.no_simple_json,
-        simple_metadata: !args.no_simple_metadata,
-        sync: !args.no_sync,
-    };
-    let port = match args.http_listen.as_deref().and_then(|listen| listen.rsplit(':').next()) {
-        Some(port) => {
-            port.parse().map_err(|_| anyhow::anyhow!("PACKAGEMANAGER_HTTP_LISTEN must end in a port, such as :4242"))?
+async fn main() -> ExitCode {
+    match pkgmgr_sim::cli::run(Args::parse().cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pkgmgr-sim: {error:#}");
+            ExitCode::FAILURE
         }
-        None => args.port,
-    };
-    let package_manager = PackageManager::new(config);
-    let running = Host::start(package_manager.product(), args.server.host(port, "package-manager")).await?;
-    println!("Starting Posit Package Manager v{VERSION} (simulated)");
-    println!("Starting HTTP server on {}", running.address());
-    asked_to_stop().await;
-    running.stop().await;
-    Ok(())
+    }
 }

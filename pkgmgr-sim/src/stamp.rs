@@ -5,10 +5,8 @@
 //! package the copy of the description in `Meta/package.rds` changes along.
 
 use bytes::Bytes;
-use pkg_formats::archive::{self, Compression, File, Files, Kind, Limits};
-use pkg_formats::dcf::{self, Record};
+use pkg_formats::archive::Limits;
 use pkg_formats::psp::Digest;
-use pkg_formats::r::binary::{Built, package_rds};
 use pkg_formats::r::package::{self, Error as PackageError};
 
 use crate::app::App;
@@ -75,54 +73,13 @@ impl App {
 
 /// The package with its stamp; none when it has it already.
 fn stamp(bytes: &Bytes) -> Result<Option<Vec<u8>>, PackageError> {
-    let mut files = Files::new();
-    archive::scan(bytes.as_ref(), &LIMITS, |entry, data| {
-        if entry.kind == Kind::File {
-            let mut bytes = Vec::new();
-            data.read_to_end(&mut bytes)?;
-            files.insert(entry.path.clone(), File { bytes, executable: entry.executable });
-        }
-        Ok(())
-    })?;
-    let is_description = |path: &&String| path.split_once('/').is_some_and(|(_, rest)| rest == "DESCRIPTION");
-    let path = files.keys().find(is_description).cloned().ok_or(PackageError::NoDescription)?;
-    let mut description = package::read_description(bytes.as_ref(), &LIMITS)?;
-    if description.get("Repository") == Some(STAMP) {
-        return Ok(None);
-    }
-    description.set("Repository", STAMP);
-    if description.get("Encoding").is_some() {
-        description.set("Encoding", "UTF-8");
-    }
-    let metadata = format!("{}/Meta/package.rds", path.trim_end_matches("/DESCRIPTION"));
-    if let Some(file) = files.get_mut(&metadata)
-        && let Some(built) = built(&description)
-    {
-        let value = package_rds(&description, &built)?.to_bytes();
-        file.bytes = archive::gzip(&value, Compression::Deflate);
-    }
-    files.insert(path, dcf::write(&[description]).into());
-    Ok(Some(archive::tar_gz(&files, Compression::Deflate)?))
-}
-
-/// The `Built` field, taken apart.
-fn built(description: &Record) -> Option<Built> {
-    let mut parts = description.get("Built")?.split(';').map(str::trim);
-    Some(Built {
-        r: parts.next()?.strip_prefix("R ")?.parse().ok()?,
-        platform: parts.next()?.to_owned(),
-        time: parts.next()?.to_owned(),
-        os: match parts.next()? {
-            "windows" => "windows",
-            _ => "unix",
-        },
-    })
+    package::rewrite_description(bytes.as_ref(), &LIMITS, |description| description.set("Repository", STAMP))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pkg_formats::r::binary::BinarySpec;
+    use pkg_formats::archive::Files;
     use pkg_formats::r::source::{SourceSpec, description};
 
     #[test]
@@ -133,38 +90,5 @@ mod tests {
         assert_eq!((read.get("Repository"), read.get("Version")), (Some("RSPM"), Some("1.0")));
         assert!(stamp(&stamped.into()).unwrap().is_none());
         assert!(stamp(&Bytes::from_static(b"not a package")).is_err());
-    }
-
-    #[test]
-    fn binaries_carry_the_stamp_in_both_places() {
-        let built = Built {
-            r: "4.2.0".parse().unwrap(),
-            platform: String::new(),
-            time: "2026-01-01 00:00:00 UTC".into(),
-            os: "unix",
-        };
-        let spec = BinarySpec {
-            description: description("a", "1.0", "T"),
-            namespace: "export(f)".into(),
-            code: "f <- function() 42".into(),
-            files: Files::new(),
-            built: built.clone(),
-        };
-        let stamped = stamp(&spec.tar_gz().unwrap().into()).unwrap().unwrap();
-        let mut stamped_description = spec.description.clone();
-        stamped_description.set("Built", built.field());
-        stamped_description.set("Repository", STAMP);
-        let mut found = None;
-        archive::scan(stamped.as_slice(), &LIMITS, |entry, data| {
-            if entry.path == "a/Meta/package.rds" {
-                let mut bytes = Vec::new();
-                data.read_to_end(&mut bytes)?;
-                found = Some(bytes);
-            }
-            Ok(())
-        })
-        .unwrap();
-        let expected = package_rds(&stamped_description, &built).unwrap().to_bytes();
-        assert_eq!(found.unwrap(), archive::gzip(&expected, Compression::Deflate));
     }
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 use pkg_formats::psp::{self, Checkpoint, CheckpointPage, CheckpointRef, Digest, FeedInfo, Head, PspError, Root};
 use serde::Serialize;
+use sim_kit::World;
 use sim_kit::http_client::LinkError;
 
 use crate::app::App;
@@ -107,6 +108,17 @@ pub enum SyncError {
     /// The database or the disk.
     #[error("{0}")]
     Store(String),
+    /// The first synchronisation of a source failed; it is tried again.
+    #[error("source {source_name} could not be synchronised: {reason}")]
+    First {
+        /// The source.
+        source_name: String,
+        /// Why.
+        reason: String,
+    },
+    /// The first synchronisation did not end in time.
+    #[error("source {0} is still being synchronised")]
+    StillRunning(String),
 }
 
 impl From<sqlx::Error> for SyncError {
@@ -278,11 +290,38 @@ impl App {
         let mut firing = None;
         loop {
             let good = self.sync_all().await;
-            self.announce().await;
             drop(firing.take());
             let now = self.world().clock().now();
             let next = if good { midnight_after(now) } else { now + chrono::TimeDelta::minutes(1) };
             firing = Some(self.world().clock().sleep_until(next).await);
+        }
+    }
+}
+
+/// Waits until every source of the Package Manager in `world` has packages to serve; at once when an earlier run has
+/// synchronised them.
+///
+/// # Errors
+/// [`SyncError::First`] as soon as a first synchronisation has failed, [`SyncError::StillRunning`] after `limit`.
+pub async fn synced(world: &World, limit: Duration) -> Result<(), SyncError> {
+    let until = tokio::time::Instant::now() + limit;
+    loop {
+        let mut waiting = None;
+        for source in sources::list(world.db()).await?.into_iter().filter(|s| s.feed.is_some()) {
+            if transactions::point(world.db(), source.id, i64::MAX).await?.is_some() {
+                continue;
+            }
+            let last = transactions::list(world.db(), source.id, false, 1, 0).await?.pop();
+            if let Some(failed) = last.filter(|t| t.result != 0) {
+                return Err(SyncError::First { source_name: source.name, reason: failed.error });
+            }
+            waiting = Some(source.name);
+        }
+        match waiting {
+            None => return Ok(()),
+            Some(name) if tokio::time::Instant::now() > until => return Err(SyncError::StillRunning(name)),
+            // The database is all that a World tells of its product; looking costs less than a millisecond.
+            Some(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
 }

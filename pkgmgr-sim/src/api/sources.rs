@@ -104,7 +104,6 @@ pub async fn sync(State(app): State<App>, body: Bytes) -> Result<Response, ApiEr
                 outcome.map(|o| json!({ "source": source.name, "checkpoints": o.checkpoints, "checkpoint": o.seq })),
             );
         }
-        background.announce().await;
         let _ = done.send(results.into_iter().collect::<Result<Vec<Value>, _>>());
     });
     if wanted.no_wait {

@@ -34,6 +34,9 @@ const BATCH: usize = 256;
 /// Packs on their way while one is written.
 const AHEAD: usize = 2;
 
+/// Reads the name and record digest on the next line.
+type NextName = fn(&mut Lines<'_>) -> Result<Option<(String, Digest)>, PspError>;
+
 /// Changes of one day.
 #[derive(Debug, Clone, Copy, Default)]
 struct Day {
@@ -237,7 +240,7 @@ impl App {
         &self,
         object: &Object,
         what: &'static str,
-        next: fn(&mut Lines<'_>) -> Result<Option<(String, Digest)>, PspError>,
+        next: NextName,
     ) -> Result<HashMap<String, Digest>, SyncError> {
         let bytes = self.object(object).await?;
         let object = object.clone();
