@@ -105,7 +105,7 @@ async fn one(client: &Client, file: &Download, on_event: &Mutex<impl FnMut(Event
     }
     if let Some(expected) = file.size.filter(|&expected| size < expected) {
         let why = "the index announces a larger file".to_owned();
-        return Err(Error::Truncated { url: file.url.clone(), received: size, expected: Some(expected), why });
+        return Err(Error::Truncated { url: file.url.clone().into(), received: size, expected: Some(expected), why });
     }
     let sha256 = hex::encode(sha256.finalize());
     let (expected, got) = match &file.digest {
@@ -115,7 +115,7 @@ async fn one(client: &Client, file: &Download, on_event: &Mutex<impl FnMut(Event
     };
     if !got.eq_ignore_ascii_case(expected) {
         let algorithm = if with_md5 { "md5" } else { "sha256" };
-        return Err(Error::HashMismatch { url: file.url.clone(), algorithm, expected: expected.clone(), got });
+        return Err(Error::HashMismatch { url: file.url.clone().into(), algorithm, expected: expected.clone(), got });
     }
     Ok(Received { size, sha256 })
 }

@@ -34,7 +34,7 @@ pub enum Error {
     #[error("could not connect to {url}: {why}")]
     Unreachable {
         /// What was asked for.
-        url: Url,
+        url: Box<Url>,
         /// The innermost reason, such as `Connection refused (os error 111)`.
         why: String,
     },
@@ -42,7 +42,7 @@ pub enum Error {
     #[error("{url} was not found ({status})")]
     NotFound {
         /// What was asked for.
-        url: Url,
+        url: Box<Url>,
         /// 404 or 410.
         status: u16,
     },
@@ -54,7 +54,7 @@ pub enum Error {
         /// Its version.
         version: String,
         /// What was asked for.
-        url: Url,
+        url: Box<Url>,
         /// 404 or 410.
         status: u16,
     },
@@ -62,7 +62,7 @@ pub enum Error {
     #[error("{url} answered with status {status}")]
     Status {
         /// What was asked for.
-        url: Url,
+        url: Box<Url>,
         /// The HTTP status.
         status: u16,
     },
@@ -70,13 +70,13 @@ pub enum Error {
     #[error("{url} redirects too often or to an address that cannot be followed")]
     Redirects {
         /// The last address.
-        url: Url,
+        url: Box<Url>,
     },
     /// The body ended early.
     #[error("the download of {url} was cut short after {received} bytes{}: {why}", .expected.map(|n| format!(" of {n}")).unwrap_or_default())]
     Truncated {
         /// What was asked for.
-        url: Url,
+        url: Box<Url>,
         /// Bytes that came.
         received: u64,
         /// Bytes that were announced, if they were.
@@ -88,7 +88,7 @@ pub enum Error {
     #[error("the bytes of {url} do not match the {algorithm} of its index: expected {expected}, got {got}")]
     HashMismatch {
         /// What was asked for.
-        url: Url,
+        url: Box<Url>,
         /// `sha256` or `md5`.
         algorithm: &'static str,
         /// The digest in the index, in hex.
@@ -100,7 +100,7 @@ pub enum Error {
     #[error("{url} is larger than {limit} bytes")]
     TooLarge {
         /// What was asked for.
-        url: Url,
+        url: Box<Url>,
         /// The limit that it passed.
         limit: u64,
     },
@@ -108,7 +108,7 @@ pub enum Error {
     #[error("gave up at {url}: more than {limit} bytes were received in total")]
     TooMuch {
         /// What was being received.
-        url: Url,
+        url: Box<Url>,
         /// The limit.
         limit: u64,
     },
@@ -116,7 +116,7 @@ pub enum Error {
     #[error("cannot read {url}: {why}")]
     Unreadable {
         /// What was asked for.
-        url: Url,
+        url: Box<Url>,
         /// What is wrong with it.
         why: String,
     },

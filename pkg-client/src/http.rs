@@ -86,14 +86,14 @@ impl Client {
         headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap_or(HeaderValue::from_static("*/*")));
         let response = self.link.get(url, headers).await.map_err(|error| match error {
             LinkError::Http(error) if error.is_redirect() => {
-                Error::Redirects { url: error.url().unwrap_or(url).clone() }
+                Error::Redirects { url: error.url().unwrap_or(url).clone().into() }
             }
-            error => Error::Unreachable { url: url.clone(), why: innermost(&error) },
+            error => Error::Unreachable { url: url.clone().into(), why: innermost(&error) },
         })?;
         match response.status().as_u16() {
             200 => Ok(Incoming { client: self, url: arrived_at(&response, url), received: 0, response }),
-            status @ (404 | 410) => Err(Error::NotFound { url: url.clone(), status }),
-            status => Err(Error::Status { url: url.clone(), status }),
+            status @ (404 | 410) => Err(Error::NotFound { url: url.clone().into(), status }),
+            status => Err(Error::Status { url: url.clone().into(), status }),
         }
     }
 
@@ -123,7 +123,7 @@ impl Incoming<'_> {
     /// The next piece of the body, `None` after the last.
     pub(crate) async fn next(&mut self, limit: u64) -> Result<Option<Bytes>, Error> {
         let expected = self.response.headers().get(CONTENT_LENGTH).and_then(|n| n.to_str().ok()?.parse::<u64>().ok());
-        let url = || self.url.clone();
+        let url = || Box::new(self.url.clone());
         if expected.is_some_and(|n| n > limit) {
             return Err(Error::TooLarge { url: url(), limit });
         }

@@ -113,7 +113,7 @@ pub(crate) fn explain(
                 facts.extend(dependency(universe, target, from, versions, to));
             }
             External::NoVersions(package, _) => {
-                others.extend(package.name().and_then(|name| supply(universe, asked, name)))
+                others.extend(package.name().and_then(|name| supply(universe, asked, name)));
             }
             External::Custom(package, versions, reason) => {
                 let version = versions.as_singleton().map(ToString::to_string).unwrap_or_default();

@@ -325,7 +325,7 @@ impl Source<'_> {
         };
         match page {
             Ok(page) => Ok(self.offers(name, &answer.url, page)),
-            Err(error) => Err(Error::Unreadable { url: answer.url, why: error.to_string() }),
+            Err(error) => Err(Error::Unreadable { url: answer.url.into(), why: error.to_string() }),
         }
     }
 
@@ -366,7 +366,7 @@ impl Source<'_> {
         }
         other_python.retain(|version, _| !best.contains_key(version));
         let releases: Vec<_> = best.into_values().rev().collect();
-        let only_prereleases = releases.iter().all(|release| release.yanked || release.version.any_prerelease());
+        let only_prereleases = releases.iter().all(|release| release.version.any_prerelease());
         Page { releases, other_python: other_python.into_iter().rev().collect(), only_prereleases }
     }
 
@@ -418,7 +418,7 @@ fn check(url: &Url, bytes: &[u8], sha256: Option<&String>) -> Result<(), Error> 
     let got = hex::encode(Sha256::digest(bytes));
     match sha256.filter(|expected| !got.eq_ignore_ascii_case(expected)) {
         Some(expected) => {
-            Err(Error::HashMismatch { url: url.clone(), algorithm: "sha256", expected: expected.clone(), got })
+            Err(Error::HashMismatch { url: url.clone().into(), algorithm: "sha256", expected: expected.clone(), got })
         }
         None => Ok(()),
     }

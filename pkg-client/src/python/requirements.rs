@@ -102,7 +102,7 @@ impl Requirements {
                 let expected: Vec<_> =
                     listed.iter().map(|hash| format!("{}:{}", hash.algorithm, hash.digest)).collect();
                 return Err(Error::HashMismatch {
-                    url: package.url.clone(),
+                    url: package.url.clone().into(),
                     algorithm: "hashes",
                     expected: expected.join(" or "),
                     got: package.sha256.clone().unwrap_or_else(|| "none".to_owned()),

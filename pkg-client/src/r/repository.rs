@@ -49,16 +49,17 @@ impl Repository {
             Ok(answer) => {
                 let mut text = Vec::new();
                 let unpacked = MultiGzDecoder::new(&*answer.body).take(limit + 1).read_to_end(&mut text);
-                unpacked.map_err(|error| Error::Unreadable { url: answer.url.clone(), why: error.to_string() })?;
+                unpacked
+                    .map_err(|error| Error::Unreadable { url: answer.url.clone().into(), why: error.to_string() })?;
                 if text.len() as u64 > limit {
-                    return Err(Error::TooLarge { url: answer.url, limit });
+                    return Err(Error::TooLarge { url: answer.url.into(), limit });
                 }
                 text
             }
             Err(Error::NotFound { .. }) => client.fetch(&join(&contrib, "PACKAGES")?, "*/*", limit).await?.body.into(),
             Err(error) => return Err(error),
         };
-        let unreadable = |why: String| Error::Unreadable { url: contrib.clone(), why };
+        let unreadable = |why: String| Error::Unreadable { url: contrib.clone().into(), why };
         let text = String::from_utf8(text).map_err(|_| unreadable("PACKAGES is not UTF-8".to_owned()))?;
         let mut records: HashMap<String, Vec<Record>> = HashMap::new();
         for record in dcf::parse(&text).map_err(|error| unreadable(format!("PACKAGES: {error}")))? {
@@ -113,7 +114,7 @@ impl Repository {
     pub fn archived(&self, name: &str, version: &RVersion) -> Result<Url, Error> {
         if !is_package_name(name) {
             return Err(Error::Unreadable {
-                url: self.contrib.clone(),
+                url: self.contrib.clone().into(),
                 why: format!("'{name}' is not a package name"),
             });
         }
@@ -122,7 +123,7 @@ impl Repository {
 
     fn package(&self, name: &str, record: &Record) -> Result<Package, Error> {
         let unreadable = |why: &dyn ToString| Error::Unreadable {
-            url: self.contrib.clone(),
+            url: self.contrib.clone().into(),
             why: format!("PACKAGES: {name}: {}", why.to_string()),
         };
         let version: RVersion =
@@ -143,6 +144,9 @@ impl Repository {
 fn join(contrib: &Url, path: &str) -> Result<Url, Error> {
     match contrib.join(path) {
         Ok(url) if url.as_str().starts_with(contrib.as_str()) => Ok(url),
-        _ => Err(Error::Unreadable { url: contrib.clone(), why: format!("'{path}' is not a file of the repository") }),
+        _ => Err(Error::Unreadable {
+            url: contrib.clone().into(),
+            why: format!("'{path}' is not a file of the repository"),
+        }),
     }
 }

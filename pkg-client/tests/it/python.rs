@@ -152,6 +152,8 @@ async fn prereleases_only_when_asked_for_or_nothing_else_is_there() {
         release("only", "0.1b2", &[]),
         release("only", "0.1b1", &[]),
         release("asks", "1.0", &["a>=2.0rc1"]),
+        release("gone", "2.0rc1", &[]),
+        Release { yanked: true, ..release("gone", "1.0", &[]) },
     ])
     .await;
     assert_eq!(served.resolved("a").await, ["a==1.0"]);
@@ -159,6 +161,7 @@ async fn prereleases_only_when_asked_for_or_nothing_else_is_there() {
     assert_eq!(served.resolved("--pre\na").await, ["a==2.0rc1"]);
     assert_eq!(served.resolved("only").await, ["only==0.1b2"]);
     assert_eq!(served.resolved("a\nasks").await, ["a==2.0rc1", "asks==1.0"]);
+    assert!(served.resolve("gone").await.is_err(), "a yanked release is a release all the same");
 }
 
 #[tokio::test]
