@@ -51,8 +51,21 @@ pub(crate) struct Entries<T> {
 
 /// Packages of R itself, which no repository lists.
 pub(crate) const R_BASE: [&str; 15] = [
-    "R", "base", "compiler", "datasets", "graphics", "grDevices", "grid", "methods", "parallel", "splines", "stats",
-    "stats4", "tcltk", "tools", "utils",
+    "R",
+    "base",
+    "compiler",
+    "datasets",
+    "graphics",
+    "grDevices",
+    "grid",
+    "methods",
+    "parallel",
+    "splines",
+    "stats",
+    "stats4",
+    "tcltk",
+    "tools",
+    "utils",
 ];
 
 static CRAN: LazyLock<Entries<CranEntry>> = LazyLock::new(|| {
@@ -183,7 +196,11 @@ mod tests {
                         let place = cran.places.get(name).unwrap_or_else(|| panic!("{} needs {name}", entry.name));
                         let newest: pkg_formats::r::RVersion = cran.all[*place].version.parse().unwrap();
                         let suggested = r_items(entry.suggests).any(|item| r_name(item) == name);
-                        assert!(suggested || dependency.accepts(&newest), "{}: {dependency:?} but {newest}", entry.name);
+                        assert!(
+                            suggested || dependency.accepts(&newest),
+                            "{}: {dependency:?} but {newest}",
+                            entry.name
+                        );
                     }
                 }
             }
@@ -226,12 +243,45 @@ mod tests {
 
     #[test]
     fn the_frameworks_are_there() {
-        for name in ["shiny", "plumber", "rmarkdown", "quarto", "knitr", "ggplot2", "tidyverse", "data.table", "renv", "pak", "remotes", "rsconnect"] {
+        for name in [
+            "shiny",
+            "plumber",
+            "rmarkdown",
+            "quarto",
+            "knitr",
+            "ggplot2",
+            "tidyverse",
+            "data.table",
+            "renv",
+            "pak",
+            "remotes",
+            "rsconnect",
+        ] {
             assert!(cran().places.contains_key(name), "{name}");
         }
         for name in [
-            "flask", "fastapi", "dash", "streamlit", "bokeh", "gradio", "panel", "voila", "jupyter", "shiny", "uvicorn", "gunicorn",
-            "rsconnect-python", "posit-sdk", "pins", "vetiver", "plotnine", "great-tables", "numpy", "requests", "uv", "pip",
+            "flask",
+            "fastapi",
+            "dash",
+            "streamlit",
+            "bokeh",
+            "gradio",
+            "panel",
+            "voila",
+            "jupyter",
+            "shiny",
+            "uvicorn",
+            "gunicorn",
+            "rsconnect-python",
+            "posit-sdk",
+            "pins",
+            "vetiver",
+            "plotnine",
+            "great-tables",
+            "numpy",
+            "requests",
+            "uv",
+            "pip",
         ] {
             assert!(pypi().places.contains_key(name), "{name}");
         }

@@ -20,7 +20,7 @@ pub struct Config {
     /// Default: 2026-11-01, or the first of the month in which the clock stands at the start if that is earlier.
     #[arg(long, env = "TEAMSIM_DAILY_FROM")]
     pub daily_from: Option<NaiveDate>,
-    /// Offer nothing but these real packages and what they need, in both feeds (comma-separated). Quick to start.
+    /// Of the real packages offer only these and what they need, in both feeds (comma-separated).
     #[arg(long, env = "TEAMSIM_ONLY_PACKAGES", value_delimiter = ',')]
     pub only: Option<Vec<String>>,
 }
@@ -32,10 +32,11 @@ impl Default for Config {
 }
 
 impl Config {
-    /// A small world of these real packages and what they need; for tests that should start in no time.
+    /// A small world of these real packages, what they need, and no made-up ones; for tests that should start in no time.
     #[must_use]
     pub fn only(names: &[&str]) -> Self {
-        Self { only: Some(names.iter().map(|name| (*name).to_owned()).collect()), ..Self::default() }
+        let only = Some(names.iter().map(|name| (*name).to_owned()).collect());
+        Self { cran_packages: 0, pypi_packages: 0, daily_from: None, only }
     }
 
     /// The date of the first checkpoint when the clock stands at `start`.

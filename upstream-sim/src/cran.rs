@@ -25,23 +25,40 @@ const FEED: &str = "cran";
 const START: i64 = 17_449;
 
 /// Minor versions of R that binaries are built for, and the day each came.
-const R_MINORS: [(&str, i64); 5] = [("4.2", 19_104), ("4.3", 19_468), ("4.4", 19_837), ("4.5", 20_189), ("4.6", 20_567)];
+const R_MINORS: [(&str, i64); 5] =
+    [("4.2", 19_104), ("4.3", 19_468), ("4.4", 19_837), ("4.5", 20_189), ("4.6", 20_567)];
 
 /// Files of version `v` have the numbers `8v` (source) to `8v + 5` (binaries, in the order of [`R_MINORS`]).
 const FILES_A_VERSION: u32 = 8;
 
 /// Real packages that made-up ones like to import.
 const POPULAR: [&str; 16] = [
-    "rlang", "dplyr", "ggplot2", "magrittr", "stringr", "tibble", "purrr", "jsonlite", "data.table", "Rcpp", "tidyr", "shiny",
-    "httr", "lubridate", "Matrix", "cli",
+    "rlang",
+    "dplyr",
+    "ggplot2",
+    "magrittr",
+    "stringr",
+    "tibble",
+    "purrr",
+    "jsonlite",
+    "data.table",
+    "Rcpp",
+    "tidyr",
+    "shiny",
+    "httr",
+    "lubridate",
+    "Matrix",
+    "cli",
 ];
 
 /// All R packages.
 pub(crate) struct Cran {
     seed: u64,
     real: Vec<&'static CranEntry>,
-    /// Place in `real` and second of the first release, by name.
-    known: HashMap<&'static str, (u32, i64)>,
+    /// Day on which a real package must be there, since the newest known version of another needs it, by name.
+    needed: HashMap<&'static str, i64>,
+    /// Second of a real package's first release, by name.
+    known: HashMap<&'static str, i64>,
     /// Made-up packages on the day of the facts.
     fillers: u32,
     /// Those that are born later.
@@ -64,17 +81,25 @@ enum End {
 }
 
 impl Cran {
-    /// `total` packages (no fewer than the real ones). With `only`, just those real packages and what they need.
+    /// `total` packages (no fewer than the real ones). `only` keeps of the real ones those and what they need.
     pub(crate) fn new(seed: u64, total: u32, only: Option<&[String]>) -> Self {
         let entries = catalogue::cran();
-        let wanted = only.map(|names| closure(names));
-        let real: Vec<&CranEntry> =
-            entries.all.iter().filter(|entry| wanted.as_ref().is_none_or(|wanted| wanted.contains(entry.name))).collect();
-        let fillers = if only.is_some() { 0 } else { total.saturating_sub(real.len() as u32) };
-        let mut cran = Self { seed, real, known: HashMap::new(), fillers, unborn: fillers / 10 };
-        cran.known = (0..cran.real.len())
-            .map(|place| (cran.real[place].name, (place as u32, cran.real_releases(cran.real[place])[0].at)))
+        let wanted = only.map(closure);
+        let real: Vec<&CranEntry> = entries
+            .all
+            .iter()
+            .filter(|entry| wanted.as_ref().is_none_or(|wanted| wanted.contains(entry.name)))
             .collect();
+        let fillers = total.saturating_sub(real.len() as u32);
+        let mut needed = HashMap::new();
+        for entry in &real {
+            for item in [entry.depends, entry.imports, entry.linking_to].into_iter().flat_map(r_items) {
+                let day: &mut i64 = needed.entry(r_name(item)).or_insert(entry.day);
+                *day = entry.day.min(*day);
+            }
+        }
+        let mut cran = Self { seed, real, needed, known: HashMap::new(), fillers, unborn: fillers / 10 };
+        cran.known = cran.real.iter().map(|entry| (entry.name, cran.real_releases(entry)[0].at)).collect();
         cran
     }
 
@@ -91,12 +116,18 @@ impl Cran {
 
     fn real_releases(&self, entry: &CranEntry) -> Vec<Release> {
         let mut draw = Draw::new(self.seed, FEED, entry.name, "earlier");
-        let mut releases = vec![Release { version: entry.version.to_owned(), at: moment(&mut draw, entry.day), newest: true }];
+        let mut releases =
+            vec![Release { version: entry.version.to_owned(), at: moment(&mut draw, entry.day), newest: true }];
         let mut day = entry.day;
-        for _ in 0..draw.between(3, 7) {
+        let needed = self.needed.get(entry.name).copied().unwrap_or(day);
+        let count = draw.between(3, 7);
+        for left in (0..count).rev() {
             let last = &releases[releases.len() - 1].version;
             let Some(version) = earlier_version(&mut draw, last) else { break };
             day -= draw.between(60, 300);
+            if left == 0 {
+                day = day.min(needed - draw.between(1, 200));
+            }
             releases.push(Release { version, at: moment(&mut draw, day), newest: false });
         }
         releases.reverse();
@@ -157,7 +188,8 @@ impl Cran {
         match self.filler(package) {
             None => {
                 let entry = self.real[package as usize];
-                let title = if entry.title.is_empty() { format!("The Package '{name}'") } else { entry.title.to_owned() };
+                let title =
+                    if entry.title.is_empty() { format!("The Package '{name}'") } else { entry.title.to_owned() };
                 fields.push(("Title", title));
                 fields.push(("Version", release.version.clone()));
                 if entry.recommended {
@@ -191,7 +223,11 @@ impl Cran {
                 fields.push(("Title", title));
                 fields.push(("Version", release.version.clone()));
                 fields.push(("Description", made_up.to_owned()));
-                fields.push(("License", ["MIT + file LICENSE", "GPL-3", "GPL (>= 2)", "Apache License 2.0"][draw.below(4) as usize].to_owned()));
+                fields.push((
+                    "License",
+                    ["MIT + file LICENSE", "GPL-3", "GPL (>= 2)", "Apache License 2.0"][draw.below(4) as usize]
+                        .to_owned(),
+                ));
                 let r = match draw.below(8) {
                     // Only packages that nothing needs may ask for a newer R than some clients have.
                     0 if is_leaf(self.seed, FEED, index) => Some("R (>= 4.4.0)"),
@@ -210,7 +246,10 @@ impl Cran {
                     fields.push(("LinkingTo", "Rcpp".to_owned()));
                 }
                 if draw.chance(0.05) {
-                    fields.push(("SystemRequirements", ["libxml2", "libcurl", "openssl", "GNU make"][draw.below(4) as usize].to_owned()));
+                    fields.push((
+                        "SystemRequirements",
+                        ["libxml2", "libcurl", "openssl", "GNU make"][draw.below(4) as usize].to_owned(),
+                    ));
                 }
                 fields.push(("NeedsCompilation", if links { "yes" } else { "no" }.to_owned()));
             }
@@ -228,7 +267,7 @@ impl Cran {
         if R_BASE.contains(&name) {
             return Some(item.to_owned());
         }
-        let (_, first) = self.known.get(name)?;
+        let first = self.known.get(name)?;
         match (release.newest, *first <= release.at) {
             (true, _) => Some(item.to_owned()),
             (false, true) => Some(name.to_owned()),
@@ -244,7 +283,8 @@ impl Cran {
             if draw.chance(0.4) {
                 // The first of the list are the most popular.
                 let popular = POPULAR[lower_rank(&mut draw, POPULAR.len() as u32) as usize];
-                if self.known.get(popular).is_some_and(|(_, first)| *first <= release.at) && seen.insert(popular.to_owned()) {
+                if self.known.get(popular).is_some_and(|first| *first <= release.at) && seen.insert(popular.to_owned())
+                {
                     imports.push(popular.to_owned());
                 }
             } else if index > 0 {
@@ -284,7 +324,8 @@ impl Cran {
 
     fn source(description: &dcf::Record, name: &str, version: &str) -> Vec<u8> {
         let (namespace, code) = contents(name, version);
-        let files = Files::from([("NAMESPACE".to_owned(), File::from(namespace)), ("R/about.R".to_owned(), File::from(code))]);
+        let files =
+            Files::from([("NAMESPACE".to_owned(), File::from(namespace)), ("R/about.R".to_owned(), File::from(code))]);
         SourceSpec { description: description.clone(), files }
             .tar_gz()
             .expect("names and versions of the catalogue are well formed")
@@ -379,7 +420,8 @@ impl Packages for Cran {
                         tag: anywhere,
                     }
                 };
-                let mut artifacts = vec![artifact(ArtifactKind::Source, None, &Self::source(&description, &name, &release.version))];
+                let mut artifacts =
+                    vec![artifact(ArtifactKind::Source, None, &Self::source(&description, &name, &release.version))];
                 for minor in self.binaries(package, &name, release, anchor.saturating_sub(i)) {
                     let bytes = Self::binary(&description, &name, &release.version, release.at, minor as usize);
                     artifacts.push(artifact(ArtifactKind::Linux, Some(minor as usize), &bytes));
@@ -456,13 +498,10 @@ fn earlier_version(draw: &mut Draw, version: &str) -> Option<String> {
         parts.push((number.to_owned(), piece[number.len()..].to_owned()));
     }
     let place = parts.iter().rposition(|(number, _)| number.parse::<u64>().is_ok_and(|number| number > 0))?;
-    if place == 0 && parts.len() > 1 {
-        return None;
-    }
     let number: u64 = parts[place].0.parse().ok()?;
     parts[place].0 = (number - 1).to_string();
     for (later, _) in &mut parts[place + 1..] {
-        *later = draw.below(4).to_string();
+        *later = (1 + draw.below(8)).to_string();
     }
     Some(parts.into_iter().map(|(number, separator)| number + &separator).collect())
 }

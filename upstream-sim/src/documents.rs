@@ -26,7 +26,12 @@ const AN_HOUR: &str = "public, max-age=3600";
 /// Documents that never change.
 pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
-async fn json(method: &Method, headers: &HeaderMap, body: impl Into<Bytes>, cache: &'static str) -> Result<Response, Error> {
+async fn json(
+    method: &Method,
+    headers: &HeaderMap,
+    body: impl Into<Bytes>,
+    cache: &'static str,
+) -> Result<Response, Error> {
     let content = Content { cache_control: Some(cache), ..Content::bytes(body.into(), "application/json") };
     Ok(serve(method, headers, content).await?)
 }

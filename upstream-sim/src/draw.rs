@@ -61,7 +61,13 @@ mod tests {
     fn a_draw_depends_on_its_key_alone() {
         let first = |seed, feed, name, purpose| Draw::new(seed, feed, name, purpose).next();
         assert_eq!(first(1, "cran", "a", "x"), first(1, "cran", "a", "x"));
-        let others = [(2, "cran", "a", "x"), (1, "pypi", "a", "x"), (1, "cran", "b", "x"), (1, "cran", "a", "y"), (1, "cran", "ax", "")];
+        let others = [
+            (2, "cran", "a", "x"),
+            (1, "pypi", "a", "x"),
+            (1, "cran", "b", "x"),
+            (1, "cran", "a", "y"),
+            (1, "cran", "ax", ""),
+        ];
         for (seed, feed, name, purpose) in others {
             assert_ne!(first(1, "cran", "a", "x"), first(seed, feed, name, purpose));
         }

@@ -15,7 +15,9 @@ pub(crate) enum Error {
     NoSuchFeed(String),
     #[error("feed `{feed}` has no such checkpoint document; its newest checkpoint is {head}")]
     NoSuchCheckpoint { feed: &'static str, head: u64 },
-    #[error("feed `{feed}` begins on {begins}, after the time the clock shows; move the clock, or start with --daily-from")]
+    #[error(
+        "feed `{feed}` begins on {begins}, after the time the clock shows; move the clock, or start with --daily-from"
+    )]
     NotYet { feed: &'static str, begins: NaiveDate },
     #[error("nothing is stored under this digest")]
     NoSuchDigest,

@@ -21,8 +21,8 @@ use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
 use flate2::write::GzEncoder;
 use pkg_formats::psp::{
-    Checkpoint, CheckpointPage, CheckpointRef, Counts, DeltaEvent, Digest, Encoding, FULL_EVERY, FeedInfo, FullLine, Index,
-    IndexRoot, Object, Op, PACK_RECORDS, PAGE_SIZE, canonical_json, shard_of,
+    Checkpoint, CheckpointPage, CheckpointRef, Counts, DeltaEvent, Digest, Encoding, FULL_EVERY, FeedInfo, FullLine,
+    Index, IndexRoot, Object, Op, PACK_RECORDS, PAGE_SIZE, canonical_json, shard_of,
 };
 use serde::Serialize;
 
@@ -179,7 +179,8 @@ impl Feed {
             };
             self.add_checkpoint(&mut chain, day, changed, &mut changes, &mut places);
         }
-        let mut all = Arc::try_unwrap(std::mem::take(&mut chain.changes)).unwrap_or_else(|shared| shared.iter().map(Change::copy).collect());
+        let mut all = Arc::try_unwrap(std::mem::take(&mut chain.changes))
+            .unwrap_or_else(|shared| shared.iter().map(Change::copy).collect());
         all.append(&mut changes);
         chain.changes = Arc::new(all);
         places.extend(chain.places.iter().copied());
@@ -269,7 +270,9 @@ impl Feed {
             .zip(root.shards)
             .filter(|(shard, digest)| before[usize::from(*shard)] != Some(*digest))
             .collect();
-        places.extend(shards.iter().map(|(shard, digest)| (key(digest), Place::Shard { checkpoint: number, shard: *shard })));
+        places.extend(
+            shards.iter().map(|(shard, digest)| (key(digest), Place::Shard { checkpoint: number, shard: *shard })),
+        );
 
         let full = (seq == 1 || seq.is_multiple_of(FULL_EVERY)).then(|| {
             let mut full = Gzip::new();
@@ -315,7 +318,9 @@ impl Feed {
             let record = Digest::of(&made.json);
             pack.write(&made.json);
             pack.write(b"\n");
-            files.extend(made.files.iter().map(|(digest, file)| (key(digest), Place::File { package: *package, file: *file })));
+            files.extend(
+                made.files.iter().map(|(digest, file)| (key(digest), Place::File { package: *package, file: *file })),
+            );
 
             let mut events = self.packages.events(*package);
             events.retain(|event| (after..cut).contains(&event.at));
@@ -393,7 +398,8 @@ impl Feed {
         match place {
             Place::IndexRoot { checkpoint } => {
                 let shards = shard_digests(&chain.checkpoints[..=checkpoint as usize]);
-                let shards = shards.into_iter().map(|digest| digest.expect("the first checkpoint has all shards")).collect();
+                let shards =
+                    shards.into_iter().map(|digest| digest.expect("the first checkpoint has all shards")).collect();
                 canonical_json(&IndexRoot { shards }).into()
             }
             Place::Shard { checkpoint, shard } => {
@@ -404,7 +410,9 @@ impl Feed {
                 }
                 index.shard_json(shard).into()
             }
-            Place::Record { checkpoint, package } => self.packages.record(package, built(checkpoint).day * DAY).json.into(),
+            Place::Record { checkpoint, package } => {
+                self.packages.record(package, built(checkpoint).day * DAY).json.into()
+            }
             Place::Delta { checkpoint } => built(checkpoint).delta.clone(),
             Place::Full { checkpoint } => built(checkpoint).full.clone().unwrap_or_default(),
             Place::Pack { checkpoint, number } => built(checkpoint).packs[number as usize].clone(),

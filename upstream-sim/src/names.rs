@@ -4,20 +4,20 @@ use crate::draw::Draw;
 
 const FIRST: [&str; 64] = [
     "amber", "ancient", "arctic", "autumn", "azure", "bitter", "blazing", "bold", "brave", "brisk", "bronze", "calm",
-    "candid", "cedar", "clever", "cobalt", "copper", "coral", "crimson", "crystal", "curious", "dapper", "dusty", "eager",
-    "early", "ebony", "elder", "emerald", "faint", "fallow", "fern", "fleet", "floral", "frosty", "gentle", "gilded",
-    "glassy", "golden", "granite", "hazel", "hidden", "humble", "indigo", "ivory", "jolly", "keen", "lively", "lucid",
-    "lunar", "mellow", "misty", "noble", "olive", "opal", "patient", "placid", "quiet", "rustic", "silent", "silver",
-    "solar", "spry", "velvet", "woven",
+    "candid", "cedar", "clever", "cobalt", "copper", "coral", "crimson", "crystal", "curious", "dapper", "dusty",
+    "eager", "early", "ebony", "elder", "emerald", "faint", "fallow", "fern", "fleet", "floral", "frosty", "gentle",
+    "gilded", "glassy", "golden", "granite", "hazel", "hidden", "humble", "indigo", "ivory", "jolly", "keen", "lively",
+    "lucid", "lunar", "mellow", "misty", "noble", "olive", "opal", "patient", "placid", "quiet", "rustic", "silent",
+    "silver", "solar", "spry", "velvet", "woven",
 ];
 
 const SECOND: [&str; 64] = [
     "acorn", "anchor", "badger", "barrel", "beacon", "bishop", "bobbin", "canyon", "castle", "compass", "cricket",
-    "dolphin", "drum", "ember", "falcon", "ferret", "fjord", "gander", "garden", "glacier", "hammer", "harbor", "heron",
-    "island", "jackdaw", "juniper", "kettle", "ladder", "lantern", "ledger", "lichen", "magpie", "mallet", "marble",
-    "meadow", "mortar", "nettle", "orchard", "osprey", "otter", "parcel", "pebble", "pepper", "pigeon", "plover", "quarry",
-    "rafter", "raven", "river", "saddle", "sparrow", "spindle", "spruce", "starling", "tangle", "thimble", "thistle",
-    "timber", "tundra", "valley", "walnut", "weaver", "willow", "wren",
+    "dolphin", "drum", "ember", "falcon", "ferret", "fjord", "gander", "garden", "glacier", "hammer", "harbor",
+    "heron", "island", "jackdaw", "juniper", "kettle", "ladder", "lantern", "ledger", "lichen", "magpie", "mallet",
+    "marble", "meadow", "mortar", "nettle", "orchard", "osprey", "otter", "parcel", "pebble", "pepper", "pigeon",
+    "plover", "quarry", "rafter", "raven", "river", "saddle", "sparrow", "spindle", "spruce", "starling", "tangle",
+    "thimble", "thistle", "timber", "tundra", "valley", "walnut", "weaver", "willow", "wren",
 ];
 
 /// The words of made-up package `index`: no two indices give the same.

@@ -29,8 +29,22 @@ const FILES_A_VERSION: u32 = 4;
 
 /// Real projects that made-up ones like to require.
 const POPULAR: [&str; 16] = [
-    "requests", "numpy", "pandas", "click", "pyyaml", "pydantic", "typing-extensions", "rich", "tqdm", "scipy", "httpx", "jinja2",
-    "matplotlib", "attrs", "sqlalchemy", "boto3",
+    "requests",
+    "numpy",
+    "pandas",
+    "click",
+    "pyyaml",
+    "pydantic",
+    "typing-extensions",
+    "rich",
+    "tqdm",
+    "scipy",
+    "httpx",
+    "jinja2",
+    "matplotlib",
+    "attrs",
+    "sqlalchemy",
+    "boto3",
 ];
 
 /// All Python projects.
@@ -68,7 +82,7 @@ struct Project {
 }
 
 impl Pypi {
-    /// `total` projects (no fewer than the real ones). With `only`, just those real projects and what they need.
+    /// `total` projects (no fewer than the real ones). `only` keeps of the real ones those and what they need.
     pub(crate) fn new(seed: u64, total: u32, only: Option<&[String]>) -> Self {
         let entries = catalogue::pypi();
         let wanted = only.map(closure);
@@ -77,7 +91,7 @@ impl Pypi {
             .iter()
             .filter(|entry| wanted.as_ref().is_none_or(|wanted| wanted.contains(entry.name.as_str())))
             .collect();
-        let fillers = if only.is_some() { 0 } else { total.saturating_sub(real.len() as u32) };
+        let fillers = total.saturating_sub(real.len() as u32);
         let mut pypi = Self { seed, real, known: HashMap::new(), fillers, unborn: fillers / 10 };
         pypi.known = pypi
             .real
@@ -187,8 +201,10 @@ impl Pypi {
             None => {
                 let entry = self.real[project.package as usize];
                 metadata.requires_python = requires_python(entry, release);
-                metadata.requires_dist = entry.requires.iter().filter_map(|requirement| self.kept(requirement, release)).collect();
-                metadata.provides_extra = entry.extras.split(' ').filter(|extra| !extra.is_empty()).map(str::to_owned).collect();
+                metadata.requires_dist =
+                    entry.requires.iter().filter_map(|requirement| self.kept(requirement, release)).collect();
+                metadata.provides_extra =
+                    entry.extras.split(' ').filter(|extra| !extra.is_empty()).map(str::to_owned).collect();
             }
             Some(index) => {
                 metadata.requires_python = Some(filler_requires_python(self.seed, &project.name).to_owned());
@@ -197,7 +213,8 @@ impl Pypi {
         }
         metadata.summary = Some(self.summary(project));
         metadata.other = self.license(project).map(|license| ("License".to_owned(), license)).into_iter().collect();
-        metadata.description = "Synthetic contents made by teamsim for tests and training; not the real project.\n".to_owned();
+        metadata.description =
+            "Synthetic contents made by teamsim for tests and training; not the real project.\n".to_owned();
         metadata
     }
 
@@ -214,7 +231,9 @@ impl Pypi {
 
     fn license(&self, project: &Project) -> Option<String> {
         match self.filler(project.package) {
-            None => Some(self.real[project.package as usize].license).filter(|license| !license.is_empty()).map(str::to_owned),
+            None => Some(self.real[project.package as usize].license)
+                .filter(|license| !license.is_empty())
+                .map(str::to_owned),
             Some(index) => Some(["MIT", "Apache-2.0", "BSD-3-Clause", "GPL-3.0-only"][(index % 4) as usize].to_owned()),
         }
     }
@@ -236,7 +255,8 @@ impl Pypi {
         while requires.len() < 8 && draw.chance(0.62) {
             if draw.chance(0.4) {
                 let popular = POPULAR[lower_rank(&mut draw, POPULAR.len() as u32) as usize];
-                if self.known.get(popular).is_some_and(|first| *first <= release.at) && seen.insert(popular.to_owned()) {
+                if self.known.get(popular).is_some_and(|first| *first <= release.at) && seen.insert(popular.to_owned())
+                {
                     requires.push(popular.to_owned());
                 }
             } else if index > 0 {
@@ -404,10 +424,11 @@ fn module_path(entry: &PypiEntry) -> (String, Vec<String>) {
         "" => file_form(&entry.name),
         named => named.trim_start_matches('=').to_owned(),
     };
-    let paths = entry.modules.split(' ').filter(|module| !module.is_empty()).map(|module| match module.strip_prefix('=') {
-        Some(file) => format!("{file}.py"),
-        None => format!("{module}/__init__.py"),
-    });
+    let paths =
+        entry.modules.split(' ').filter(|module| !module.is_empty()).map(|module| match module.strip_prefix('=') {
+            Some(file) => format!("{file}.py"),
+            None => format!("{module}/__init__.py"),
+        });
     (first, paths.collect())
 }
 
@@ -460,8 +481,9 @@ fn behind_extra(entry: &PypiEntry, extra: &str) -> Vec<usize> {
         .requires
         .iter()
         .filter(|requirement| {
-            catalogue::py_marker(requirement)
-                .is_some_and(|marker| marker.contains("extra") && quoted.iter().any(|quoted| marker.contains(quoted.as_str())))
+            catalogue::py_marker(requirement).is_some_and(|marker| {
+                marker.contains("extra") && quoted.iter().any(|quoted| marker.contains(quoted.as_str()))
+            })
         })
         .filter_map(|requirement| catalogue::pypi().places.get(&py_name(requirement)).copied())
         .collect()

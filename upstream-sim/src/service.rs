@@ -61,7 +61,10 @@ impl Service {
     }
 
     pub(crate) fn feed(&self, name: &str) -> Result<&Arc<Feed>, Error> {
-        self.feeds.iter().find(|feed| feed.name() == name).ok_or_else(|| Error::NoSuchFeed(name.chars().take(60).collect()))
+        self.feeds
+            .iter()
+            .find(|feed| feed.name() == name)
+            .ok_or_else(|| Error::NoSuchFeed(name.chars().take(60).collect()))
     }
 
     pub(crate) fn root(&self) -> Root {

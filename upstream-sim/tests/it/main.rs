@@ -1,0 +1,8 @@
+//! The package service as its clients see it.
+#![allow(clippy::unwrap_used)]
+
+mod chain;
+mod contents;
+mod faults;
+mod http;
+mod support;
