@@ -5,6 +5,8 @@ use pkg_formats::python::wheel::{self, WheelName, WheelSpec};
 use pkg_formats::python::{name, version};
 use proptest::prelude::*;
 
+use super::tools::sha256;
+
 #[test]
 fn names() {
     assert_eq!(name::normalize("Tiny_Pkg"), "tiny-pkg");
@@ -87,7 +89,7 @@ fn wheels_are_golden() {
     wheel.console_scripts = vec![("tiny".to_owned(), "tiny_pkg:main".to_owned())];
     assert_eq!(wheel.file_name().unwrap(), "tiny_pkg-1.0.0.post1-py3-none-any.whl");
     let bytes = wheel.zip().unwrap();
-    assert_eq!(bytes, wheel.zip().unwrap());
+    assert_eq!(sha256(&bytes), "3635d20e9f422b41b0c02eb47f5e61b1832bde8ebe1c1e8835c64e2d5881a92e");
     assert_eq!(wheel::read_metadata(&bytes).unwrap(), wheel.metadata_text().into_bytes());
 
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
@@ -151,7 +153,7 @@ fn sdists_carry_their_backend() {
     let sdist = SdistSpec { metadata: tiny(), files: tiny_files() };
     assert_eq!(sdist.file_name().unwrap(), "tiny_pkg-1.0.0.post1.tar.gz");
     let bytes = sdist.tar_gz().unwrap();
-    assert_eq!(bytes, sdist.tar_gz().unwrap());
+    assert_eq!(sha256(&bytes), "a58fd94cd11f9e092b455ecbdce9c18daf8fca7720e0f00db2a50e1c4efc97df");
     let mut paths = Vec::new();
     scan(bytes.as_slice(), &Limits::default(), |entry, _| {
         paths.push(entry.path.clone());

@@ -5,6 +5,9 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
+use pkg_formats::python::simple::JSON_TYPE;
+use sha2::{Digest, Sha256};
+
 /// Whether a tool can be run. A missing tool is a failure in CI; elsewhere the test says that it did not run.
 pub(crate) fn available(tool: &str) -> bool {
     match Command::new(tool).arg("--version").output() {
@@ -20,6 +23,11 @@ pub(crate) fn available(tool: &str) -> bool {
 #[allow(clippy::disallowed_methods, reason = "whether this is CI is known from the environment alone")]
 fn in_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
+}
+
+/// SHA-256 in hex: what pins bytes that clients pin too.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// Runs a command to its end and gives its standard output.
@@ -41,6 +49,7 @@ pub(crate) fn lay(root: &Path, files: &[(&str, &[u8])]) {
 }
 
 /// Serves the files of a directory over HTTP for as long as the test runs; gives the URL, with a slash at its end.
+/// A path with a slash at its end is the `index.json` there, a page of a simple index.
 pub(crate) fn serve(root: &Path) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}/", listener.local_addr().expect("bound"));
@@ -52,12 +61,20 @@ pub(crate) fn serve(root: &Path) -> String {
             let request = lines.next().unwrap_or_default();
             lines.take_while(|line| !line.is_empty()).for_each(drop);
             let path = request.split(' ').nth(1).unwrap_or("/").trim_start_matches('/');
-            let (status, body) = match std::fs::read(root.join(path)) {
+            let (file, kind) = match path.ends_with('/') {
+                true => (root.join(path).join("index.json"), JSON_TYPE),
+                false => (root.join(path), "application/octet-stream"),
+            };
+            let (status, body) = match std::fs::read(file) {
                 Ok(body) => ("200 OK", body),
                 Err(_) => ("404 Not Found", Vec::new()),
             };
-            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-            stream.write_all(&[head.as_bytes(), &body].concat()).expect("the client listens");
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+            );
+            let body = if request.starts_with("HEAD ") { &[][..] } else { &body };
+            stream.write_all(&[head.as_bytes(), body].concat()).expect("the client listens");
         }
     });
     url

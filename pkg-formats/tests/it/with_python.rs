@@ -9,10 +9,9 @@ use pkg_formats::python::name::normalize;
 use pkg_formats::python::sdist::SdistSpec;
 use pkg_formats::python::simple::{CoreMetadata, File, ProjectPage, RootPage};
 use pkg_formats::python::wheel::WheelSpec;
-use sha2::{Digest, Sha256};
 
 use super::python::{tiny, tiny_files};
-use super::tools::{available, lay, run};
+use super::tools::{available, lay, run, serve, sha256};
 
 /// A virtual environment in a temporary directory.
 struct Venv {
@@ -22,7 +21,7 @@ struct Venv {
 impl Venv {
     fn new() -> Self {
         let directory = tempfile::tempdir().expect("temporary directory");
-        run(Command::new("python3").args(["-m", "venv", "venv"]).current_dir(directory.path()));
+        run(Command::new("python3").args(["-m", "venv", "--without-pip", "venv"]).current_dir(directory.path()));
         Self { directory }
     }
 
@@ -30,22 +29,26 @@ impl Venv {
         self.directory.path()
     }
 
-    /// A program of the environment, with nothing of the machine's configuration.
+    /// A program of the environment.
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.path().join("venv/bin").join(program));
-        command.current_dir(self.path()).env("PIP_CONFIG_FILE", "/dev/null");
-        command.env("PIP_DISABLE_PIP_VERSION_CHECK", "1").env_remove("PIP_INDEX_URL");
+        command.current_dir(self.path());
         command
     }
 
+    /// Runs the machine's pip on the environment, with nothing of the machine's configuration.
     fn pip(&self, arguments: &[&str]) -> String {
-        run(self.command("python").args(["-m", "pip", "install", "--no-cache-dir"]).args(arguments))
+        let mut command = Command::new("python3");
+        command.args(["-m", "pip", "--isolated", "--disable-pip-version-check", "--python", "venv/bin/python"]);
+        command.env("PIP_CONFIG_FILE", "/dev/null").env("no_proxy", "127.0.0.1");
+        run(command.args(arguments).current_dir(self.path()))
     }
 
     fn uv(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("uv");
         command.args(["pip", "install", "--no-cache", "--no-config", "--python", "venv/bin/python"]).args(arguments);
-        run(command.current_dir(self.path()).env_remove("UV_DEFAULT_INDEX").env_remove("UV_INDEX_URL"))
+        command.env_remove("UV_DEFAULT_INDEX").env_remove("UV_INDEX_URL").env("no_proxy", "127.0.0.1");
+        run(command.current_dir(self.path()))
     }
 
     fn python(&self, code: &str) -> String {
@@ -80,24 +83,27 @@ fn lay_links(root: &Path) {
     );
 }
 
-/// The files behind a simple index of plain HTML files.
+/// The files behind a simple index, its pages in both forms.
 fn lay_index(root: &Path) {
     lay_links(root);
     let (wheel, sdist) = (wheel(), sdist());
     let metadata = format!("{}.metadata", wheel.file_name().unwrap());
     lay(&root.join("links"), &[(&metadata, wheel.metadata_text().as_bytes())]);
-    let core_metadata = CoreMetadata::sha256(hex::encode(Sha256::digest(wheel.metadata_text())));
+    let core_metadata = CoreMetadata::sha256(sha256(wheel.metadata_text().as_bytes()));
     let page = |name: &str, file_name: String, bytes: &[u8], core_metadata| {
         let file = File {
             url: format!("../../links/{file_name}"),
             filename: file_name,
-            hashes: [("sha256".to_owned(), hex::encode(Sha256::digest(bytes)))].into(),
+            hashes: [("sha256".to_owned(), sha256(bytes))].into(),
             requires_python: Some(">=3.8,<99".to_owned()),
+            size: Some(bytes.len() as u64),
+            upload_time: Some("2026-01-01T00:00:00.000000Z".to_owned()),
             core_metadata,
             ..File::default()
         };
         let page = ProjectPage { name: normalize(name), files: vec![file], ..ProjectPage::default() };
-        (format!("simple/{}/index.html", page.name), page.to_html())
+        let folder = format!("simple/{}", page.name);
+        [(format!("{folder}/index.html"), page.to_html()), (format!("{folder}/index.json"), page.to_json())]
     };
     let pages = [
         page("Tiny.Pkg", wheel.file_name().unwrap(), &wheel.zip().unwrap(), core_metadata),
@@ -106,8 +112,8 @@ fn lay_index(root: &Path) {
     let projects = vec!["Tiny.Pkg".to_owned(), "tiny-base".to_owned()];
     let index = RootPage { projects, last_serial: None }.to_html();
     lay(root, &[("simple/index.html", index.as_bytes())]);
-    for (path, html) in pages {
-        lay(root, &[(&path, html.as_bytes())]);
+    for (path, page) in pages.as_flattened() {
+        lay(root, &[(path, page.as_bytes())]);
     }
 }
 
@@ -140,13 +146,13 @@ fn pip_installs_wheel_and_sdist_from_a_directory() {
     }
     let venv = Venv::new();
     lay_links(venv.path());
-    venv.pip(&["--no-index", "--find-links", "links", "Tiny_Pkg"]);
+    venv.pip(&["install", "--no-cache-dir", "--no-index", "--find-links", "links", "Tiny_Pkg"]);
     check(&venv);
-    run(venv.command("python").args(["-m", "pip", "check"]));
+    venv.pip(&["check"]);
     // Removing works by RECORD.
-    run(venv.command("python").args(["-m", "pip", "uninstall", "--yes", "tiny-pkg", "tiny-base"]));
+    venv.pip(&["uninstall", "--yes", "tiny-pkg", "tiny-base"]);
     let site: PathBuf = venv.python("import sysconfig; print(sysconfig.get_path('purelib'))").trim().into();
-    assert!(site.join("pip").exists() && !site.join("tiny_pkg").exists() && !site.join("tiny_base").exists());
+    assert!(site.is_dir() && !site.join("tiny_pkg").exists() && !site.join("tiny_base").exists());
 }
 
 #[test]
@@ -156,7 +162,7 @@ fn pip_installs_from_a_simple_index() {
     }
     let venv = Venv::new();
     lay_index(venv.path());
-    venv.pip(&["--index-url", &venv.url("simple/"), "Tiny_Pkg>=1"]);
+    venv.pip(&["install", "--no-cache-dir", "--index-url", &venv.url("simple/"), "Tiny_Pkg>=1"]);
     check(&venv);
 }
 
@@ -180,6 +186,20 @@ fn uv_installs_from_a_simple_index() {
     lay_index(venv.path());
     venv.uv(&["--offline", "--default-index", &venv.url("simple/"), "Tiny_Pkg>=1"]);
     check(&venv);
+}
+
+#[test]
+fn pip_and_uv_install_from_a_json_index() {
+    if !available("uv") || !available("python3") {
+        return;
+    }
+    let (pip, uv) = (Venv::new(), Venv::new());
+    lay_index(pip.path());
+    lay_index(uv.path());
+    pip.pip(&["install", "--no-cache-dir", "--index-url", &format!("{}simple/", serve(pip.path())), "Tiny_Pkg>=1"]);
+    check(&pip);
+    uv.uv(&["--default-index", &format!("{}simple/", serve(uv.path())), "Tiny_Pkg>=1"]);
+    check(&uv);
 }
 
 #[test]
