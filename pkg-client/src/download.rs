@@ -68,8 +68,10 @@ pub async fn download(
     on_event: impl FnMut(Event<'_>) + Send,
 ) -> Result<Vec<Received>, Error> {
     let on_event = Mutex::new(on_event);
-    stream::iter(files)
-        .map(|file| {
+    // By number: a closure over references would keep this future from being `Send`.
+    stream::iter(0..files.len())
+        .map(|number| {
+            let file = &files[number];
             let on_event = &on_event;
             async move {
                 lock(on_event)(Event::Started(file));

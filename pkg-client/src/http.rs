@@ -44,8 +44,8 @@ impl Default for Limits {
     }
 }
 
-/// Speaks to package repositories as one installer: over one link, under one User-Agent, within limits. Clones share the
-/// count of received bytes.
+/// Speaks to package repositories as one installer: over one link, under one User-Agent, within limits. Make one for each
+/// installation: what it received counts towards [`Limits::total`] as long as it lives. Clones share the count.
 #[derive(Clone)]
 pub struct Client {
     link: Link,

@@ -15,7 +15,7 @@ use pep508_rs::{ExtraName, PackageName, VersionOrUrl};
 use pkg_formats::archive;
 use pkg_formats::python::metadata::Metadata;
 use pkg_formats::python::name::normalize;
-use pkg_formats::python::requirements::Hash;
+use pkg_formats::python::requirements::{Hash, parse_requirement};
 use pkg_formats::python::simple::{self, CoreMetadata, ProjectPage};
 use pkg_formats::python::version::{parse, parse_specifiers};
 use pkg_formats::python::wheel::{self, WheelName};
@@ -98,7 +98,7 @@ impl Core {
         };
         let mut requirements = Vec::with_capacity(metadata.requires_dist.len());
         for text in &metadata.requires_dist {
-            match requirement(text) {
+            match parse_requirement(text) {
                 Ok(requirement) => requirements.push(requirement),
                 Err(why) => return invalid(format!("has an invalid requirement '{text}': {why}")),
             }
@@ -110,14 +110,6 @@ impl Core {
             invalid: None,
         }
     }
-}
-
-/// Reads one `Requires-Dist`. Its marker is bounded: the parser of markers recurses.
-fn requirement(text: &str) -> Result<Requirement, String> {
-    if text.len() > 4096 || text.bytes().filter(|byte| *byte == b'(').count() > 32 {
-        return Err("it is too long or too deep".to_owned());
-    }
-    Requirement::from_str(text).map_err(|error| error.message.to_string())
 }
 
 /// A look at a package: at its page, and at the metadata of its best release in a range.
@@ -218,7 +210,7 @@ impl Universe {
             let name = visits[0].name.clone();
             let older = self.releases(&name).unwrap_or_default().iter();
             let older = older.filter(|release| release.version < version && asked.allows(self, &name, release));
-            visits.extend(older.take(known.min(16)).map(|release| Visit::exactly(&name, &release.version)));
+            visits.extend(older.take(known.min(64)).map(|release| Visit::exactly(&name, &release.version)));
         }
         visits
     }

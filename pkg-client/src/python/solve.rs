@@ -188,7 +188,7 @@ impl Problem<'_> {
     fn require(&self, edges: &mut Edges, requirement: &Requirement) -> Result<(), Stop> {
         let name = &requirement.name;
         let news = self.asked.borrow_mut().note(requirement);
-        if news && self.looked_at.borrow().contains(name) {
+        if news && self.looked_at.borrow().contains(name) && self.frees(requirement) {
             return Err(Stop::Again);
         }
         let mut order = self.order.borrow_mut();
@@ -200,6 +200,15 @@ impl Problem<'_> {
             add(edges, package, &range);
         }
         Ok(())
+    }
+
+    /// Whether a requirement allows a release that may have been barred before.
+    fn frees(&self, requirement: &Requirement) -> bool {
+        let specifiers = specifiers(requirement);
+        let (prereleases, pinned) = (range::asks_for_prereleases(specifiers), range::pinned(specifiers));
+        self.universe.releases(&requirement.name).unwrap_or_default().iter().any(|release| {
+            release.yanked && pinned == Some(&release.version) || release.version.any_prerelease() && prereleases
+        })
     }
 
     fn dependencies_of(&self, package: &Package, version: &Version) -> Result<Result<Edges, String>, Stop> {

@@ -11,5 +11,12 @@ mod resolve;
 pub use repository::{Package, Repository};
 pub use resolve::{Resolved, Wanted, resolve};
 
+/// The User-Agent by which Package Manager knows an R on Linux, and with it which binary packages suit it. It serves
+/// source packages to everybody else.
+#[must_use]
+pub fn user_agent(r: &RVersion, machine: &str) -> String {
+    format!("R ({r} {machine}-pc-linux-gnu {machine} linux-gnu)")
+}
+
 pub use pkg_formats::r::RVersion;
 pub use pkg_formats::r::deps::Dependency;

@@ -46,8 +46,8 @@ async fn backtracks_to_an_older_parent() {
 
 #[tokio::test]
 async fn backtracks_through_many_versions_in_few_rounds() {
-    let mut releases: Vec<_> = (0..60).map(|n| release("a", &format!("{n}"), &[&format!("b=={n}")])).collect();
-    releases.extend((0..60).map(|n| release("b", &format!("{n}"), &[])));
+    let mut releases: Vec<_> = (0..300).map(|n| release("a", &format!("{n}"), &[&format!("b=={n}")])).collect();
+    releases.extend((0..300).map(|n| release("b", &format!("{n}"), &[])));
     let served = Served::with(&releases).await;
     assert_eq!(served.resolved("a\nb==3").await, ["a==3", "b==3"]);
 }

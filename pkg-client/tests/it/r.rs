@@ -1,6 +1,6 @@
 //! R packages: current and archived versions, order of installation, what cannot be had.
 
-use pkg_client::r::{RVersion, Repository, Resolved, Wanted, resolve};
+use pkg_client::r::{RVersion, Repository, Resolved, Wanted, resolve, user_agent};
 use pkg_client::{Digest, Download, Error, Limits, download};
 use pkg_formats::dcf::Record;
 use pkg_formats::r::{deps, index};
@@ -171,12 +171,13 @@ async fn the_user_agent_and_md5_are_those_of_the_caller_and_the_index() {
     records[5].set("MD5sum", "900150983cd24fb0d6963f7d28e17f72");
     let served = serve(&records).await;
     served.put("/cran/src/contrib/Rcpp_1.0.12.tar.gz", Reply::ok("application/gzip", "abc"));
-    let agent = "R (4.4.2 x86_64-pc-linux-gnu x86_64 linux-gnu)";
-    let client = served.client_within(agent, Limits::default());
+    let agent = user_agent(&"4.4.2".parse().unwrap(), "x86_64");
+    assert_eq!(agent, "R (4.4.2 x86_64-pc-linux-gnu x86_64 linux-gnu)");
+    let client = served.client_within(&agent, Limits::default());
     let repository = Repository::open(&client, &format!("{}/cran", served.url)).await.unwrap();
     let files: Vec<_> = with_r("4.4.2", repository, &[want("Rcpp")]).unwrap().iter().map(Download::from).collect();
     download(&client, &files, |_| {}).await.unwrap();
-    assert!(served.shelf.lock().unwrap().asked.iter().all(|(_, sent)| sent == agent));
+    assert!(served.shelf.lock().unwrap().asked.iter().all(|(_, sent)| *sent == agent));
     served.change("/cran/src/contrib/Rcpp_1.0.12.tar.gz", |reply| reply.body = b"abd".to_vec());
     let error = download(&client, &files, |_| {}).await.unwrap_err();
     assert!(matches!(error, Error::HashMismatch { algorithm: "md5", .. }), "{error}");

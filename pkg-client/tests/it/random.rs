@@ -199,3 +199,51 @@ fn the_same_question_has_the_same_answer() {
         assert_eq!(ask(), ask());
     }
 }
+
+/// Bytes with some of them changed.
+fn damaged(bytes: &[u8], damage: &[(usize, u8)]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for (at, byte) in damage {
+        let at = at % bytes.len();
+        bytes[at] = *byte;
+    }
+    bytes
+}
+
+#[test]
+fn no_bytes_bring_the_resolver_down() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let served = runtime.block_on(Served::start());
+    let resolved = std::cell::Cell::new(0);
+    // Characters that mean something in names, versions, specifiers, markers, JSON and HTML.
+    let byte = prop::sample::select(b"0129az.-_+!=<>~*;,()[]{}'\"\\ \n/:&#@\xff".to_vec());
+    let damage = prop::collection::vec((any::<usize>(), byte), 1..6);
+    let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
+    TestRunner::new(config)
+        .run(&(world(), damage, any::<bool>()), |(world, damage, html)| {
+            let mut releases = world.releases();
+            for text in releases.iter_mut().flat_map(|release| &mut release.requires) {
+                *text = String::from_utf8_lossy(&damaged(text.as_bytes(), &damage[..1])).replace('\n', " ");
+            }
+            served.publish(&releases);
+            for package in 0..PACKAGES {
+                let path = format!("/simple/p{package}/");
+                if !served.shelf.lock().unwrap().files.contains_key(&path) {
+                    continue;
+                }
+                if html {
+                    served.html_only(&format!("p{package}"));
+                }
+                served.change(&path, |page| page.body = damaged(&page.body, &damage));
+            }
+            // A panic fails the test. What is resolved all the same has a file and stands once.
+            if let Ok(resolution) = runtime.block_on(served.resolve(&world.requirements())) {
+                let names: BTreeSet<_> = resolution.packages.iter().map(|package| &package.name).collect();
+                prop_assert_eq!(names.len(), resolution.packages.len());
+                resolved.set(resolved.get() + 1);
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert!(resolved.get() > 10, "the damage must leave something to go on with");
+}
