@@ -268,8 +268,8 @@ fn check_names(text: &str) -> Result<(), String> {
     if !name::is_valid(name) {
         return Err(format!("`{name}` is not a project name"));
     }
-    let extras =
-        rest.trim_start().strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or("", |(extras, _)| extras);
+    // Without a closing bracket the parser reads names up to the end.
+    let extras = rest.trim_start().strip_prefix('[').and_then(|rest| rest.split(']').next()).unwrap_or("");
     match extras.split(',').map(str::trim).find(|extra| !extra.is_empty() && !name::is_valid(extra)) {
         Some(extra) => Err(format!("`{extra}` is not the name of an extra")),
         None => Ok(()),

@@ -12,3 +12,4 @@ mod simple;
 mod tools;
 mod with_python;
 mod with_r;
+mod with_tar;

@@ -90,6 +90,7 @@ fn bad_requirements_name_the_line() {
         ("two words", "line 2"),
         ("name- > 1", "`name-` is not a project name"),
         ("name[extra., b]", "`extra.` is not the name of an extra"),
+        ("name[extra.", "`extra.` is not the name of an extra"),
         ("--nonsense x", "option is not known"),
         ("--index-urlx", "option is not known"),
         ("flask --hash=md5:00", "not a hash"),

@@ -13,6 +13,10 @@ use pkg_formats::r::rds::{self, Data, Value};
 use pkg_formats::r::source::{SourceSpec, description};
 use pkg_formats::r::{RVersion, index};
 
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
 use super::tools::{available, lay, run, serve};
 
 /// Runs R code in a directory and gives what it prints.
@@ -190,6 +194,51 @@ fn r_reads_and_writes_the_same_control_format() {
     let theirs = dcf::parse_one(&fs::read_to_string(temp.path().join("theirs.dcf")).unwrap()).unwrap();
     let words: Vec<_> = theirs.get("Description").unwrap().split_whitespace().collect();
     assert_eq!(words.len(), 80);
+}
+
+/// Texts that nobody writes, from a fixed seed: R and this reader agree which are malformed, and on every value.
+#[test]
+fn r_reads_odd_control_files_alike() {
+    if !available("R") {
+        return;
+    }
+    let line = "(A|Bc|D e|#|)(:|: |:\t)[x.:] ?|[ \t]{1,3}[xy.:]{0,2} ?|[ \t]?|\\.|no colon|A: 1";
+    let text = proptest::collection::vec(line, 1..7).prop_map(|lines| lines.join("\n") + "\n");
+    let mut runner = TestRunner::deterministic();
+    let texts: Vec<String> = (0..2000).map(|_| text.new_tree(&mut runner).unwrap().current()).collect();
+    let temp = tempfile::tempdir().unwrap();
+    for (n, text) in texts.iter().enumerate() {
+        lay(temp.path(), &[(&format!("{n}.dcf"), text.as_bytes())]);
+    }
+    r(
+        temp.path(),
+        r#"
+        one <- function(n) tryCatch(read.dcf(paste0(n, ".dcf")), error = function(e) NULL)
+        saveRDS(lapply(seq_len(2000) - 1, one), "all.rds", compress = FALSE, version = 2)
+        "#,
+    );
+    let theirs = rds::read(&fs::read(temp.path().join("all.rds")).unwrap()).unwrap();
+    let Data::List(theirs) = theirs.data else { panic!("not a list") };
+    let mut malformed = 0;
+    for (text, theirs) in texts.iter().zip(theirs) {
+        let ours = dcf::parse(text);
+        let Some(cells) = theirs.as_strings() else {
+            malformed += 1;
+            assert!(ours.is_err(), "R refuses {text:?}, we read {ours:?}");
+            continue;
+        };
+        let ours = ours.unwrap_or_else(|error| panic!("R reads {text:?} as {cells:?}, we say: {error}"));
+        let Some(Value { data: Data::List(names), .. }) = theirs.attribute("dimnames") else { panic!("no dimnames") };
+        let columns = names[1].as_strings().unwrap_or_default();
+        assert_eq!(ours.len() * columns.len(), cells.len(), "{text:?}: {ours:?}, {cells:?}");
+        for (place, cell) in cells.iter().enumerate() {
+            let record = &ours[place % ours.len()];
+            let name = columns[place / ours.len()].as_deref().unwrap();
+            let cell = cell.as_deref().map(|cell| cell.trim_matches('\n'));
+            assert_eq!(record.get(name), cell, "{name} in {text:?}");
+        }
+    }
+    assert!((200..1800).contains(&malformed), "{malformed} of 2000 are malformed");
 }
 
 #[test]
