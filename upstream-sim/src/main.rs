@@ -1,6 +1,7 @@
 //! The package service as a program.
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::Parser;
 use sim_kit::Host;
 use sim_kit::cli::{ServerArgs, asked_to_stop};
@@ -19,12 +20,20 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
     let args = Args::parse();
     sim_kit::logging::start(&args.server.log, args.server.log_json);
-    let running = Host::start(upstream_sim::product(args.config), args.server.host(args.port, "upstream")).await?;
-    println!("package service ready at {}", running.url());
-    asked_to_stop().await;
-    running.stop().await;
-    Ok(())
+    let host = args.server.host(args.port, "upstream");
+    match Host::start(upstream_sim::product(args.config), host).await {
+        Ok(running) => {
+            println!("package service ready at {}", running.url());
+            asked_to_stop().await;
+            running.stop().await;
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
