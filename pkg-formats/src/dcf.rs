@@ -20,7 +20,7 @@ pub struct Limits {
 impl Default for Limits {
     /// Enough for the index of the largest repository several times over.
     fn default() -> Self {
-        Self { bytes: 256 << 20, records: 500_000, fields: 1_000 }
+        Self { bytes: 256 << 20, records: 500_000, fields: 250 }
     }
 }
 

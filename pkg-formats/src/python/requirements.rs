@@ -108,9 +108,13 @@ pub enum Error {
 
 const LARGEST: usize = 4 << 20;
 const MOST_ITEMS: usize = 20_000;
-/// A requirement without its hashes. The marker parser recurses and its algebra is not linear.
+/// A requirement without its hashes.
 const LONGEST_REQUIREMENT: usize = 4096;
+/// The marker parser recurses, and its decision diagrams grow with each comparison, doubling with each of an extra or of
+/// a part of a string in the worst case. Markers that tools write stay far below.
 const DEEPEST_MARKER: usize = 32;
+const MOST_COMPARISONS: usize = 48;
+const MOST_FLAGS: usize = 12;
 
 /// Options with a value, by their names.
 const OPTIONS: [(&str, &str); 12] = [
@@ -251,14 +255,41 @@ pub fn parse_requirement(text: &str) -> Result<Requirement, String> {
     if text.len() > LONGEST_REQUIREMENT {
         return Err(format!("longer than {LONGEST_REQUIREMENT} bytes"));
     }
-    if text.bytes().filter(|byte| *byte == b'(').count() > DEEPEST_MARKER {
-        return Err("too many parentheses".to_owned());
-    }
     check_names(text)?;
+    check_marker(text)?;
     Requirement::from_str(text).map_err(|error| match error.message {
         pep508_rs::Pep508ErrorSource::String(reason) => reason,
         other => other.to_string(),
     })
+}
+
+/// Refuses markers that would take the parser's time and memory.
+fn check_marker(text: &str) -> Result<(), String> {
+    let (mut parentheses, mut literals, mut words) = (0, 0, vec![String::new()]);
+    let mut open = None;
+    for char in text.chars() {
+        match (open, char) {
+            (Some(quote), _) => open = open.filter(|_| char != quote),
+            (None, '"' | '\'') => {
+                literals += 1;
+                open = Some(char);
+                words.push(String::new());
+            }
+            (None, _) if char.is_ascii_alphanumeric() => words.last_mut().expect("never empty").push(char),
+            (None, _) => {
+                parentheses += usize::from(char == '(');
+                words.push(String::new());
+            }
+        }
+    }
+    let flags = words.iter().filter(|word| matches!(word.as_str(), "extra" | "in")).count();
+    match () {
+        () if parentheses > DEEPEST_MARKER => Err("too many parentheses".to_owned()),
+        () if literals > MOST_COMPARISONS || flags > MOST_FLAGS => {
+            Err("the marker has too many comparisons".to_owned())
+        }
+        () => Ok(()),
+    }
 }
 
 /// Checks the name and the extras before the parser sees them: it panics at some names that end in a separator.

@@ -104,6 +104,17 @@ fn bad_requirements_name_the_line() {
     }
     let deep = format!("a ; {}python_version > '3'{}", "(".repeat(1000), ")".repeat(1000));
     assert!(requirements::parse(deep.as_bytes()).unwrap_err().to_string().contains("parentheses"));
+    let pairs = |left: &str, right: &str, count| {
+        let pair = |n| format!("({left} == 'a{n}' and {right} == 'b{n}')");
+        format!("a ; {}", (0..count).map(pair).collect::<Vec<_>>().join(" or "))
+    };
+    for flood in [pairs("extra", "extra", 7), pairs("os_name", "sys_platform", 25)] {
+        let error = requirements::parse(flood.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("too many comparisons"), "{error}");
+    }
+    for most in [pairs("extra", "extra", 6), pairs("os_name", "sys_platform", 24)] {
+        assert_eq!(requirements::parse(most.as_bytes()).unwrap().len(), 1);
+    }
     let long = format!("a ; {}", "python_version > '3' or ".repeat(1000));
     assert!(requirements::parse(long.as_bytes()).unwrap_err().to_string().contains("longer"));
     assert_eq!(requirements::parse(b"\xff"), Err(requirements::Error::Encoding));

@@ -110,6 +110,17 @@ fn foreign_pages_are_read() {
     assert_eq!(page.files[0].core_metadata, CoreMetadata::sha256("cc"));
 }
 
+/// Each of these takes minutes when a page is searched to its end again and again.
+#[test]
+fn pages_made_to_be_slow_are_read_in_time() {
+    for unit in ["<a href=x>", "<a href='&", "&", "<", "<!--", "<a ", "<a x=\"", "<meta "] {
+        let page = unit.repeat((4 << 20) / unit.len());
+        let page = format!("<a href=\"{page}\">{page}");
+        ProjectPage::from_html("a", page.as_bytes()).unwrap();
+        ProjectPage::from_html("a", unit.repeat((4 << 20) / unit.len()).as_bytes()).unwrap();
+    }
+}
+
 #[test]
 fn unknown_protocols_are_refused() {
     let html = b"<meta name=\"pypi:repository-version\" content=\"2.0\">";

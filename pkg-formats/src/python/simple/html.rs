@@ -162,7 +162,7 @@ fn anchors(bytes: &[u8]) -> Result<Vec<Anchor>, Error> {
         let attributes;
         (attributes, rest) = tag_attributes(&rest[name.len()..]);
         if is_anchor {
-            let end = rest.find("</").unwrap_or(rest.len());
+            let end = rest.find('<').unwrap_or(rest.len());
             let text = decode(rest[..end].trim()).into_owned();
             rest = &rest[end..];
             anchors.push(Anchor { attributes, text });
@@ -205,6 +205,9 @@ fn tag_attributes(mut rest: &str) -> (BTreeMap<String, String>, &str) {
     }
 }
 
+/// A character reference such as `#x1F4E6;`, with leading zeros to spare.
+const LONGEST_REFERENCE: usize = 16;
+
 /// Decodes the character references that index pages use.
 fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains('&') {
@@ -214,7 +217,8 @@ fn decode(text: &str) -> Cow<'_, str> {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('&') {
         out.push_str(before);
-        let known = after.split_once(';').and_then(|(name, after)| Some((reference(name)?, after)));
+        let known = after.bytes().take(LONGEST_REFERENCE).position(|byte| byte == b';');
+        let known = known.and_then(|end| Some((reference(&after[..end])?, &after[end + 1..])));
         match known {
             Some((char, after)) => {
                 out.push(char);

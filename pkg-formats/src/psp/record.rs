@@ -1,0 +1,125 @@
+//! What a feed says of one package.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::Digest;
+
+/// The history of an R package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RRecord {
+    /// Its name.
+    pub name: String,
+    /// When it was taken away altogether.
+    pub removed_at: Option<DateTime<Utc>>,
+    /// Oldest first.
+    pub versions: Vec<RVersion>,
+}
+
+/// One version in an [`RRecord`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RVersion {
+    /// When it stopped being current: the time the next version came, or the package was archived.
+    pub archived_at: Option<DateTime<Utc>>,
+    /// Its files; exactly one has kind `source`.
+    pub artifacts: Vec<Artifact>,
+    /// The DESCRIPTION file of the source package.
+    pub description: String,
+    /// When it came.
+    pub published_at: DateTime<Utc>,
+    /// Text of the README, if there is one.
+    pub readme: Option<String>,
+    /// `md` or `txt`.
+    pub readme_type: Option<String>,
+    /// As of the checkpoint; follows from `archived_at`.
+    pub state: RState,
+    /// The version.
+    pub version: String,
+}
+
+/// Whether a version is offered or only kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RState {
+    /// Under `Archive/`.
+    Archived,
+    /// In the index.
+    Current,
+}
+
+/// A file of an R version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// CPU (`x86_64`, `arm64`), or `*` when the file runs on every one; null for source.
+    pub arch: Option<String>,
+    /// Name under which clients get it.
+    pub filename: String,
+    /// What it is.
+    pub kind: ArtifactKind,
+    /// MD5 in hexadecimal, for indexes that carry it.
+    pub md5: String,
+    /// R's minor version it is built for (`4.4`); null for source.
+    pub r: Option<String>,
+    /// Names its blob.
+    pub sha256: Digest,
+    /// Bytes.
+    pub size: u64,
+    /// Linux: the distribution's code (`jammy`), or `*` when the file runs on every one. macOS: the flavor. Else null.
+    pub tag: Option<String>,
+}
+
+/// What an [`Artifact`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArtifactKind {
+    /// Installed tree under a source file's name, `.tar.gz`.
+    Linux,
+    /// Installed tree, `.tgz`.
+    Macos,
+    /// As the author wrote it, `.tar.gz`.
+    Source,
+    /// Installed tree, `.zip`.
+    Windows,
+}
+
+/// The history of a Python project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PythonRecord {
+    /// In the order of `upload_time`; of one version the sdist before the wheel.
+    pub files: Vec<PythonFile>,
+    /// Grows with every change of this project.
+    pub last_serial: u64,
+    /// Licence expression of the newest version.
+    pub license: Option<String>,
+    /// Normalised name.
+    pub name: String,
+    /// The name as its authors write it.
+    pub project: String,
+    /// When it was taken away altogether.
+    pub removed_at: Option<DateTime<Utc>>,
+    /// One line about it.
+    pub summary: String,
+}
+
+/// A file of a [`PythonRecord`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PythonFile {
+    /// Name under which clients get it.
+    pub filename: String,
+    /// Names the blob that is byte for byte the wheel's METADATA; null for sdists.
+    pub metadata_sha256: Option<Digest>,
+    /// PEP 440 specifier.
+    pub requires_python: Option<String>,
+    /// Names its blob.
+    pub sha256: Digest,
+    /// Bytes.
+    pub size: u64,
+    /// When it came.
+    pub upload_time: DateTime<Utc>,
+    /// The version it belongs to.
+    pub version: String,
+    /// The reason (may be empty) if it is yanked.
+    pub yanked: Option<String>,
+    /// When it was yanked; set exactly when `yanked` is.
+    pub yanked_at: Option<DateTime<Utc>>,
+}
