@@ -1,1 +1,91 @@
-//! A simulator of Posit Connect.
+//! A simulator of Posit Connect: publish content with the real clients, follow its build, open it.
+//!
+//! Content is built and answered in the `simulated` runtime: packages are resolved against Package Manager and
+//! downloaded as a real build would, static content is served as it is, and everything else by a stand-in that says so.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`routes`] | every route, in one table |
+//! | [`auth`], [`access`] | who asks, and what it may do |
+//! | [`content`], [`bundles`], [`deploy`], [`tasks`] | publishing |
+//! | [`build`] | the work behind a deploy |
+//! | [`serving`], [`runtime`] | content itself |
+//! | [`ui`] | pages |
+//! | [`store`] | SQL |
+
+// The older shape of content is one JSON literal of some fifty members.
+#![recursion_limit = "256"]
+
+pub mod access;
+pub mod app;
+pub mod applications;
+pub mod auth;
+pub mod build;
+pub mod bundles;
+pub mod cli;
+pub mod config;
+pub mod content;
+pub mod content_type;
+pub mod deploy;
+pub mod environment;
+pub mod error;
+pub mod groups;
+pub mod input;
+pub mod jobs;
+pub mod keys;
+pub mod packages;
+pub mod permissions;
+pub mod routes;
+pub mod runtime;
+pub mod server_settings;
+pub mod serving;
+pub mod store;
+pub mod tags;
+pub mod tasks;
+pub mod ui;
+pub mod users;
+pub mod vanities;
+pub mod version;
+
+use std::sync::Arc;
+
+use sim_kit::{Product, Simulator};
+
+pub use config::{Config, ConfigError, ConnectArgs};
+pub use version::Version;
+
+/// The name of the role.
+pub const NAME: &str = "connect";
+/// The port the real product listens on.
+pub const PORT: u16 = 3939;
+
+/// The product, for [`sim_kit::Host::start`].
+#[must_use]
+pub fn product(config: Config) -> Product {
+    Product {
+        name: NAME,
+        migrations: store::MIGRATIONS,
+        build: Arc::new(move |world| {
+            let config = config.clone();
+            Box::pin(async move {
+                let app = app::App::new(world, config)?;
+                users::seed(&app).await?;
+                build::start(&app).await?;
+                let (router, routes) = routes::router(app);
+                Ok(Simulator { router, routes })
+            })
+        }),
+    }
+}
+
+/// The first line that launchers of the real image wait for.
+#[must_use]
+pub fn starting_line(config: &Config) -> String {
+    format!("Starting Posit Connect v{}", config.version)
+}
+
+/// The second line that launchers of the real image wait for. `port` is the one inside a container.
+#[must_use]
+pub fn listening_line(port: u16) -> String {
+    format!("Starting HTTP server on [::]:{port}")
+}

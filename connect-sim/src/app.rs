@@ -1,0 +1,174 @@
+//! What all handlers share: the World, the settings, the pages, and signals between requests and builds.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use sim_kit::http_client::Link;
+use sim_kit::origin::Origin;
+use sim_kit::{Tx, World};
+use sqlx::Any;
+use sqlx::pool::PoolConnection;
+use tokio::sync::{Notify, RwLock};
+
+use crate::auth::signature::Replays;
+use crate::config::Config;
+use crate::error::Result;
+use crate::ui::Pages;
+
+/// A handle to one Connect. Clones are the same one.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    world: World,
+    config: Config,
+    pages: Pages,
+    replays: Replays,
+    /// Rung when a task waits for a worker.
+    work: Notify,
+    /// One bell a task, for those who wait for its output.
+    bells: Mutex<HashMap<String, Weak<Notify>>>,
+    /// Held for reading from the write of a blob to that of its row, and for writing while a blob without rows goes:
+    /// two equal uploads share one blob.
+    blob_rows: RwLock<()>,
+    /// Folders of unpacked bundles, each unpacked by one request at a time.
+    unpacking: Mutex<HashMap<i64, Weak<tokio::sync::Mutex<()>>>>,
+    unpacked: PathBuf,
+    package_manager: Link,
+}
+
+impl App {
+    /// A Connect of `config` in `world`.
+    ///
+    /// # Errors
+    /// When its folder cannot be made or a template is broken.
+    pub fn new(world: World, config: Config) -> anyhow::Result<Self> {
+        let unpacked = world.folder("unpacked")?;
+        let package_manager = Link::new(&world, "package-manager");
+        let replays = Replays::new(config.signature_window);
+        Ok(Self(Arc::new(Inner {
+            world,
+            pages: Pages::new(&config)?,
+            config,
+            replays,
+            work: Notify::new(),
+            bells: Mutex::default(),
+            blob_rows: RwLock::default(),
+            unpacking: Mutex::default(),
+            unpacked,
+            package_manager,
+        })))
+    }
+
+    /// Time, ids, storage.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.0.world
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The HTML pages.
+    #[must_use]
+    pub fn pages(&self) -> &Pages {
+        &self.0.pages
+    }
+
+    /// Signatures seen.
+    #[must_use]
+    pub fn replays(&self) -> &Replays {
+        &self.0.replays
+    }
+
+    /// The link that packages come over.
+    #[must_use]
+    pub fn package_manager(&self) -> &Link {
+        &self.0.package_manager
+    }
+
+    /// The time now, in microseconds since 1970.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        self.0.world.clock().now_micros()
+    }
+
+    /// A connection for reads.
+    ///
+    /// # Errors
+    /// When none comes free.
+    pub async fn read(&self) -> Result<PoolConnection<Any>> {
+        Ok(self.0.world.db().read().await?)
+    }
+
+    /// A write transaction.
+    ///
+    /// # Errors
+    /// When none can be had.
+    pub async fn write(&self) -> Result<Tx> {
+        Ok(self.0.world.db().write().await?)
+    }
+
+    /// Where this server is for the client of a request that came from `origin`.
+    #[must_use]
+    pub fn origin(&self, origin: Origin) -> Origin {
+        self.0.config.address.as_deref().map_or(origin, Origin::fixed)
+    }
+
+    /// Tells the workers that there is a task.
+    pub fn ring_for_work(&self) {
+        // One task wakes one worker; a worker at work looks for more when it is done.
+        self.0.work.notify_one();
+    }
+
+    /// The bell that [`App::ring_for_work`] rings.
+    #[must_use]
+    pub fn work(&self) -> &Notify {
+        &self.0.work
+    }
+
+    /// The bell of one task.
+    #[must_use]
+    pub fn bell(&self, task: &str) -> Arc<Notify> {
+        let mut bells = self.0.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bell) = bells.get(task).and_then(Weak::upgrade) {
+            return bell;
+        }
+        bells.retain(|_, bell| bell.strong_count() > 0);
+        let bell = Arc::new(Notify::new());
+        bells.insert(task.to_owned(), Arc::downgrade(&bell));
+        bell
+    }
+
+    /// Wakes those who wait for the output of a task.
+    pub fn ring(&self, task: &str) {
+        let bells = self.0.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bell) = bells.get(task).and_then(Weak::upgrade) {
+            bell.notify_waiters();
+        }
+    }
+
+    /// See the field.
+    #[must_use]
+    pub fn blob_rows(&self) -> &RwLock<()> {
+        &self.0.blob_rows
+    }
+
+    /// Where a bundle is or will be unpacked, and the lock of whoever unpacks it.
+    #[must_use]
+    pub fn unpacking(&self, bundle: i64) -> (PathBuf, Arc<tokio::sync::Mutex<()>>) {
+        let folder = self.0.unpacked.join(bundle.to_string());
+        let mut locks = self.0.unpacking.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lock) = locks.get(&bundle).and_then(Weak::upgrade) {
+            return (folder, lock);
+        }
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        let lock = Arc::new(tokio::sync::Mutex::new(()));
+        locks.insert(bundle, Arc::downgrade(&lock));
+        (folder, lock)
+    }
+}

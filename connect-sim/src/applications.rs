@@ -1,0 +1,140 @@
+//! Content as clients of the unversioned API see it: numeric ids and modes.
+//!
+//! rsconnect for R asks for `/applications/{id}` on every redeploy, rsconnect-python to turn a numeric id into a guid.
+//! Numbers can be guessed, so an item that one may not see is not told from one that is not there.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde_json::{Value, json};
+use sim_kit::origin::Origin;
+
+use crate::access::{Role, Seen, visible};
+use crate::app::App;
+use crate::auth::Principal;
+use crate::content_type::ContentType;
+use crate::error::{Error, Result};
+use crate::input::Query;
+use crate::store;
+use crate::store::content::Filter;
+use crate::store::users::User;
+use crate::users::time;
+
+fn shown(origin: &Origin, seen: &Seen, owner: Option<&User>, vanity: Option<&str>, detailed: bool) -> Value {
+    let Seen { content, role } = seen;
+    let s = &content.settings;
+    let url = vanity.map_or_else(|| format!("/content/{}/", content.guid), str::to_owned);
+    let owned = |read: fn(&User) -> Value| owner.map_or(Value::Null, read);
+    json!({
+        "id": content.id,
+        "guid": content.guid,
+        "name": content.name,
+        "title": content.title,
+        "description": content.description,
+        "url": origin.url(&url),
+        "vanity_url": vanity.is_some(),
+        "access_type": content.access_type,
+        "connection_timeout": s.connection_timeout,
+        "read_timeout": s.read_timeout,
+        "init_timeout": s.init_timeout,
+        "idle_timeout": s.idle_timeout,
+        "max_processes": s.max_processes,
+        "min_processes": s.min_processes,
+        "max_conns_per_process": s.max_conns_per_process,
+        "load_factor": s.load_factor,
+        "bundle_id": content.bundle_id,
+        "app_mode": ContentType::of(&content.app_mode).unwrap_or(ContentType::Unknown).id(),
+        "content_category": content.content_category,
+        "has_parameters": content.parameterized,
+        "created_time": time(content.created),
+        "last_deployed_time": time(content.deployed),
+        "build_status": 2,
+        "cluster_name": if detailed { content.bundle_id.map(|_| "Local") } else { None },
+        "image_name": if detailed { content.bundle_id.map(|_| "Local") } else { None },
+        "default_image_name": s.default_image_name,
+        "service_account_name": s.service_account_name,
+        "r_version": s.runtime.r_version,
+        "py_version": s.runtime.py_version,
+        "quarto_version": s.runtime.quarto_version,
+        "r_environment_management": s.runtime.r_environment_management,
+        "py_environment_management": s.runtime.py_environment_management,
+        "run_as": s.run_as,
+        "run_as_current_user": s.run_as_current_user,
+        "EnvironmentJson": Value::Null,
+        "app_role": role.as_str(),
+        "owner_first_name": owned(|user| json!(user.first_name)),
+        "owner_last_name": owned(|user| json!(user.last_name)),
+        "owner_username": owned(|user| json!(user.username)),
+        "owner_guid": content.owner_guid,
+        "owner_email": owned(|user| json!(user.email)),
+        "owner_locked": owned(|user| json!(user.locked)),
+        "is_scheduled": false,
+        "git": Value::Null,
+        "users": Value::Null,
+        "groups": Value::Null,
+        "vanities": vanity.map(|path| json!([{"path_prefix": path, "app_guid": content.guid}])),
+    })
+}
+
+async fn show(db: &mut sqlx::AnyConnection, origin: &Origin, seen: &Seen, principal: &Principal) -> Result<Value> {
+    let owner = store::users::by_guid(db, &seen.content.owner_guid).await?;
+    let vanity = store::vanities::of_content(db, &seen.content.guid).await?;
+    let detailed = principal.role > Role::Viewer;
+    Ok(shown(origin, seen, owner.as_ref(), vanity.as_ref().map(|v| v.path.as_str()), detailed))
+}
+
+/// `GET /applications/{id}`, by number or guid.
+///
+/// # Errors
+/// 404 when there is none that the caller may see.
+pub async fn get(
+    State(app): State<App>,
+    origin: Origin,
+    principal: Principal,
+    Path(id): Path<String>,
+) -> Result<Json<Value>> {
+    let mut db = app.read().await?;
+    let guid = match id.parse() {
+        Ok(id) => store::content::by_id(&mut db, id).await?.map(|content| content.guid),
+        Err(_) => Some(id),
+    };
+    let missing = || Error::missing("application");
+    let seen = visible(&mut db, &principal, &guid.ok_or_else(missing)?).await.map_err(|error| match error {
+        Error::Refused { .. } => missing(),
+        other => other,
+    })?;
+    Ok(Json(show(&mut db, &app.origin(origin), &seen, &principal).await?))
+}
+
+/// `GET /applications`: the listing of rsconnect for R.
+///
+/// # Errors
+/// 400 for a bad number.
+pub async fn list(State(app): State<App>, origin: Origin, principal: Principal, query: Query) -> Result<Json<Value>> {
+    let count = query.integer("count", 100, 0..=10_000)?;
+    let start = query.integer("start", 0, 0..=i64::MAX)?;
+    let mut filter =
+        Filter { viewer: (!principal.is_administrator()).then(|| principal.user.guid.clone()), ..Filter::default() };
+    let mut db = app.read().await?;
+    for one in query.text("filter").unwrap_or_default().split('&') {
+        match one.split_once(':') {
+            Some(("name", name)) => filter.name = Some(name.to_owned()),
+            Some(("account_id", id)) if id == principal.user.id.to_string() => {
+                filter.owner_guid = Some(principal.user.guid.clone());
+            }
+            _ => {}
+        }
+    }
+    let items = store::content::list(&mut db, &filter).await?;
+    let total = items.len();
+    let (skip, take) = (usize::try_from(start).unwrap_or(usize::MAX), usize::try_from(count).unwrap_or(usize::MAX));
+    let origin = app.origin(origin);
+    let mut applications = Vec::new();
+    for content in items.into_iter().skip(skip).take(take) {
+        let caller = crate::auth::Caller::User(principal.clone());
+        let role = crate::access::role_of(&mut db, &caller, &content).await?;
+        applications.push(show(&mut db, &origin, &Seen { content, role }, &principal).await?);
+    }
+    Ok(Json(json!({
+        "count": applications.len(), "total": total, "applications": applications, "continuation": "",
+    })))
+}

@@ -1,0 +1,147 @@
+//! Signing in with a password, and out.
+//!
+//! The page is at `/__login__`; its inputs and its button carry the names that browser tests of the product look for. A
+//! sign-in starts a new session, whatever the browser had before.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum_extra::extract::CookieJar;
+use axum_extra::extract::cookie::{Cookie, SameSite};
+use http::{HeaderMap, StatusCode};
+use minijinja::context;
+use sim_kit::origin::Origin;
+
+use super::{Caller, SESSION_COOKIE, XSRF_COOKIE, digest, password};
+use crate::app::App;
+use crate::error::{Code, Error, Result};
+use crate::input::{Query, Raw};
+use crate::store;
+use crate::store::sessions::Session;
+
+/// A path of this server to go on to; anything else becomes the dashboard.
+#[must_use]
+pub fn safe_return(path: Option<&str>) -> String {
+    let dashboard = "/connect/".to_owned();
+    let Some(path) = path else { return dashboard };
+    let plain = path.starts_with('/')
+        && !path.starts_with("//")
+        && path.len() <= 2048
+        && !path.contains('\\')
+        && path.bytes().all(|b| b.is_ascii_graphic());
+    if plain { path.to_owned() } else { dashboard }
+}
+
+/// The address of the login page that leads back to `path`.
+#[must_use]
+pub fn login_url(origin: &Origin, path: &str) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("return_to", path).finish();
+    origin.url(&format!("/__login__?{query}"))
+}
+
+/// `GET /__login__`
+///
+/// # Errors
+/// When the page cannot be made.
+pub async fn page(State(app): State<App>, query: Query) -> Result<Response> {
+    show(&app, StatusCode::OK, &safe_return(query.text("return_to")), "", None)
+}
+
+fn show(app: &App, status: StatusCode, return_to: &str, username: &str, error: Option<&str>) -> Result<Response> {
+    let page = app.pages().render("login.html", context! { return_to, username, error })?;
+    Ok((status, page).into_response())
+}
+
+/// `POST /__login__`
+///
+/// # Errors
+/// 403 when another site's page sent the form.
+pub async fn submit(
+    State(app): State<App>,
+    origin: Origin,
+    headers: HeaderMap,
+    jar: CookieJar,
+    Raw(body): Raw,
+) -> Result<Response> {
+    // Without a session there is no token to compare; browsers tell where the form came from.
+    if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+        return Err(Error::forbidden_because(Code::Xsrf, "The sign-in form was sent by another site."));
+    }
+    let form = Query::parse(&String::from_utf8_lossy(&body));
+    let username = form.text("username").unwrap_or_default();
+    let given = form.text("password").unwrap_or_default();
+    let return_to = safe_return(form.text("return_to"));
+    let user = match username.contains('\0') {
+        true => None,
+        false => store::users::by_username(&mut *app.read().await?, username).await?,
+    };
+    let matches = password::verify(given, user.as_ref().and_then(|user| user.password_hash.as_deref()));
+    let refuse = |text| show(&app, StatusCode::UNAUTHORIZED, &return_to, username, Some(text));
+    let user = match user {
+        Some(user) if matches => user,
+        _ => return refuse("The user name or the password is wrong."),
+    };
+    if user.locked {
+        return refuse("This account is locked; ask an administrator.");
+    }
+    let (secret, now) = (app.world().ids().secret(32), app.now());
+    let lifetime = app.config().session_lifetime;
+    let session = Session {
+        sha256: digest(&secret),
+        user_guid: user.guid,
+        xsrf: app.world().ids().secret(32),
+        expires: now.saturating_add(i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX)),
+    };
+    let mut tx = app.write().await?;
+    if let Some(old) = jar.get(SESSION_COOKIE) {
+        store::sessions::delete(&mut tx, &digest(old.value())).await?;
+    }
+    store::sessions::insert(&mut tx, &session, now).await?;
+    tx.commit().await?;
+    let origin = app.origin(origin);
+    let cookie = |name, value, hidden| {
+        let cookie = Cookie::build((name, value)).path("/").http_only(hidden).same_site(SameSite::Lax);
+        cookie.secure(origin.is_secure()).build()
+    };
+    let jar = jar.add(cookie(SESSION_COOKIE, secret, true)).add(cookie(XSRF_COOKIE, session.xsrf, false));
+    Ok((jar, (StatusCode::SEE_OTHER, [(http::header::LOCATION, origin.url(&return_to))])).into_response())
+}
+
+/// `GET` and `POST /__logout__`
+///
+/// # Errors
+/// When the database fails.
+pub async fn logout(State(app): State<App>, origin: Origin, jar: CookieJar) -> Result<Response> {
+    if let Some(cookie) = jar.get(SESSION_COOKIE) {
+        let mut tx = app.write().await?;
+        store::sessions::delete(&mut tx, &digest(cookie.value())).await?;
+        tx.commit().await?;
+    }
+    let gone = |name| Cookie::build((name, "")).path("/").build();
+    let jar = jar.remove(gone(SESSION_COOKIE)).remove(gone(XSRF_COOKIE));
+    Ok((jar, Redirect::to(&app.origin(origin).url("/__login__"))).into_response())
+}
+
+/// A caller for a page: one who has not signed in is led to the login page and back.
+///
+/// # Errors
+/// The redirect.
+pub fn for_page(caller: Caller, origin: &Origin, path: &str) -> Result<super::Principal> {
+    match caller {
+        Caller::User(principal) => Ok(principal),
+        Caller::Anonymous => Err(Error::SignIn(login_url(origin, path))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_of_this_server_are_returned_to() {
+        assert_eq!(safe_return(Some("/content/x/?a=b")), "/content/x/?a=b");
+        for bad in ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "", "/a\r\nb", "/a b"]
+        {
+            assert_eq!(safe_return(Some(bad)), "/connect/", "{bad}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Who asks: every way in, and what each demands of a request.
+//!
+//! | credential | where |
+//! | --- | --- |
+//! | API key | `Authorization: Key …`, or `X-RSC-Authorization` with or without `Key ` when a proxy owns the other |
+//! | signed token | `X-Auth-Token`, `X-Auth-Signature`, `Date`, `X-Content-Checksum`; see [`signature`] |
+//! | browser session | cookie `rsconnect`; API requests repeat cookie `RSC-XSRF` in header `X-Rsc-Xsrf` |
+//! | bootstrap | `Authorization: Connect-Bootstrap …`, for one route; see [`bootstrap`] |
+//!
+//! A credential that is wrong is refused even where none is needed, except by the few routes by which clients find out
+//! what a server is. `Authorization` of other schemes belongs to proxies and is ignored.
+
+pub mod bootstrap;
+pub mod login;
+pub mod password;
+pub mod signature;
+pub mod tokens;
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum_extra::extract::CookieJar;
+use http::HeaderMap;
+use http::request::Parts;
+use sha2::{Digest as _, Sha256};
+use sim_kit::origin::Origin;
+
+use crate::access::Role;
+use crate::app::App;
+use crate::error::{Code, Error, Result};
+use crate::store;
+use crate::store::users::User;
+
+/// The cookie of a browser session.
+pub const SESSION_COOKIE: &str = "rsconnect";
+/// The cookie that scripts of the dashboard repeat in a header.
+pub const XSRF_COOKIE: &str = "RSC-XSRF";
+
+/// How often a key's and a user's last activity is written down at most, in microseconds.
+const ACTIVITY_GRAIN: i64 = 60_000_000;
+
+/// A user, with the way it came.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// The user.
+    pub user: Arc<User>,
+    /// The user's role, or the lower one of its key.
+    pub role: Role,
+    /// The way.
+    pub via: Via,
+}
+
+/// The way a user came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Via {
+    /// By API key of this id.
+    Key(i64),
+    /// By a signature with this token.
+    Token(String),
+    /// By a browser session with this XSRF token.
+    Session {
+        /// What forms and scripts repeat.
+        xsrf: String,
+    },
+}
+
+impl Principal {
+    /// # Errors
+    /// 403 unless the role is `role` or more.
+    pub fn require(&self, role: Role) -> Result<()> {
+        if self.role >= role { Ok(()) } else { Err(Error::forbidden()) }
+    }
+
+    /// Whether it may administer.
+    #[must_use]
+    pub fn is_administrator(&self) -> bool {
+        self.role == Role::Administrator
+    }
+}
+
+/// Anybody.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    /// Without a credential.
+    Anonymous,
+    /// With a good one.
+    User(Principal),
+}
+
+/// The hex SHA-256 under which secrets are kept.
+#[must_use]
+pub fn digest(secret: &str) -> String {
+    hex::encode(Sha256::digest(secret.as_bytes()))
+}
+
+/// The API key in the headers, if there is one.
+///
+/// # Errors
+/// 401 for a header that is not text.
+fn api_key(headers: &HeaderMap) -> Result<Option<&str>> {
+    let text = |name: &str| match headers.get(name).map(|value| value.to_str()) {
+        Some(Err(_)) => Err(Error::invalid_login()),
+        Some(Ok(text)) => Ok(Some(text.trim())),
+        None => Ok(None),
+    };
+    if let Some(value) = text("x-rsc-authorization")? {
+        return Ok(match scheme(value) {
+            Some(("key", key)) => Some(key),
+            Some(_) => None,
+            // Behind Snowflake one client sends the key alone.
+            None => Some(value),
+        });
+    }
+    Ok(text("authorization")?.and_then(scheme).and_then(|(scheme, key)| (scheme == "key").then_some(key)))
+}
+
+/// `Key abc` as `key` and `abc`.
+fn scheme(value: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = value.split_once(' ')?;
+    let known = ["key", "bearer", "basic", "snowflake", "connect-bootstrap"];
+    Some((known.into_iter().find(|known| scheme.eq_ignore_ascii_case(known)).unwrap_or(""), rest.trim()))
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(known.clone());
+        }
+        let caller = identify(parts, app).await?;
+        parts.extensions.insert(caller.clone());
+        Ok(caller)
+    }
+}
+
+impl FromRequestParts<App> for Principal {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        match Caller::from_request_parts(parts, app).await? {
+            Caller::User(principal) => Ok(principal),
+            Caller::Anonymous => Err(Error::no_credential()),
+        }
+    }
+}
+
+/// A user, or nobody: also when the credential is wrong.
+pub struct Recognised(pub Option<Principal>);
+
+impl FromRequestParts<App> for Recognised {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        match Caller::from_request_parts(parts, app).await {
+            Ok(Caller::User(principal)) => Ok(Self(Some(principal))),
+            Ok(Caller::Anonymous) | Err(Error::Refused { .. }) => Ok(Self(None)),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+async fn identify(parts: &Parts, app: &App) -> Result<Caller> {
+    let principal = if let Some(claim) = signature::Claim::of(parts)? {
+        by_signature(parts, app, &claim).await?
+    } else if let Some(key) = api_key(&parts.headers)? {
+        by_key(app, key).await?
+    } else if let Some(cookie) = CookieJar::from_headers(&parts.headers).get(SESSION_COOKIE) {
+        match by_session(parts, app, cookie.value()).await? {
+            Some(principal) => principal,
+            // A browser that was signed out is as good as one that never signed in.
+            None => return Ok(Caller::Anonymous),
+        }
+    } else {
+        return Ok(Caller::Anonymous);
+    };
+    if principal.user.locked {
+        return Err(Error::forbidden_because(Code::UserLocked, "Your account is locked; ask an administrator."));
+    }
+    let now = app.now();
+    if is_stale(principal.user.active, now) {
+        let mut tx = app.write().await?;
+        store::users::touch(&mut tx, &principal.user.guid, now).await?;
+        tx.commit().await?;
+    }
+    Ok(Caller::User(principal))
+}
+
+/// Whether the last activity is long enough ago to be written down anew; also when the clock was set back.
+fn is_stale(active: Option<i64>, now: i64) -> bool {
+    active.is_none_or(|active| !(active..active + ACTIVITY_GRAIN).contains(&now))
+}
+
+async fn user(app: &App, guid: &str) -> Result<Arc<User>> {
+    let user = store::users::by_guid(&mut *app.read().await?, guid).await?;
+    user.map(Arc::new).ok_or_else(Error::invalid_login)
+}
+
+async fn by_key(app: &App, key: &str) -> Result<Principal> {
+    let now = app.now();
+    let found = store::keys::by_digest(&mut *app.read().await?, &digest(key)).await?;
+    let key = found.filter(|key| key.expires.is_none_or(|at| at > now)).ok_or_else(Error::invalid_login)?;
+    if is_stale(key.active, now) {
+        let mut tx = app.write().await?;
+        store::keys::touch(&mut tx, key.id, now).await?;
+        tx.commit().await?;
+    }
+    let user = user(app, &key.user_guid).await?;
+    let role = key.role.min(user.role);
+    Ok(Principal { user, role, via: Via::Key(key.id) })
+}
+
+async fn by_signature(parts: &Parts, app: &App, claim: &signature::Claim<'_>) -> Result<Principal> {
+    let found = store::tokens::get(&mut *app.read().await?, claim.token).await?;
+    let token = found.ok_or_else(Error::invalid_login)?;
+    let prefix = Origin::from_headers(&parts.headers);
+    let prefix = url::Url::parse(prefix.base()).map(|url| url.path().trim_end_matches('/').to_owned());
+    signature::check(claim, &token.public_key, parts, &prefix.unwrap_or_default())?;
+    app.replays().check(claim, parts, app.world().clock().now())?;
+    let guid = token.user_guid.ok_or_else(Error::no_credential)?;
+    let user = user(app, &guid).await?;
+    let role = user.role;
+    Ok(Principal { user, role, via: Via::Token(token.token) })
+}
+
+async fn by_session(parts: &Parts, app: &App, cookie: &str) -> Result<Option<Principal>> {
+    let found = store::sessions::by_digest(&mut *app.read().await?, &digest(cookie)).await?;
+    let Some(session) = found.filter(|session| session.expires > app.now()) else { return Ok(None) };
+    if parts.uri.path().starts_with("/__api__/") {
+        let header = parts.headers.get("x-rsc-xsrf").map(http::HeaderValue::as_bytes);
+        if header != Some(session.xsrf.as_bytes()) {
+            return Err(Error::forbidden_because(Code::Xsrf, "XSRF token mismatch"));
+        }
+    }
+    let user = user(app, &session.user_guid).await?;
+    let role = user.role;
+    Ok(Some(Principal { user, role, via: Via::Session { xsrf: session.xsrf } }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn both_headers_and_both_spellings_carry_a_key() {
+        let key = |pairs: &[(&'static str, &str)]| {
+            let headers: HeaderMap = pairs.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect();
+            api_key(&headers).unwrap().map(str::to_owned)
+        };
+        assert_eq!(key(&[("authorization", "Key abc")]).unwrap(), "abc");
+        assert_eq!(key(&[("authorization", "key  abc ")]).unwrap(), "abc");
+        assert_eq!(key(&[("x-rsc-authorization", "Key abc")]).unwrap(), "abc");
+        assert_eq!(key(&[("x-rsc-authorization", "abc")]).unwrap(), "abc");
+        let both = [("authorization", "Snowflake Token=\"x\""), ("x-rsc-authorization", "abc")];
+        assert_eq!(key(&both).unwrap(), "abc");
+        assert_eq!(key(&[("authorization", "Bearer abc")]), None);
+        assert_eq!(key(&[("authorization", "abc")]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_read(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            if let Ok(value) = http::HeaderValue::from_bytes(&bytes) {
+                for name in ["authorization", "x-rsc-authorization"] {
+                    let _ = api_key(&HeaderMap::from_iter([(http::HeaderName::from_static(name), value.clone())]));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Building bundles: the work behind a deploy.
+//!
+//! Workers claim tasks from the database with a lease, so that another server, or this one after a restart, takes up
+//! what a dead one left. A task ends in one transaction: its last lines, its result, and the activation of the bundle.
+
+pub mod log;
+mod python;
+mod r;
+mod steps;
+mod versions;
+
+use std::pin::pin;
+use std::time::Duration;
+
+use chrono::DateTime;
+use sim_kit::db::Engine;
+
+use crate::app::App;
+use crate::content_type::ContentType;
+use crate::error::Result;
+use crate::store;
+use crate::store::bundles::Bundle;
+use crate::store::content::Content;
+use crate::store::jobs::Job;
+use crate::store::tasks::Task;
+use log::Log;
+use steps::{Built, Failure};
+
+/// How long a claim holds without renewal, in microseconds.
+const LEASE: i64 = 30_000_000;
+/// How often it is renewed.
+const RENEWAL: Duration = Duration::from_secs(10);
+/// How often a task is taken up again after its worker died.
+const MOST_ATTEMPTS: i64 = 3;
+
+/// Starts the workers of this server.
+///
+/// # Errors
+/// When the database fails.
+pub async fn start(app: &App) -> Result<()> {
+    if app.world().db().engine() == Engine::Sqlite {
+        // The file has one server: whatever is claimed was claimed by one that is dead.
+        let mut tx = app.write().await?;
+        store::tasks::release_all(&mut tx).await?;
+        tx.commit().await?;
+    }
+    // Not drawn from the seed: servers of one seed may share a database.
+    let worker = app.world().ids().secret(16);
+    for _ in 0..app.config().builders {
+        app.world().spawn(work(app.clone(), worker.clone()));
+    }
+    Ok(())
+}
+
+async fn work(app: App, worker: String) {
+    loop {
+        let mut rung = pin!(app.work().notified());
+        rung.as_mut().enable();
+        match claim(&app, &worker).await {
+            Ok(Some(task)) => {
+                let id = task.id.clone();
+                if let Err(error) = run(&app, &worker, task).await {
+                    tracing::error!(task = id, %error, "a task could not be carried on; its lease will run out");
+                }
+                app.ring(&id);
+            }
+            Ok(None) => {
+                tokio::select! {
+                    () = rung => {}
+                    () = next_lease(&app, &worker) => {}
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "tasks cannot be claimed");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn claim(app: &App, worker: &str) -> Result<Option<Task>> {
+    let now = app.now();
+    let mut tx = app.write().await?;
+    let task = store::tasks::claim(&mut tx, worker, now, now + LEASE).await?;
+    tx.commit().await?;
+    Ok(task)
+}
+
+/// Waits until the lease of another worker has run out; for ever when there is none.
+async fn next_lease(app: &App, worker: &str) {
+    // Servers that share a database do not ring each other's bells.
+    let shared = app.world().db().engine() == Engine::Postgres;
+    let lease = match app.read().await {
+        Ok(mut db) => store::tasks::next_lease(&mut db, worker).await.ok().flatten(),
+        Err(_) => None,
+    };
+    let lease = async {
+        match lease.and_then(DateTime::from_timestamp_micros) {
+            Some(at) => drop(app.world().clock().sleep_until(at + Duration::from_millis(1)).await),
+            None => std::future::pending().await,
+        }
+    };
+    let look =
+        async { if shared { tokio::time::sleep(Duration::from_secs(1)).await } else { std::future::pending().await } };
+    tokio::select! {
+        () = lease => {}
+        () = look => {}
+    }
+}
+
+/// Keeps the claim; returns when it is lost.
+async fn renew(app: &App, worker: &str, id: &str) {
+    loop {
+        let firing = app.world().clock().sleep(RENEWAL).await;
+        let kept = async {
+            let mut tx = app.write().await?;
+            let kept = store::tasks::renew(&mut tx, id, worker, app.now() + LEASE).await?;
+            tx.commit().await?;
+            Ok::<_, crate::error::Error>(kept)
+        };
+        let kept = kept.await;
+        drop(firing);
+        if matches!(kept, Ok(false)) {
+            return;
+        }
+    }
+}
+
+async fn run(app: &App, worker: &str, task: Task) -> Result<()> {
+    let log = Log::new(app.clone(), &task.id);
+    if task.attempts > MOST_ATTEMPTS {
+        let text = format!("The server went down {MOST_ATTEMPTS} times during this task; it is not tried again.");
+        return finish(app, worker, &task, &log, Err(Failure::new(1, text))).await;
+    }
+    if task.attempts > 1 {
+        log.line("The server went down during this task; it starts anew.");
+    }
+    let build = async {
+        let built = steps::build(app, &task, &log).await;
+        log.close();
+        built
+    };
+    let work = async {
+        let (built, written) = tokio::join!(build, log.pump());
+        written.map(|()| built)
+    };
+    tokio::select! {
+        built = work => {
+            let built = match built? {
+                Err(steps::Stop::Failed(failure)) => Err(failure),
+                Err(steps::Stop::Broken(error)) => {
+                    tracing::error!(task = task.id, %error, "a build broke");
+                    Err(Failure::new(1, "An internal failure occurred; the server's log says more."))
+                }
+                Ok(built) => Ok(built),
+            };
+            finish(app, worker, &task, &log, built).await
+        }
+        () = renew(app, worker, &task.id) => {
+            tracing::warn!(task = task.id, "another worker took over");
+            Ok(())
+        }
+    }
+}
+
+/// Writes the end of a task, in one transaction with what it changes.
+async fn finish(
+    app: &App,
+    worker: &str,
+    task: &Task,
+    log: &Log,
+    built: std::result::Result<Box<Built>, Failure>,
+) -> Result<()> {
+    let now = app.now();
+    let mut tx = app.write().await?;
+    let held = match &task.content_guid {
+        Some(guid) => store::content::hold(&mut tx, guid).await?,
+        None => None,
+    };
+    // Both may have been deleted meanwhile.
+    let bundle = match task.bundle_id {
+        Some(id) => store::bundles::get(&mut tx, id).await?,
+        None => None,
+    };
+    let end = match (built, held, bundle) {
+        (Ok(built), Some(content), Some(bundle)) => {
+            log.last(&built.closing);
+            store::tasks::append(&mut tx, &task.id, &log.rest()).await?;
+            jobs(app, &mut tx, task, &bundle, &built, now).await?;
+            keep(&mut tx, task, content, &bundle, &built, now).await?;
+            Ok(())
+        }
+        (Ok(_), _, _) => Err(Failure::new(1, "The content or its bundle was deleted during the task.")),
+        (Err(failure), _, _) => Err(failure),
+    };
+    let (code, error) = match &end {
+        Ok(()) => (0, ""),
+        Err(failure) => (failure.code, failure.text.as_str()),
+    };
+    store::tasks::append(&mut tx, &task.id, &log.rest()).await?;
+    if store::tasks::finish(&mut tx, &task.id, worker, now, code, error).await? {
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+async fn keep(
+    tx: &mut sim_kit::Tx,
+    task: &Task,
+    mut content: Content,
+    bundle: &Bundle,
+    built: &Built,
+    now: i64,
+) -> Result<()> {
+    store::bundles::set_runtime(tx, bundle.id, &built.runtime).await?;
+    store::bundles::set_packages(tx, bundle.id, &built.packages).await?;
+    if task.activate {
+        content.bundle_id = Some(bundle.id);
+        content.app_mode.clone_from(&bundle.app_mode);
+        if content.content_category.is_empty() {
+            content.content_category.clone_from(&bundle.content_category);
+        }
+        content.parameterized = bundle.parameterized;
+        content.deployed = now;
+        content.settings.runtime = built.runtime.clone();
+        store::content::update(tx, &content).await?;
+    }
+    Ok(())
+}
+
+/// Notes the processes that the real product would have started.
+async fn jobs(app: &App, tx: &mut sim_kit::Tx, task: &Task, bundle: &Bundle, built: &Built, now: i64) -> Result<()> {
+    if built.restored.is_empty() {
+        return Ok(());
+    }
+    let mut log = store::tasks::output(tx, &task.id, 0).await?;
+    log.insert(0, format!("[rsc-session] Content GUID: {}", bundle.content_guid));
+    log.insert(1, format!("[rsc-session] Bundle ID: {}", bundle.id));
+    let mode = ContentType::of(&bundle.app_mode);
+    let rendered = mode.filter(|mode| mode.kind() == crate::content_type::Kind::Rendered && task.activate);
+    for tag in built.restored.iter().copied().chain(rendered.map(ContentType::job_tag)) {
+        let job = Job {
+            id: store::next(&mut *tx, "job").await?,
+            key: app.world().ids().token("job", 16),
+            content_guid: bundle.content_guid.clone(),
+            bundle_id: Some(bundle.id),
+            tag: tag.to_owned(),
+            started: task.created,
+            ended: Some(now),
+            exit_code: Some(0),
+            error: None,
+        };
+        store::jobs::insert(&mut *tx, &job, &log.join("\n")).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! Bytes on their way: in memory while they are few, in a file without a name when they are many.
+//!
+//! The file is gone with its handle, also when the process dies, so that an upload that ends early leaves nothing.
+
+use std::io::{Read, Seek as _, SeekFrom, Write as _};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use md5::Md5;
+use sha1::Sha1;
+use sha2::Digest as _;
+use sim_kit::{Blobs, Digest};
+use tempfile::SpooledTempFile;
+use tokio_util::io::ReaderStream;
+
+use crate::error::{Error, Result};
+
+/// Up to here bytes stay in memory.
+const IN_MEMORY: usize = 2 << 20;
+
+/// What came, with its digests.
+pub struct Spool {
+    file: SpooledTempFile,
+    size: u64,
+    limit: u64,
+    md5: Md5,
+    sha1: Sha1,
+}
+
+impl Spool {
+    /// Nothing so far, and room for `limit` bytes.
+    #[must_use]
+    pub fn new(limit: u64) -> Self {
+        Self { file: tempfile::spooled_tempfile(IN_MEMORY), size: 0, limit, md5: Md5::new(), sha1: Sha1::new() }
+    }
+
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// 413 past the limit; when the file cannot be written.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.size += bytes.len() as u64;
+        if self.size > self.limit {
+            return Err(Error::too_large("The bundle", self.limit));
+        }
+        self.md5.update(bytes);
+        self.sha1.update(bytes);
+        // To memory or to the page cache: too short to hand to another thread.
+        self.file.write_all(bytes)?;
+        Ok(())
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// MD5 of the bytes so far.
+    #[must_use]
+    pub fn md5(&self) -> [u8; 16] {
+        self.md5.clone().finalize().into()
+    }
+
+    /// SHA-1 of the bytes so far.
+    #[must_use]
+    pub fn sha1(&self) -> [u8; 20] {
+        self.sha1.clone().finalize().into()
+    }
+
+    /// A reader from the start.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn reader(&mut self) -> std::io::Result<impl Read + '_> {
+        self.file.seek(SeekFrom::Start(0))?;
+        Ok(std::io::BufReader::with_capacity(64 * 1024, &mut self.file))
+    }
+
+    /// Puts everything into the blob store. `name` is as [`Blobs::writer`] wants it.
+    ///
+    /// # Errors
+    /// When the file or the store fails.
+    pub async fn store(mut self, blobs: &Blobs, name: &str) -> Result<Digest> {
+        self.file.seek(SeekFrom::Start(0))?;
+        match self.file.into_inner() {
+            tempfile::SpooledData::InMemory(bytes) => Ok(blobs.put(Bytes::from(bytes.into_inner())).await?),
+            tempfile::SpooledData::OnDisk(file) => {
+                let stream = ReaderStream::with_capacity(tokio::fs::File::from_std(file), 256 * 1024);
+                Ok(blobs.put_stream(name, self.limit, stream).await?.0)
+            }
+        }
+    }
+
+    /// A spool that holds a blob.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn of_blob(blobs: &Blobs, digest: &Digest) -> Result<Self> {
+        let mut spool = Self::new(u64::MAX);
+        let mut stream = blobs.stream(digest, None).await?;
+        while let Some(bytes) = stream.next().await {
+            spool.size += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+            spool.file.write_all(&bytes?)?;
+        }
+        Ok(spool)
+    }
+}

@@ -1,0 +1,196 @@
+//! Receiving a bundle.
+//!
+//! Clients send the archive as the whole body, with any content type or none and often in chunks, or as the part
+//! `archive` of a multipart form whose part `metadata` is a flat JSON object.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::multipart::{Field, MultipartError};
+use axum::extract::{FromRequest as _, Multipart, Path, Request, State};
+use futures_util::StreamExt as _;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use serde_json::Value;
+
+use super::spool::Spool;
+use super::{check, shown};
+use crate::access::editable;
+use crate::app::App;
+use crate::auth::Principal;
+use crate::error::{Code, Error, Result};
+use crate::input::check_checksum;
+use crate::store;
+use crate::store::bundles::Bundle;
+use crate::store::content::Runtime;
+
+/// `POST /v1/content/{guid}/bundles`
+///
+/// # Errors
+/// 400 for a bad archive or manifest, 403 for an item one may not change, 404 when there is none, 409 for a locked item,
+/// 413 for too many bytes.
+pub async fn upload(
+    State(app): State<App>,
+    principal: Principal,
+    Path(guid): Path<String>,
+    request: Request,
+) -> Result<Json<Value>> {
+    // Before any byte is read, so that nobody sends a large file in vain; and again when the row is written.
+    may_upload(&app, &principal, &guid).await?;
+    let headers = request.headers().clone();
+    let (mut spool, mut metadata) = receive(&app, request).await?;
+    if spool.size() == 0 {
+        return Err(Error::bad(Code::BundleExtract, "The bundle is empty; send a gzip-compressed tar archive."));
+    }
+    check_archive_checksum(&headers, &spool)?;
+    metadata.insert("archive_md5".to_owned(), hex::encode(spool.md5()));
+    metadata.insert("archive_sha1".to_owned(), hex::encode(spool.sha1()));
+    let limits = app.config().limits.archive.clone();
+    let (spool, manifest) = tokio::task::spawn_blocking(move || {
+        let manifest = check::check(spool.reader()?, &limits)?;
+        Ok::<_, Error>((spool, manifest))
+    })
+    .await
+    .map_err(|error| Error::Internal(error.to_string()))??;
+    let size = i64::try_from(spool.size()).unwrap_or(i64::MAX);
+    let _rows = app.blob_rows().read().await;
+    let digest = spool.store(app.world().blobs(), &app.world().ids().hex("blob", 32)).await?;
+    let main = manifest.metadata;
+    let mut bundle = Bundle {
+        id: 0,
+        content_guid: guid.clone(),
+        created_by: Some(principal.user.guid.clone()),
+        created: app.now(),
+        digest,
+        size,
+        metadata,
+        app_mode: main.appmode,
+        content_category: main.content_category.unwrap_or_default(),
+        parameterized: main.has_parameters.unwrap_or(false),
+        entrypoint: main.entrypoint,
+        primary_file: main.primary_html.or(main.primary_rmd),
+        runtime: Runtime::default(),
+    };
+    let mut tx = app.write().await?;
+    let seen = editable(&mut tx, &principal, &guid).await?;
+    bundle.id = store::next(&mut tx, "bundle").await?;
+    store::bundles::insert(&mut tx, &bundle).await?;
+    tx.commit().await?;
+    Ok(Json(shown(&app, &bundle, seen.content.bundle_id)))
+}
+
+async fn may_upload(app: &App, principal: &Principal, guid: &str) -> Result<()> {
+    let seen = editable(&mut *app.read().await?, principal, guid).await?;
+    if seen.content.locked {
+        let text = "The content is locked; unlock it before you upload a bundle.";
+        return Err(Error::conflict(Code::LockedContentBundle, text));
+    }
+    Ok(())
+}
+
+fn check_archive_checksum(headers: &HeaderMap, spool: &Spool) -> Result<()> {
+    check_checksum(headers, &spool.md5())
+}
+
+fn cut(error: impl std::fmt::Display) -> Error {
+    Error::bad(Code::CannotParseRequestBody, format!("The upload ended early: {error}."))
+}
+
+fn is_multipart(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.trim_start().to_ascii_lowercase().starts_with("multipart/form-data")
+}
+
+async fn receive(app: &App, request: Request) -> Result<(Spool, BTreeMap<String, String>)> {
+    let mut spool = Spool::new(app.config().limits.bundle_bytes);
+    if !is_multipart(request.headers()) {
+        let mut body = request.into_body().into_data_stream();
+        while let Some(bytes) = body.next().await {
+            spool.write(&bytes.map_err(cut)?)?;
+        }
+        return Ok((spool, BTreeMap::new()));
+    }
+    let form = |error: MultipartError| cut(error.body_text());
+    let mut parts = Multipart::from_request(request, &()).await.map_err(|error| cut(error.body_text()))?;
+    let (mut metadata, mut has_archive) = (BTreeMap::new(), false);
+    while let Some(mut part) = parts.next_field().await.map_err(form)? {
+        match part.name() {
+            Some("archive") if !has_archive => {
+                has_archive = true;
+                while let Some(bytes) = part.chunk().await.map_err(form)? {
+                    spool.write(&bytes)?;
+                }
+            }
+            Some("metadata") => metadata = read_metadata(part).await?,
+            name => {
+                let text = format!("The form has the part `{}`, which is not known.", name.unwrap_or_default());
+                return Err(Error::bad(Code::BadRequest, text));
+            }
+        }
+    }
+    if has_archive {
+        Ok((spool, metadata))
+    } else {
+        Err(Error::bad(Code::BundleMissing, "The form has no part `archive`."))
+    }
+}
+
+async fn read_metadata(mut part: Field<'_>) -> Result<BTreeMap<String, String>> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = part.chunk().await.map_err(|error| cut(error.body_text()))? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > 64 * 1024 {
+            return Err(Error::too_large("The part `metadata`", 64 * 1024));
+        }
+    }
+    parse_metadata(&bytes)
+}
+
+/// Reads the flat JSON object that a client says about its bundle. Values that are no strings are kept as JSON.
+///
+/// # Errors
+/// 400 when it is something else, or too much.
+fn parse_metadata(bytes: &[u8]) -> Result<BTreeMap<String, String>> {
+    let bad = |text: String| Error::bad(Code::CannotParseRequestBody, text);
+    let value =
+        serde_json::from_slice(bytes).map_err(|error| bad(format!("`metadata` is not valid JSON: {error}.")))?;
+    let Value::Object(map) = value else { return Err(bad("`metadata` must be a JSON object.".to_owned())) };
+    if map.len() > 100 {
+        return Err(bad("`metadata` must not have more than 100 members.".to_owned()));
+    }
+    let mut metadata = BTreeMap::new();
+    for (name, value) in map {
+        let text = match value {
+            Value::Null => continue,
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        if name.contains('\0') || text.contains('\0') {
+            return Err(bad("`metadata` must not hold a NUL character.".to_owned()));
+        }
+        metadata.insert(name, text);
+    }
+    Ok(metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn metadata_is_flat() {
+        let parsed = parse_metadata(br#"{"source":"git","n":1,"o":{"a":[]},"x":null}"#).unwrap();
+        let expected = [("source", "git"), ("n", "1"), ("o", r#"{"a":[]}"#)];
+        assert_eq!(parsed, expected.map(|(n, v)| (n.to_owned(), v.to_owned())).into());
+        assert!(parse_metadata(b"[]").is_err() && parse_metadata(b"{").is_err());
+        assert!(parse_metadata(br#"{"a":"\u0000"}"#).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_metadata_is_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = parse_metadata(&bytes);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What a Connect is told from outside.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use clap::builder::BoolishValueParser;
+
+use crate::version::{NEWEST, Version};
+
+/// How one Connect is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The release it is.
+    pub version: Version,
+    /// The simple index that builds install Python packages from, such as `http://localhost:4242/pypi/latest/simple`.
+    pub pypi_url: Option<String>,
+    /// The CRAN-like repositories that builds install R packages from, such as `http://localhost:4242/cran/latest`.
+    pub cran_urls: Vec<String>,
+    /// The secret that bootstrap tokens are signed with; `None` turns bootstrap off.
+    pub bootstrap_secret: Option<Vec<u8>>,
+    /// Whether a fresh world has the three seeded users. Bootstrap works only without them.
+    pub seed_users: bool,
+    /// What stands before paths in absolute URLs, as `Server.Address` does; `None` takes it from each request.
+    pub address: Option<String>,
+    /// R, newest last.
+    pub r_versions: Vec<String>,
+    /// Python, newest last.
+    pub python_versions: Vec<String>,
+    /// Quarto, newest last.
+    pub quarto_versions: Vec<String>,
+    /// Node.js, newest last.
+    pub node_versions: Vec<String>,
+    /// TensorFlow serving, newest last.
+    pub tensorflow_versions: Vec<String>,
+    /// How much it takes.
+    pub limits: Limits,
+    /// Builds that run at a time.
+    pub builders: usize,
+    /// How far the `Date` of a signed request may be from the World's clock.
+    pub signature_window: Duration,
+    /// How long a browser stays signed in.
+    pub session_lifetime: Duration,
+    /// How the dashboard calls the server.
+    pub system_name: String,
+}
+
+/// Bounds on what callers send.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of one bundle.
+    pub bundle_bytes: u64,
+    /// What may be inside a bundle.
+    pub archive: pkg_formats::archive::Limits,
+    /// Bytes of a JSON or form body.
+    pub body_bytes: usize,
+    /// Seconds that a long poll may hold on.
+    pub wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            bundle_bytes: 5 << 30,
+            archive: pkg_formats::archive::Limits::default(),
+            body_bytes: 2 << 20,
+            wait: Duration::from_secs(60),
+        }
+    }
+}
+
+fn owned(versions: &[&str]) -> Vec<String> {
+    versions.iter().map(|&v| v.to_owned()).collect()
+}
+
+impl Default for Config {
+    /// The newest release, seeded users, no Package Manager.
+    fn default() -> Self {
+        Self {
+            version: NEWEST,
+            pypi_url: None,
+            cran_urls: Vec::new(),
+            bootstrap_secret: None,
+            seed_users: true,
+            address: None,
+            r_versions: owned(&["4.2.3", "4.3.3", "4.4.2", "4.5.1"]),
+            python_versions: owned(&["3.9.21", "3.10.16", "3.11.11", "3.12.8", "3.13.1"]),
+            quarto_versions: owned(&["1.4.557", "1.6.42"]),
+            node_versions: owned(&["20.18.1", "22.12.0"]),
+            tensorflow_versions: owned(&["2.16.1"]),
+            limits: Limits::default(),
+            builders: 4,
+            signature_window: Duration::from_secs(15 * 60),
+            session_lifetime: Duration::from_secs(24 * 3600),
+            system_name: "Posit Connect (simulated)".to_owned(),
+        }
+    }
+}
+
+/// The command line of a Connect, beside the flags of every server.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ConnectArgs {
+    /// The release to be, such as 2024.08.0.
+    #[arg(id = "release", long = "as", value_name = "VERSION", env = "TEAMSIM_CONNECT_VERSION", default_value_t = NEWEST)]
+    pub version: Version,
+    /// Simple index of Package Manager, where builds get Python packages.
+    #[arg(long, env = "TEAMSIM_PYPI_URL")]
+    pub pypi_url: Option<String>,
+    /// CRAN repository of Package Manager, where builds get R packages; may be given several times.
+    #[arg(long, env = "TEAMSIM_CRAN_URL", value_delimiter = ',')]
+    pub cran_url: Vec<String>,
+    /// Answer bootstrap requests.
+    #[arg(long, env = "CONNECT_BOOTSTRAP_ENABLED", value_parser = BoolishValueParser::new(), num_args = 0..=1,
+          default_value = "false", default_missing_value = "true")]
+    pub bootstrap: bool,
+    /// Base64 of the 32 bytes or more that bootstrap tokens are signed with.
+    #[arg(long, env = "CONNECT_BOOTSTRAP_SECRETKEY", hide_env_values = true)]
+    pub bootstrap_secret_key: Option<String>,
+    /// Whether a fresh world has the users admin, publisher and viewer. Default: yes, unless bootstrap is on.
+    #[arg(long, env = "TEAMSIM_CONNECT_SEED_USERS", value_parser = BoolishValueParser::new())]
+    pub seed_users: Option<bool>,
+    /// Address for absolute URLs; default: taken from each request.
+    #[arg(long, env = "CONNECT_SERVER_ADDRESS")]
+    pub address: Option<String>,
+    /// Largest bundle in bytes.
+    #[arg(long, env = "TEAMSIM_CONNECT_MAX_BUNDLE_BYTES", default_value_t = Limits::default().bundle_bytes)]
+    pub max_bundle_bytes: u64,
+}
+
+/// Settings that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Bootstrap is on but has no secret.
+    #[error("bootstrap is on but has no secret; give CONNECT_BOOTSTRAP_SECRETKEY, the base64 of 32 random bytes")]
+    NoSecret,
+    /// The secret is not base64, or short.
+    #[error("CONNECT_BOOTSTRAP_SECRETKEY must be the base64 of at least 32 bytes")]
+    BadSecret,
+    /// Not a URL.
+    #[error("{flag} must be an http or https URL, not `{value}`")]
+    BadUrl {
+        /// The flag.
+        flag: &'static str,
+        /// What was given.
+        value: String,
+    },
+}
+
+impl ConnectArgs {
+    /// The settings the command line means.
+    ///
+    /// # Errors
+    /// [`ConfigError`], in one line that says what to do.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        let bootstrap_secret = match (self.bootstrap, &self.bootstrap_secret_key) {
+            (false, _) => None,
+            (true, None) => return Err(ConfigError::NoSecret),
+            (true, Some(text)) => {
+                let secret = base64::engine::general_purpose::STANDARD.decode(text.trim());
+                Some(secret.ok().filter(|s| s.len() >= 32).ok_or(ConfigError::BadSecret)?)
+            }
+        };
+        let urls = [("--pypi-url", self.pypi_url.iter()), ("--address", self.address.iter())];
+        let urls = urls.into_iter().flat_map(|(flag, values)| values.map(move |value| (flag, value)));
+        for (flag, value) in urls.chain(self.cran_url.iter().map(|value| ("--cran-url", value))) {
+            if !url::Url::parse(value).is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host()) {
+                return Err(ConfigError::BadUrl { flag, value: value.clone() });
+            }
+        }
+        Ok(Config {
+            version: self.version,
+            pypi_url: self.pypi_url.clone(),
+            cran_urls: self.cran_url.clone(),
+            seed_users: self.seed_users.unwrap_or(bootstrap_secret.is_none()),
+            bootstrap_secret,
+            address: self.address.clone(),
+            limits: Limits { bundle_bytes: self.max_bundle_bytes, ..Limits::default() },
+            ..Config::default()
+        })
+    }
+}

@@ -1,0 +1,205 @@
+//! The fields of a content item that callers set, each checked.
+
+use crate::access::Role;
+use crate::auth::Principal;
+use crate::error::{Code, Error, Result};
+use crate::input::{Fields, Given};
+use crate::store::content::{Content, Settings};
+
+/// When fields are set: some only later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// With the item.
+    Creation,
+    /// Afterwards.
+    Update,
+}
+
+/// The most processes an item can ask for.
+pub const MOST_PROCESSES: i64 = 20;
+
+fn bad(code: Code, text: impl Into<String>) -> Error {
+    Error::bad(code, text)
+}
+
+/// Whether a name suits an item.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    (3..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+/// Sets what `fields` say. Members that it does not know are ignored, as are those that only the server sets.
+///
+/// # Errors
+/// 400 that names the field; 403 for fields that only administrators set.
+pub fn apply(principal: &Principal, fields: &Fields, content: &mut Content, moment: Moment) -> Result<()> {
+    match fields.text("name")?.value() {
+        // Publisher sends an empty name with everything.
+        None => {}
+        Some(name) if name.is_empty() => {}
+        Some(name) if is_name(&name) => content.name = name,
+        Some(_) => {
+            let text = "`name` must have 3 to 64 characters, each a letter, a digit, `-`, `_` or `.`.";
+            return Err(bad(Code::InvalidApplicationName, text));
+        }
+    }
+    match fields.text("title")? {
+        Given::Absent => {}
+        Given::Null => content.title = None,
+        Given::Value(title) if title.is_empty() => content.title = None,
+        Given::Value(title) if (3..=1024).contains(&title.chars().count()) => content.title = Some(title),
+        Given::Value(_) => {
+            return Err(bad(Code::InvalidApplicationTitle, "`title` must have 3 to 1024 characters."));
+        }
+    }
+    match fields.text("description")? {
+        Given::Absent => {}
+        Given::Null => content.description = String::new(),
+        Given::Value(text) if text.chars().count() <= 4096 => content.description = text,
+        Given::Value(_) => {
+            let text = "`description` must not be longer than 4096 characters.";
+            return Err(bad(Code::InvalidApplicationDescription, text));
+        }
+    }
+    if let Some(access) = fields.text("access_type")?.value() {
+        if !matches!(access.as_str(), "all" | "logged_in" | "acl") {
+            return Err(bad(Code::UnknownAccessType, "`access_type` must be all, logged_in or acl."));
+        }
+        content.access_type = access;
+    }
+    if moment == Moment::Update {
+        update_only(principal, fields, content)?;
+    }
+    settings(principal, fields, &mut content.settings)
+}
+
+fn update_only(principal: &Principal, fields: &Fields, content: &mut Content) -> Result<()> {
+    content.locked = fields.flag("locked")?.value().unwrap_or(content.locked);
+    if let Some(message) = fields.text("locked_message")?.value() {
+        if message.chars().count() > 4096 {
+            let text = "`locked_message` must not be longer than 4096 characters.";
+            return Err(bad(Code::InvalidLockedMessage, text));
+        }
+        content.locked_message = message;
+    }
+    if let Some(category) = fields.text("content_category")?.value()
+        && category != content.content_category
+    {
+        if !matches!(category.as_str(), "" | "mcp") {
+            return Err(bad(Code::InvalidParameter, "`content_category` must be empty or mcp."));
+        }
+        content.content_category = category;
+    }
+    if let Some(owner) = fields.text("owner_guid")?.value()
+        && owner != content.owner_guid
+    {
+        principal.require(Role::Administrator)?;
+        content.owner_guid = owner;
+    }
+    Ok(())
+}
+
+/// A whole number from 0 to `most`.
+fn count(fields: &Fields, name: &str, most: i64, code: Code, place: &mut Option<i64>) -> Result<()> {
+    let given = fields.integer(name)?;
+    match given {
+        Given::Value(n) if !(0..=most).contains(&n) => {
+            Err(bad(code, format!("`{name}` must be a whole number from 0 to {most}.")))
+        }
+        given => {
+            given.store(place);
+            Ok(())
+        }
+    }
+}
+
+/// A number from 0 to `most`.
+fn amount(fields: &Fields, name: &str, most: f64, code: Code, place: &mut Option<f64>) -> Result<()> {
+    match fields.number(name)? {
+        Given::Value(n) if !(0.0..=most).contains(&n) => {
+            Err(bad(code, format!("`{name}` must be a number from 0 to {most}.")))
+        }
+        given => {
+            given.store(place);
+            Ok(())
+        }
+    }
+}
+
+/// A short text without line breaks.
+fn word(fields: &Fields, name: &str, code: Code, place: &mut Option<String>) -> Result<()> {
+    match fields.text(name)? {
+        Given::Value(text) if text.chars().count() > 255 || text.chars().any(char::is_control) => {
+            Err(bad(code, format!("`{name}` must have at most 255 characters, none of them a control character.")))
+        }
+        Given::Value(text) if text.is_empty() => {
+            *place = None;
+            Ok(())
+        }
+        given => {
+            given.store(place);
+            Ok(())
+        }
+    }
+}
+
+fn settings(principal: &Principal, fields: &Fields, settings: &mut Settings) -> Result<()> {
+    let s = settings;
+    let timeout = Code::InvalidTimeout;
+    // A month is the longest that the product allows.
+    const MONTH: i64 = 30 * 24 * 3600;
+    count(fields, "connection_timeout", MONTH, timeout, &mut s.connection_timeout)?;
+    count(fields, "read_timeout", MONTH, timeout, &mut s.read_timeout)?;
+    count(fields, "init_timeout", MONTH, timeout, &mut s.init_timeout)?;
+    count(fields, "idle_timeout", MONTH, timeout, &mut s.idle_timeout)?;
+    count(fields, "max_processes", i64::MAX, Code::InvalidMaxProcesses, &mut s.max_processes)?;
+    count(fields, "min_processes", i64::MAX, Code::InvalidMinProcesses, &mut s.min_processes)?;
+    if s.max_processes.is_some_and(|n| n > MOST_PROCESSES) {
+        let text = format!("`max_processes` must not be above this server's limit, {MOST_PROCESSES}.");
+        return Err(bad(Code::MaxProcessesOverLimit, text));
+    }
+    if s.max_processes == Some(0) {
+        return Err(bad(Code::InvalidMaxProcesses, "`max_processes` must be 1 or more."));
+    }
+    let most = s.max_processes.unwrap_or(crate::server_settings::MAX_PROCESSES);
+    if s.min_processes.is_some_and(|least| least > most) {
+        let text = format!("`min_processes` must not be above `max_processes`, {most}.");
+        return Err(bad(Code::MinProcessesOverMaxProcesses, text));
+    }
+    let conns = Code::InvalidMaxConnsPerProcess;
+    count(fields, "max_conns_per_process", 1_000_000, conns, &mut s.max_conns_per_process)?;
+    amount(fields, "load_factor", 1.0, Code::InvalidLoadFactor, &mut s.load_factor)?;
+    count(fields, "memory_request", i64::MAX, Code::InvalidMemoryRequest, &mut s.memory_request)?;
+    count(fields, "memory_limit", i64::MAX, Code::InvalidMemoryLimit, &mut s.memory_limit)?;
+    if let (Some(request), Some(limit)) = (s.memory_request, s.memory_limit)
+        && request > limit
+    {
+        let text = "`memory_request` must not be above `memory_limit`.";
+        return Err(bad(Code::MemoryRequestOverMemoryLimit, text));
+    }
+    amount(fields, "cpu_request", 1e6, Code::InvalidCpuRequest, &mut s.cpu_request)?;
+    amount(fields, "cpu_limit", 1e6, Code::InvalidCpuLimit, &mut s.cpu_limit)?;
+    if let (Some(request), Some(limit)) = (s.cpu_request, s.cpu_limit)
+        && request > limit
+    {
+        return Err(bad(Code::CpuRequestOverCpuLimit, "`cpu_request` must not be above `cpu_limit`."));
+    }
+    count(fields, "amd_gpu_limit", 1_000, Code::InvalidAmdGpuLimit, &mut s.amd_gpu_limit)?;
+    count(fields, "nvidia_gpu_limit", 1_000, Code::InvalidNvidiaGpuLimit, &mut s.nvidia_gpu_limit)?;
+    word(fields, "service_account_name", Code::InvalidParameter, &mut s.service_account_name)?;
+    word(fields, "default_image_name", Code::InvalidDefaultImageName, &mut s.default_image_name)?;
+    word(fields, "default_environment_guid", Code::InvalidParameter, &mut s.default_environment_guid)?;
+    fields.flag("default_r_environment_management")?.store(&mut s.default_r_environment_management);
+    fields.flag("default_py_environment_management")?.store(&mut s.default_py_environment_management);
+    fields.flag("metrics_collection_enabled")?.store(&mut s.metrics_collection_enabled);
+    fields.flag("notify_on_share")?.store(&mut s.notify_on_share);
+    s.otel_enabled = fields.flag("otel_enabled")?.value().unwrap_or(s.otel_enabled);
+    s.draft_marker_enabled = fields.flag("draft_marker_enabled")?.value().unwrap_or(s.draft_marker_enabled);
+    let (run_as, as_current) = (s.run_as.clone(), s.run_as_current_user);
+    word(fields, "run_as", Code::InvalidParameter, &mut s.run_as)?;
+    s.run_as_current_user = fields.flag("run_as_current_user")?.value().unwrap_or(as_current);
+    if s.run_as != run_as || s.run_as_current_user != as_current {
+        principal.require(Role::Administrator)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! Content items: the objects that are published.
+//!
+//! | route | who |
+//! | --- | --- |
+//! | `GET /v1/content` | every user; those it may open, administrators all |
+//! | `POST /v1/content` | publishers |
+//! | `GET /v1/content/{guid}` | who may open it, administrators |
+//! | `PATCH`, `DELETE /v1/content/{guid}` | owner, collaborators, administrators |
+//!
+//! Lists have no pages and are ordered by the last deploy, newest first, which clients rely on.
+
+pub mod fields;
+pub mod view;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde_json::Value;
+use sim_kit::origin::Origin;
+
+use crate::access::{AppRole, Role, Seen, editable, visible};
+use crate::app::App;
+use crate::auth::Principal;
+use crate::bundles;
+use crate::error::{Code, Error, Result};
+use crate::input::{Fields, Query};
+use crate::store;
+use crate::store::content::{Content, Filter, Settings};
+use view::{Include, Viewer};
+
+/// `GET /v1/content`
+///
+/// # Errors
+/// 400 for an unknown `include`.
+pub async fn list(
+    State(app): State<App>,
+    origin: Origin,
+    principal: Principal,
+    query: Query,
+) -> Result<Json<Vec<Value>>> {
+    let include = Include::of(&app, &query)?;
+    let filter = Filter {
+        name: query.text("name").map(str::to_owned),
+        owner_guid: query.text("owner_guid").map(str::to_owned),
+        viewer: (!principal.is_administrator()).then(|| principal.user.guid.clone()),
+        ..Filter::default()
+    };
+    let mut db = app.read().await?;
+    let items = store::content::list(&mut db, &filter).await?;
+    Ok(Json(Viewer::new(&app, origin, principal).list(&mut db, items, include).await?))
+}
+
+/// `GET /v1/content/{guid}`
+///
+/// # Errors
+/// 400 for an unknown `include`, 403 for an item one may not see, 404 when there is none.
+pub async fn get(
+    State(app): State<App>,
+    origin: Origin,
+    principal: Principal,
+    Path(guid): Path<String>,
+    query: Query,
+) -> Result<Json<Value>> {
+    let include = Include::of(&app, &query)?;
+    let mut db = app.read().await?;
+    let seen = visible(&mut db, &principal, &guid).await?;
+    Ok(Json(Viewer::new(&app, origin, principal).one(&mut db, &seen, include).await?))
+}
+
+/// `POST /v1/content`
+///
+/// # Errors
+/// 400 for a bad field, 403 for viewers, 409 for a name that the caller has used.
+pub async fn create(
+    State(app): State<App>,
+    origin: Origin,
+    principal: Principal,
+    fields: Fields,
+) -> Result<Json<Value>> {
+    principal.require(Role::Publisher)?;
+    let now = app.now();
+    let mut content = Content {
+        id: 0,
+        guid: app.world().ids().uuid("content").to_string(),
+        owner_guid: principal.user.guid.clone(),
+        name: String::new(),
+        title: None,
+        description: String::new(),
+        access_type: "acl".to_owned(),
+        locked: false,
+        locked_message: String::new(),
+        app_mode: "unknown".to_owned(),
+        content_category: String::new(),
+        parameterized: false,
+        bundle_id: None,
+        created: now,
+        deployed: now,
+        settings: Settings::default(),
+    };
+    fields::apply(&principal, &fields, &mut content, fields::Moment::Creation)?;
+    if content.name.is_empty() {
+        content.name = format!("content-{}", app.world().ids().hex("content-name", 12));
+    }
+    let mut tx = app.write().await?;
+    content.id = store::next(&mut tx, "content").await?;
+    store::content::insert(&mut tx, &content).await.map_err(duplicate)?;
+    tx.commit().await?;
+    let mut db = app.read().await?;
+    let seen = Seen { content, role: AppRole::Owner };
+    Ok(Json(Viewer::new(&app, origin, principal).one(&mut db, &seen, Include::default()).await?))
+}
+
+fn duplicate(error: sqlx::Error) -> Error {
+    match store::is_duplicate(&error) {
+        true => Error::conflict(Code::DuplicateName, "The owner has content of this name already; choose another."),
+        false => error.into(),
+    }
+}
+
+/// `PATCH /v1/content/{guid}`
+///
+/// # Errors
+/// 400 for a bad field, 403 for an item one may not change, 404 when there is none, 409 for a name that is taken.
+pub async fn update(
+    State(app): State<App>,
+    origin: Origin,
+    principal: Principal,
+    Path(guid): Path<String>,
+    fields: Fields,
+) -> Result<Json<Value>> {
+    let mut tx = app.write().await?;
+    store::content::hold(&mut tx, &guid).await?;
+    let Seen { mut content, .. } = editable(&mut tx, &principal, &guid).await?;
+    let owner = content.owner_guid.clone();
+    fields::apply(&principal, &fields, &mut content, fields::Moment::Update)?;
+    if content.owner_guid != owner {
+        let user = store::users::by_guid(&mut tx, &content.owner_guid).await?;
+        if user.is_none_or(|user| user.role < Role::Publisher) {
+            return Err(Error::bad(Code::InvalidOwner, "`owner_guid` must be a publisher or an administrator."));
+        }
+    }
+    store::content::update(&mut tx, &content).await.map_err(duplicate)?;
+    tx.commit().await?;
+    let mut db = app.read().await?;
+    let seen = visible(&mut db, &principal, &guid).await?;
+    Ok(Json(Viewer::new(&app, origin, principal).one(&mut db, &seen, Include::default()).await?))
+}
+
+/// `DELETE /v1/content/{guid}`
+///
+/// # Errors
+/// 403 for an item one may not change, 404 when there is none.
+pub async fn delete(State(app): State<App>, principal: Principal, Path(guid): Path<String>) -> Result<StatusCode> {
+    let mut tx = app.write().await?;
+    editable(&mut tx, &principal, &guid).await?;
+    let bundles = store::bundles::of_content(&mut tx, &guid).await?;
+    store::content::delete(&mut tx, &guid).await?;
+    tx.commit().await?;
+    for bundle in bundles {
+        bundles::discard(&app, &bundle).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}

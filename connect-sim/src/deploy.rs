@@ -1,0 +1,85 @@
+//! Deploying: a task that builds a bundle and, unless it is a draft, makes it the active one.
+//!
+//! Owners, collaborators and administrators may. `activate: false` came with 2025.06.0; older servers refuse the member.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::access::{Seen, editable};
+use crate::app::App;
+use crate::auth::Principal;
+use crate::error::{Code, Error, Result};
+use crate::input::{Fields, Given};
+use crate::store;
+use crate::store::tasks::Task;
+
+async fn start(app: &App, principal: &Principal, guid: &str, fields: &Fields, kind: &str) -> Result<Json<Value>> {
+    let wanted = fields.id("bundle_id")?;
+    let activate = fields.flag("activate")?;
+    if activate != Given::Absent && !app.config().version.has("2025.06.0") {
+        return Err(Error::bad(Code::CannotParseRequestBody, "The body has the unknown field `activate`."));
+    }
+    let mut tx = app.write().await?;
+    let Seen { content, .. } = editable(&mut tx, principal, guid).await?;
+    if content.locked {
+        let text = "The content is locked; unlock it before you deploy.";
+        return Err(Error::conflict(Code::LockedContentBundle, text));
+    }
+    let bundle = match wanted.value() {
+        Some(id) => {
+            let found = store::bundles::get(&mut tx, id).await?.filter(|bundle| bundle.content_guid == guid);
+            found.ok_or_else(|| Error::missing("bundle"))?
+        }
+        None => store::bundles::newest(&mut tx, guid).await?.ok_or_else(|| {
+            Error::bad(Code::BundleMissing, "The content has no bundle; upload one before you deploy.")
+        })?,
+    };
+    let task = Task {
+        id: app.world().ids().token("task", 16),
+        kind: kind.to_owned(),
+        content_guid: Some(guid.to_owned()),
+        bundle_id: Some(bundle.id),
+        activate: kind == "deploy" && activate.value().unwrap_or(true),
+        user_guid: principal.user.guid.clone(),
+        state: "queued".to_owned(),
+        attempts: 0,
+        created: app.now(),
+        finished: None,
+        code: 0,
+        error: String::new(),
+        lines: 0,
+    };
+    store::tasks::insert(&mut tx, &task).await?;
+    tx.commit().await?;
+    app.ring_for_work();
+    Ok(Json(json!({"task_id": task.id})))
+}
+
+/// `POST /v1/content/{guid}/deploy`
+///
+/// # Errors
+/// 400 without a bundle, 403 for an item one may not change, 404 when there is no such item or bundle, 409 for a locked
+/// item.
+pub async fn deploy(
+    State(app): State<App>,
+    principal: Principal,
+    Path(guid): Path<String>,
+    fields: Fields,
+) -> Result<(StatusCode, Json<Value>)> {
+    Ok((StatusCode::ACCEPTED, start(&app, &principal, &guid, &fields, "deploy").await?))
+}
+
+/// `POST /v1/content/{guid}/build`: restores the packages of a bundle and leaves what is served as it is.
+///
+/// # Errors
+/// As [`deploy`].
+pub async fn build(
+    State(app): State<App>,
+    principal: Principal,
+    Path(guid): Path<String>,
+    fields: Fields,
+) -> Result<Json<Value>> {
+    start(&app, &principal, &guid, &fields, "build").await
+}

@@ -1,0 +1,219 @@
+//! Errors as Connect tells them: `{"code": 4, "error": "…", "payload": null}`.
+//!
+//! Clients tell a missing object (404 with a `code`) from a route that this release does not have (404 with the plain
+//! text `404 page not found`), and choose older paths by it.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde_json::{Value, json};
+use sim_kit::blobs::BlobError;
+
+/// The number that tells clients what went wrong. The published list has 278; these are the ones in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are the published ones
+#[repr(u16)]
+pub enum Code {
+    InternalFailure = 1,
+    BadRequest = 2,
+    InvalidId = 3,
+    ObjectDoesNotExist = 4,
+    InvalidApplicationName = 5,
+    InadequatePassword = 6,
+    InvalidUserName = 7,
+    DuplicateUserName = 8,
+    ParameterMissing = 12,
+    InvalidGroupName = 14,
+    DuplicateGroupName = 15,
+    RemoveNothing = 17,
+    PermissionDenied = 22,
+    InvalidRoleAssignment = 23,
+    AuthRequired = 24,
+    InvalidParameter = 25,
+    DuplicateName = 26,
+    BundleMissing = 28,
+    InvalidLogin = 30,
+    InvalidCollaborator = 33,
+    CannotDelete = 35,
+    InvalidManifest = 38,
+    AppModeChanged = 48,
+    UserLocked = 50,
+    VanityPathInUse = 51,
+    ProhibitedVanityPath = 52,
+    SoleAdminDemotion = 61,
+    InvalidKeyName = 62,
+    DeleteActiveBundle = 75,
+    DuplicateUserKey = 76,
+    NoLongTagName = 77,
+    NoEmptyTagName = 78,
+    NoCategoryAppAssignment = 79,
+    NoDuplicateTagNames = 81,
+    BundleIdAppIdMismatch = 82,
+    TokenClaimed = 84,
+    DuplicateToken = 85,
+    MissingTokenAttributes = 86,
+    CannotParseRequestBody = 87,
+    Xsrf = 92,
+    ContentChecksum = 104,
+    EnvironmentVersionMismatch = 106,
+    MaxProcessesOverLimit = 113,
+    MinProcessesOverMaxProcesses = 114,
+    UnknownAccessType = 117,
+    InvalidApplicationTitle = 122,
+    InvalidApplicationDescription = 123,
+    InvalidContentLength = 125,
+    BundleExtract = 135,
+    TaskDoesNotExist = 141,
+    InvalidAppMode = 148,
+    DuplicateEnvironmentVariable = 149,
+    InvalidLoadFactor = 150,
+    InvalidTimeout = 151,
+    InvalidPrincipalType = 152,
+    InvalidOwner = 156,
+    InvalidParentTag = 157,
+    InvalidTag = 158,
+    InvalidInclude = 161,
+    InactiveJob = 163,
+    ProhibitedBootstrap = 165,
+    InvalidJwt = 166,
+    InvalidMemoryRequest = 181,
+    InvalidMemoryLimit = 183,
+    MemoryRequestOverMemoryLimit = 185,
+    InvalidCpuRequest = 186,
+    InvalidCpuLimit = 188,
+    CpuRequestOverCpuLimit = 190,
+    InvalidMinProcesses = 191,
+    InvalidMaxProcesses = 192,
+    InvalidDefaultImageName = 193,
+    InvalidAmdGpuLimit = 196,
+    InvalidNvidiaGpuLimit = 198,
+    LockedContentBundle = 222,
+    LockedContentProcess = 223,
+    InvalidLockedMessage = 224,
+    InvalidKeyRole = 234,
+    InvalidMaxConnsPerProcess = 239,
+    InvalidUserGuid = 261,
+    InvalidGroupGuid = 262,
+    InvalidEmailFormat = 264,
+    EmptyEnvironmentVariableName = 266,
+    InvalidFirstName = 268,
+    InvalidLastName = 269,
+}
+
+/// Everything a handler can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller or what it sent is at fault: a status of 4xx, its code and a text that names the problem.
+    #[error("{text}")]
+    Refused {
+        /// 4xx.
+        status: StatusCode,
+        /// The product's number for it.
+        code: Code,
+        /// For people.
+        text: String,
+    },
+    /// No such route in this release.
+    #[error("404 page not found")]
+    NoRoute,
+    /// The browser has to sign in first.
+    #[error("sign in at {0}")]
+    SignIn(String),
+    /// The database failed.
+    #[error("database: {0}")]
+    Db(#[from] sqlx::Error),
+    /// The blob store failed.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
+    /// A file could not be read or written.
+    #[error("files: {0}")]
+    Io(#[from] std::io::Error),
+    /// A page could not be made.
+    #[error("page: {0}")]
+    Page(#[from] minijinja::Error),
+    /// A mistake of this program, such as a background computation that panicked.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+/// What handlers return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    fn refused(status: StatusCode, code: Code, text: impl Into<String>) -> Self {
+        Self::Refused { status, code, text: text.into() }
+    }
+
+    /// 400: what was sent cannot be.
+    pub fn bad(code: Code, text: impl Into<String>) -> Self {
+        Self::refused(StatusCode::BAD_REQUEST, code, text)
+    }
+
+    /// 404: no such thing, or none that this caller may know of.
+    pub fn missing(what: &str) -> Self {
+        Self::refused(StatusCode::NOT_FOUND, Code::ObjectDoesNotExist, format!("The requested {what} does not exist."))
+    }
+
+    /// 404 with a code of its own.
+    pub fn not_found(code: Code, text: impl Into<String>) -> Self {
+        Self::refused(StatusCode::NOT_FOUND, code, text)
+    }
+
+    /// 409: it stands against what is there.
+    pub fn conflict(code: Code, text: impl Into<String>) -> Self {
+        Self::refused(StatusCode::CONFLICT, code, text)
+    }
+
+    /// 413: more bytes than this server takes.
+    pub fn too_large(what: &str, limit: u64) -> Self {
+        let text = format!("{what} is larger than the {limit} bytes this server takes.");
+        Self::refused(StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidContentLength, text)
+    }
+
+    /// 401: nobody said who asks.
+    pub fn no_credential() -> Self {
+        let text = "You must be logged in to perform this operation.";
+        Self::refused(StatusCode::UNAUTHORIZED, Code::AuthRequired, text)
+    }
+
+    /// 401: who asks is not known.
+    pub fn invalid_login() -> Self {
+        Self::refused(StatusCode::UNAUTHORIZED, Code::InvalidLogin, "Invalid login.")
+    }
+
+    /// 401 with a code of its own.
+    pub fn unauthorized(code: Code, text: impl Into<String>) -> Self {
+        Self::refused(StatusCode::UNAUTHORIZED, code, text)
+    }
+
+    /// 403: who asks may not.
+    pub fn forbidden() -> Self {
+        let text = "You don't have permission to perform this operation.";
+        Self::refused(StatusCode::FORBIDDEN, Code::PermissionDenied, text)
+    }
+
+    /// 403 with a code of its own.
+    pub fn forbidden_because(code: Code, text: impl Into<String>) -> Self {
+        Self::refused(StatusCode::FORBIDDEN, code, text)
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, code, text) = match self {
+            Self::Refused { status, code, text } => (status, code, text),
+            Self::NoRoute => {
+                let head = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+                return (StatusCode::NOT_FOUND, head, "404 page not found").into_response();
+            }
+            Self::SignIn(url) => return (StatusCode::FOUND, [(http::header::LOCATION, url)]).into_response(),
+            failure => {
+                tracing::error!(error = %failure, "a request failed");
+                let text = "An internal failure occurred; the server's log says more.".to_owned();
+                (StatusCode::INTERNAL_SERVER_ERROR, Code::InternalFailure, text)
+            }
+        };
+        (status, Json(json!({"code": code as u16, "error": text, "payload": Value::Null}))).into_response()
+    }
+}

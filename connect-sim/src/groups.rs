@@ -1,0 +1,192 @@
+//! Groups of users.
+//!
+//! Every user sees them. Publishers make them and change their own, administrators change all.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde_json::{Value, json};
+use sqlx::AnyConnection;
+
+use crate::access::Role;
+use crate::app::App;
+use crate::auth::Principal;
+use crate::error::{Code, Error, Result};
+use crate::input::{Fields, Given, Page, Query};
+use crate::store;
+use crate::store::groups::Group;
+use crate::store::users::Filter;
+
+fn shown(group: &Group) -> Value {
+    json!({"guid": group.guid, "name": group.name, "owner_guid": group.owner_guid, "gid": group.gid})
+}
+
+async fn find(db: &mut AnyConnection, guid: &str) -> Result<Group> {
+    store::groups::by_guid(db, guid).await?.ok_or_else(|| Error::missing("group"))
+}
+
+async fn changeable(db: &mut AnyConnection, principal: &Principal, guid: &str) -> Result<Group> {
+    principal.require(Role::Publisher)?;
+    let group = find(db, guid).await?;
+    let own = group.owner_guid.as_deref() == Some(&principal.user.guid);
+    if own || principal.is_administrator() { Ok(group) } else { Err(Error::forbidden()) }
+}
+
+/// `GET /v1/groups`
+///
+/// # Errors
+/// 400 for a bad page.
+pub async fn list(State(app): State<App>, _: Principal, query: Query) -> Result<Json<Value>> {
+    let page = Page::of(&query, 500)?;
+    let mut db = app.read().await?;
+    let (groups, total) = store::groups::list(&mut db, query.text("prefix"), page.size, page.offset()).await?;
+    Ok(page.answer(groups.iter().map(shown).collect(), total))
+}
+
+/// `GET /v1/groups/{guid}`
+///
+/// # Errors
+/// 404 when there is none.
+pub async fn get(State(app): State<App>, _: Principal, Path(guid): Path<String>) -> Result<Json<Value>> {
+    Ok(Json(shown(&find(&mut *app.read().await?, &guid).await?)))
+}
+
+fn apply(fields: &Fields, group: &mut Group) -> Result<()> {
+    if let Some(name) = fields.text("name")?.value() {
+        if name.trim().is_empty() || name.chars().count() > 255 || name.chars().any(char::is_control) {
+            let text = "`name` must have 1 to 255 characters, none of them a control character.";
+            return Err(Error::bad(Code::InvalidGroupName, text));
+        }
+        group.name = name;
+    }
+    match fields.integer("gid")? {
+        Given::Value(gid) if gid < 0 => {
+            return Err(Error::bad(Code::InvalidParameter, "`gid` must be a whole number from 0."));
+        }
+        gid => gid.store(&mut group.gid),
+    }
+    Ok(())
+}
+
+fn duplicate(error: sqlx::Error) -> Error {
+    match store::is_duplicate(&error) {
+        true => Error::conflict(Code::DuplicateGroupName, "A group of this name exists already."),
+        false => error.into(),
+    }
+}
+
+/// `POST /v1/groups`
+///
+/// # Errors
+/// 400 for a bad field, 403 for viewers, 409 for a name that is taken.
+pub async fn create(State(app): State<App>, principal: Principal, fields: Fields) -> Result<Json<Value>> {
+    principal.require(Role::Publisher)?;
+    let mut group = Group {
+        guid: app.world().ids().uuid("group").to_string(),
+        name: String::new(),
+        owner_guid: Some(principal.user.guid.clone()),
+        gid: None,
+        members: 0,
+    };
+    apply(&fields, &mut group)?;
+    if group.name.is_empty() {
+        return Err(Error::bad(Code::InvalidGroupName, "`name` is missing."));
+    }
+    let mut tx = app.write().await?;
+    store::groups::put(&mut tx, &group).await.map_err(duplicate)?;
+    tx.commit().await?;
+    Ok(Json(shown(&group)))
+}
+
+/// `PATCH`, `POST /v1/groups/{guid}`
+///
+/// # Errors
+/// As [`create`]; 404 when there is none.
+pub async fn update(
+    State(app): State<App>,
+    principal: Principal,
+    Path(guid): Path<String>,
+    fields: Fields,
+) -> Result<Json<Value>> {
+    let mut tx = app.write().await?;
+    let mut group = changeable(&mut tx, &principal, &guid).await?;
+    apply(&fields, &mut group)?;
+    if let Some(owner) = fields.text("owner_guid")?.value() {
+        if store::users::by_guid(&mut tx, &owner).await?.is_none() {
+            return Err(Error::bad(Code::InvalidOwner, "`owner_guid` is no user's."));
+        }
+        group.owner_guid = Some(owner);
+    }
+    store::groups::put(&mut tx, &group).await.map_err(duplicate)?;
+    tx.commit().await?;
+    Ok(Json(shown(&group)))
+}
+
+/// `DELETE /v1/groups/{guid}`
+///
+/// # Errors
+/// 403 for another's, 404 when there is none.
+pub async fn delete(State(app): State<App>, principal: Principal, Path(guid): Path<String>) -> Result<StatusCode> {
+    let mut tx = app.write().await?;
+    changeable(&mut tx, &principal, &guid).await?;
+    store::groups::delete(&mut tx, &guid).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /v1/groups/{guid}/members`
+///
+/// # Errors
+/// 404 when there is none.
+pub async fn members(
+    State(app): State<App>,
+    principal: Principal,
+    Path(guid): Path<String>,
+    query: Query,
+) -> Result<Json<Value>> {
+    let page = Page::of(&query, 500)?;
+    let mut db = app.read().await?;
+    find(&mut db, &guid).await?;
+    let filter = Filter { group: Some(guid), ..Filter::default() };
+    let (users, total) = store::users::list(&mut db, &filter, page.size, page.offset()).await?;
+    Ok(page.answer(users.iter().map(|user| crate::users::shown(user, &principal)).collect(), total))
+}
+
+/// `POST /v1/groups/{guid}/members`
+///
+/// # Errors
+/// 400 for a user that is none, 403 for another's group, 404 when there is none.
+pub async fn add(
+    State(app): State<App>,
+    principal: Principal,
+    Path(guid): Path<String>,
+    fields: Fields,
+) -> Result<StatusCode> {
+    let user = fields.required("user_guid")?;
+    let mut tx = app.write().await?;
+    changeable(&mut tx, &principal, &guid).await?;
+    if store::users::by_guid(&mut tx, &user).await?.is_none() {
+        return Err(Error::bad(Code::InvalidUserGuid, "`user_guid` is no user's."));
+    }
+    store::groups::add(&mut tx, &guid, &user).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /v1/groups/{guid}/members/{user_guid}`
+///
+/// # Errors
+/// 403 for another's group; 404 when there is none, or the user is not in it.
+pub async fn remove(
+    State(app): State<App>,
+    principal: Principal,
+    Path((guid, user)): Path<(String, String)>,
+) -> Result<StatusCode> {
+    let mut tx = app.write().await?;
+    changeable(&mut tx, &principal, &guid).await?;
+    if !store::groups::remove(&mut tx, &guid, &user).await? {
+        return Err(Error::missing("group member"));
+    }
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

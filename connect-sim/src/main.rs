@@ -1,0 +1,24 @@
+//! A simulated Posit Connect of its own.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// A simulator of Posit Connect. Not affiliated with Posit.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(flatten)]
+    cli: connect_sim::cli::Cli,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match connect_sim::cli::run(Args::parse().cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

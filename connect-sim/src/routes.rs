@@ -1,0 +1,208 @@
+//! The one table of routes: method, path, handler, the release that brought it, how sure we are.
+//!
+//! A route that came with a later release than the server's is not there: its path gets the plain 404, by which clients
+//! know to use an older one.
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::handler::Handler;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use sim_kit::routing::{Principal as JournalPrincipal, Unmatched};
+use sim_kit::{Fidelity, Route, Table};
+
+use crate::app::App;
+use crate::auth::{self, Caller};
+use crate::error::{Code, Error};
+use crate::ui::dashboard;
+use crate::version::Version;
+use crate::{
+    applications, bundles, content, deploy, environment, groups, jobs, keys, packages, permissions, server_settings,
+    serving, tags, tasks, users, vanities,
+};
+
+use Fidelity::{Documented, Inferred};
+
+/// The rows of one release.
+struct Rows {
+    table: Table<App>,
+    version: Version,
+}
+
+impl Rows {
+    fn row<H, T>(
+        self,
+        method: &'static str,
+        path: &'static str,
+        handler: H,
+        since: &'static str,
+        sure: Fidelity,
+    ) -> Self
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        match self.version.has(since) {
+            true => Self { table: self.table.row(method, path, handler, since, sure), ..self },
+            false => self,
+        }
+    }
+}
+
+/// The table of a release.
+#[rustfmt::skip] // a row a line
+fn table(version: Version) -> Table<App> {
+    let rows = Rows { table: Table::default(), version };
+    rows
+        // Server
+        .row("GET", "/__ping__", server_settings::ping, "", Documented)
+        .row("GET", "/__api__/server_settings", server_settings::get, "", Documented)
+        .row("GET", "/__api__/server_settings/applications", server_settings::applications, "", Documented)
+        .row("GET", "/__api__/server_settings/scheduler", server_settings::scheduler, "", Documented)
+        .row("GET", "/__api__/server_settings/scheduler/{app_mode}", server_settings::scheduler_of, "", Documented)
+        .row("GET", "/__api__/v1/server_settings/r", server_settings::r, "", Documented)
+        .row("GET", "/__api__/v1/server_settings/python", server_settings::python, "", Documented)
+        .row("GET", "/__api__/v1/server_settings/quarto", server_settings::quarto, "2021.08.0", Documented)
+        .row("GET", "/__api__/v1/server_settings/tensorflow", server_settings::tensorflow, "2024.05.0", Documented)
+        .row("GET", "/__api__/v1/server_settings/nodejs", server_settings::nodejs, "2026.04.0", Documented)
+        // Ways in
+        .row("POST", "/__api__/v1/bootstrap", auth::bootstrap::bootstrap, "2022.10.0", Documented)
+        .row("POST", "/__api__/v1/experimental/bootstrap", auth::bootstrap::bootstrap, "2022.10.0", Documented)
+        .row("POST", "/__api__/tokens", auth::tokens::register, "", Documented)
+        .row("GET", "/connect/claim/{token}", auth::tokens::claim_page, "", Inferred)
+        .row("POST", "/connect/claim/{token}", auth::tokens::claim, "", Inferred)
+        .row("GET", "/__login__", auth::login::page, "", Documented)
+        .row("POST", "/__login__", auth::login::submit, "", Inferred)
+        .row("GET", "/__logout__", auth::login::logout, "", Inferred)
+        .row("POST", "/__logout__", auth::login::logout, "", Inferred)
+        // Users, keys, groups
+        .row("GET", "/__api__/v1/user", users::current, "", Documented)
+        .row("GET", "/__api__/me", users::legacy_current, "", Documented)
+        .row("GET", "/__api__/users/current", users::legacy_current, "", Documented)
+        .row("GET", "/__api__/v1/users", users::list, "", Documented)
+        .row("POST", "/__api__/v1/users", users::create, "", Documented)
+        .row("GET", "/__api__/v1/users/{guid}", users::get, "", Documented)
+        .row("PUT", "/__api__/v1/users/{guid}", users::update, "", Documented)
+        .row("POST", "/__api__/v1/users/{guid}/lock", users::lock, "", Documented)
+        .row("GET", "/__api__/v1/users/{guid}/keys", keys::list, "", Documented)
+        .row("POST", "/__api__/v1/users/{guid}/keys", keys::create, "", Documented)
+        .row("GET", "/__api__/v1/users/{guid}/keys/{id}", keys::get, "", Documented)
+        .row("DELETE", "/__api__/v1/users/{guid}/keys/{id}", keys::delete, "", Documented)
+        .row("GET", "/__api__/v1/groups", groups::list, "", Documented)
+        .row("POST", "/__api__/v1/groups", groups::create, "", Documented)
+        .row("GET", "/__api__/v1/groups/{guid}", groups::get, "", Documented)
+        .row("PATCH", "/__api__/v1/groups/{guid}", groups::update, "", Documented)
+        .row("POST", "/__api__/v1/groups/{guid}", groups::update, "", Documented)
+        .row("DELETE", "/__api__/v1/groups/{guid}", groups::delete, "", Documented)
+        .row("GET", "/__api__/v1/groups/{guid}/members", groups::members, "", Documented)
+        .row("POST", "/__api__/v1/groups/{guid}/members", groups::add, "", Inferred)
+        .row("DELETE", "/__api__/v1/groups/{guid}/members/{user_guid}", groups::remove, "", Documented)
+        // Content
+        .row("GET", "/__api__/v1/content", content::list, "", Documented)
+        .row("POST", "/__api__/v1/content", content::create, "", Documented)
+        .row("GET", "/__api__/v1/content/{guid}", content::get, "", Documented)
+        .row("PATCH", "/__api__/v1/content/{guid}", content::update, "", Documented)
+        .row("DELETE", "/__api__/v1/content/{guid}", content::delete, "", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/environment", environment::get, "", Documented)
+        .row("PATCH", "/__api__/v1/content/{guid}/environment", environment::patch, "", Documented)
+        .row("PUT", "/__api__/v1/content/{guid}/environment", environment::put, "", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/permissions", permissions::list, "", Documented)
+        .row("POST", "/__api__/v1/content/{guid}/permissions", permissions::create, "", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/permissions/{id}", permissions::get, "", Documented)
+        .row("PUT", "/__api__/v1/content/{guid}/permissions/{id}", permissions::update, "", Documented)
+        .row("DELETE", "/__api__/v1/content/{guid}/permissions/{id}", permissions::delete, "", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/vanity", vanities::get, "", Documented)
+        .row("PUT", "/__api__/v1/content/{guid}/vanity", vanities::put, "", Documented)
+        .row("DELETE", "/__api__/v1/content/{guid}/vanity", vanities::delete, "", Documented)
+        .row("GET", "/__api__/v1/vanities", vanities::all, "", Documented)
+        .row("GET", "/__api__/v1/tags", tags::list, "", Documented)
+        .row("POST", "/__api__/v1/tags", tags::create, "", Documented)
+        .row("GET", "/__api__/v1/tags/{id}", tags::get, "", Documented)
+        .row("PATCH", "/__api__/v1/tags/{id}", tags::update, "", Documented)
+        .row("DELETE", "/__api__/v1/tags/{id}", tags::delete, "", Documented)
+        .row("GET", "/__api__/v1/tags/{id}/content", tags::content, "", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/tags", tags::of_content, "", Documented)
+        .row("POST", "/__api__/v1/content/{guid}/tags", tags::assign, "", Inferred)
+        .row("DELETE", "/__api__/v1/content/{guid}/tags/{tag_id}", tags::unassign, "", Documented)
+        .row("GET", "/__api__/applications", applications::list, "", Documented)
+        .row("GET", "/__api__/applications/{id}", applications::get, "", Documented)
+        // Bundles, builds, what runs
+        .row("GET", "/__api__/v1/content/{guid}/bundles", bundles::list, "", Documented)
+        .row("POST", "/__api__/v1/content/{guid}/bundles", bundles::upload::upload, "", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/bundles/{id}", bundles::get, "", Documented)
+        .row("DELETE", "/__api__/v1/content/{guid}/bundles/{id}", bundles::delete, "", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/bundles/{id}/download", bundles::download, "", Documented)
+        .row("POST", "/__api__/v1/content/{guid}/deploy", deploy::deploy, "", Documented)
+        .row("POST", "/__api__/v1/content/{guid}/build", deploy::build, "", Documented)
+        .row("GET", "/__api__/v1/tasks/{id}", tasks::get, "", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/jobs", jobs::list, "2022.10.0", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/jobs/{key}", jobs::get, "2022.10.0", Documented)
+        .row("DELETE", "/__api__/v1/content/{guid}/jobs/{key}", jobs::kill, "2022.10.0", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/jobs/{key}/log", jobs::log, "2022.10.0", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/jobs/{key}/download", jobs::download, "2022.10.0", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/jobs/{key}/error", jobs::error, "2022.10.0", Documented)
+        .row("GET", "/__api__/v1/packages", packages::all, "2024.11.0", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/packages", packages::of_content, "2024.11.0", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/lockfile", packages::lockfile, "2025.12.0", Documented)
+        // Content itself, and the dashboard
+        .row("*", "/content/{guid}", serving::content, "", Documented)
+        .row("*", "/content/{guid}/", serving::content, "", Documented)
+        .row("*", "/content/{guid}/{*path}", serving::content, "", Documented)
+        .row("GET", "/", dashboard::home, "", Inferred)
+        .row("GET", "/connect", dashboard::home, "", Inferred)
+        .row("GET", "/connect/", dashboard::list, "", Inferred)
+        .row("GET", "/connect/view/content", dashboard::list, "", Inferred)
+        .row("GET", "/connect/view/apps/{*path}", dashboard::content, "", Inferred)
+        .row("*", "/{*path}", serving::vanity, "", Documented)
+        .table
+}
+
+/// The router of a server and its rows.
+pub fn router(app: App) -> (Router, Vec<Route>) {
+    let (router, rows) = table(app.config().version).finish(app.clone(), unknown);
+    let router = router
+        .method_not_allowed_fallback(unknown)
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(app, around));
+    (router, rows)
+}
+
+/// The answer to a path, or a method of a path, that is in no row.
+async fn unknown() -> Response {
+    let mut response = Error::NoRoute.into_response();
+    response.extensions_mut().insert(Unmatched);
+    response
+}
+
+/// What happens around every request: who asks is found out once, for the handler and for the journal; API answers get
+/// their correlation id; a NUL character, which no column can hold, is refused.
+async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
+    let is_api = request.uri().path().starts_with("/__api__/");
+    let correlation = is_api.then(|| {
+        let given = request.headers().get("x-correlation-id").cloned();
+        given.unwrap_or_else(|| {
+            let id = app.world().ids().uuid("correlation").to_string();
+            HeaderValue::try_from(id).expect("a UUID is a header value")
+        })
+    });
+    if request.uri().path_and_query().is_some_and(|text| text.as_str().contains("%00")) {
+        let text = "The address must not hold a NUL character.";
+        return Error::bad(Code::BadRequest, text).into_response();
+    }
+    let (mut parts, body) = request.into_parts();
+    // A bad credential is the handler's to refuse: some routes need none.
+    let caller = <Caller as axum::extract::FromRequestParts<App>>::from_request_parts(&mut parts, &app).await;
+    let name = match caller {
+        Ok(Caller::User(principal)) => Some(principal.user.username.clone()),
+        _ => None,
+    };
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    if let Some(name) = name {
+        response.extensions_mut().insert(JournalPrincipal(name));
+    }
+    if let Some(id) = correlation {
+        response.headers_mut().insert("x-correlation-id", id);
+    }
+    response
+}

@@ -1,0 +1,116 @@
+//! The simulated runtime.
+//!
+//! Static content, and documents whose bundle holds the rendered page, are served as they are. Everything else is
+//! answered by a page that names the content, its type, its entry point and its packages and says that it is simulated;
+//! by JSON with the same facts when an API is called by something that is no browser.
+
+use axum::Json;
+use axum::response::{Html, IntoResponse, Response};
+use http::header::{ACCEPT, LOCATION};
+use http::{Method, StatusCode};
+use minijinja::context;
+use serde_json::json;
+
+use super::Visit;
+use super::files::{Found, find, serve, unpacked};
+use crate::app::App;
+use crate::content_type::{ContentType, Kind};
+use crate::error::{Code, Error, Result};
+use crate::store;
+
+pub(super) async fn answer(app: &App, visit: &Visit<'_>) -> Result<Response> {
+    let mode = ContentType::of(&visit.bundle.app_mode).unwrap_or(ContentType::Unknown);
+    let home = visit.bundle.primary_file.as_deref();
+    match mode.kind() {
+        Kind::Static => {
+            // A client that names no page names one as the entry point.
+            let home = home.or(visit.bundle.entrypoint.as_deref());
+            let file = file(app, visit, home).await?;
+            file.ok_or_else(|| Error::not_found(Code::ObjectDoesNotExist, "The content has no such file."))
+        }
+        Kind::Rendered => {
+            let source = home.or(visit.bundle.entrypoint.as_deref());
+            match rendered(app, visit, source).await? {
+                Some(response) => Ok(response),
+                None if visit.path.is_empty() => stand_in(app, visit, mode).await,
+                None => Err(Error::not_found(Code::ObjectDoesNotExist, "The content has no such file.")),
+            }
+        }
+        Kind::App | Kind::Api => stand_in(app, visit, mode).await,
+    }
+}
+
+/// A file of the bundle, when `path` is one.
+async fn file(app: &App, visit: &Visit<'_>, home: Option<&str>) -> Result<Option<Response>> {
+    if !matches!(*visit.method, Method::GET | Method::HEAD) {
+        let text = "Static content answers GET and HEAD only.";
+        return Err(Error::bad(Code::BadRequest, text));
+    }
+    let root = unpacked(app, visit.bundle).await?;
+    Ok(match find(&root, visit.path, home).await? {
+        None => None,
+        Some(Found::File(path, size)) => Some(serve(visit.bundle, path, size, visit.method, visit.headers).await?),
+        // Relative, so that it is right under every prefix.
+        Some(Found::Folder) => {
+            let last = visit.path.rsplit('/').next().unwrap_or_default();
+            let encoded: String = url::form_urlencoded::byte_serialize(last.as_bytes()).collect();
+            let location = format!("./{}/", encoded.replace('+', "%20"));
+            Some((StatusCode::FOUND, [(LOCATION, location)]).into_response())
+        }
+    })
+}
+
+/// The page that was rendered before the bundle was made: beside its source, or in the folder of a rendered site.
+async fn rendered(app: &App, visit: &Visit<'_>, source: Option<&str>) -> Result<Option<Response>> {
+    let page = source.and_then(|source| Some(format!("{}.html", source.rsplit_once('.')?.0)));
+    let root = unpacked(app, visit.bundle).await?;
+    for home in page.into_iter().chain(["index.html".to_owned()]) {
+        if matches!(find(&root, &home, None).await?, Some(Found::File(..))) {
+            return file(app, visit, Some(&home)).await;
+        }
+    }
+    Ok(None)
+}
+
+async fn stand_in(app: &App, visit: &Visit<'_>, mode: ContentType) -> Result<Response> {
+    let packages = store::bundles::packages(&mut *app.read().await?, visit.bundle.id).await?;
+    let accept = visit.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let title = visit.content.title.as_ref().unwrap_or(&visit.content.name);
+    let entrypoint = visit.bundle.entrypoint.as_ref().or(visit.bundle.primary_file.as_ref());
+    let runtime = &visit.bundle.runtime;
+    if mode.kind() == Kind::Api && !accept.contains("text/html") {
+        let packages: Vec<_> =
+            packages.iter().map(|p| json!({"language": p.language, "name": p.name, "version": p.version})).collect();
+        let answer = json!({
+            "simulated": true,
+            "message": format!("{title} ({}) would answer here; the simulated runtime runs no code.", mode.noun()),
+            "content": {
+                "guid": visit.content.guid, "name": visit.content.name, "title": visit.content.title,
+                "app_mode": mode.name(), "bundle_id": visit.bundle.id.to_string(), "entrypoint": entrypoint,
+            },
+            "request": {"method": visit.method.as_str(), "path": format!("/{}", visit.path)},
+            "packages": packages,
+        });
+        return Ok(Json(answer).into_response());
+    }
+    let languages: Vec<_> = [
+        ("R", &runtime.r_version),
+        ("Python", &runtime.py_version),
+        ("Quarto", &runtime.quarto_version),
+        ("Node.js", &runtime.node_version),
+    ]
+    .iter()
+    .filter_map(|(name, version)| Some(context! { name => *name, version => version.as_ref()? }))
+    .collect();
+    let packages: Vec<_> =
+        packages.iter().map(|p| context! { language => p.language, name => &p.name, version => &p.version }).collect();
+    let page: Html<String> = app.pages().render(
+        "stand_in.html",
+        context! {
+            title, noun => mode.noun(), app_mode => mode.name(), entrypoint, packages, languages,
+            guid => &visit.content.guid, path => visit.path, description => &visit.content.description,
+            rendered => mode.kind() == Kind::Rendered,
+        },
+    )?;
+    Ok(page.into_response())
+}

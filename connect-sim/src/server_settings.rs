@@ -1,0 +1,202 @@
+//! What a server is and can, as clients ask before they publish.
+//!
+//! `/server_settings` needs no credential: clients find out by it whether a server is Connect at all. What an anonymous
+//! caller of the real product gets is not known beyond `version`; here it is what a login page needs.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde_json::{Value, json};
+
+use crate::access::Role;
+use crate::app::App;
+use crate::auth::{Principal, Recognised};
+use crate::content::fields::MOST_PROCESSES;
+use crate::content_type::{ContentType, Kind};
+use crate::error::{Code, Error, Result};
+
+/// Processes of an item unless it says otherwise.
+pub const MAX_PROCESSES: i64 = 3;
+
+/// `GET /__ping__`
+pub async fn ping() -> Json<Value> {
+    Json(json!({}))
+}
+
+fn authentication() -> Value {
+    json!({
+        "handles_credentials": true, "handles_login": true, "challenge_response_enabled": false,
+        "external_user_data": false, "external_user_search": false, "external_user_id": false,
+        "groups_enabled": true, "external_group_search": false, "external_group_members": false,
+        "external_group_id": false, "external_group_owner": false, "unique_usernames": true,
+        "name_editable_by": "adminandself", "email_editable_by": "adminandself",
+        "username_editable_by": "admin", "role_editable_by": "admin",
+        "name": "Connect", "notice": "", "warning_delay": 0,
+    })
+}
+
+fn license() -> Value {
+    // Feature flags are the text "1".
+    json!({
+        "ts": 0, "status": "activated", "expiration": 0, "days-left": 36500, "has-key": true, "has-trial": false,
+        "tier": "simulated", "sku-year": "", "edition": "", "cores": "0", "connections": "0", "type": "local",
+        "users": "0", "user-activity-days": "365", "shiny-users": "0", "allow-apis": "1", "custom-branding": "1",
+        "current-user-execution": "1", "enable-launcher": "1", "oauth-integrations": "1",
+    })
+}
+
+/// `GET /server_settings`
+pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> Json<Value> {
+    let version = app.config().version.to_string();
+    let mut settings = json!({
+        "hostname": "teamsim",
+        "version": version,
+        "about": format!("Posit Connect v{version}"),
+        "authentication": authentication(),
+        "dashboard_path": "/connect",
+        "logout_url": "__logout__",
+        "system_display_name": app.config().system_name,
+        "self_registration": false,
+        "public_warning": "",
+        "http_warning": false,
+    });
+    if principal.is_none() {
+        return Json(settings);
+    }
+    let more = json!({
+        "build": format!("v{version}-simulated"),
+        "license": license(),
+        "license_expiration_ui_warning": false,
+        "deprecated_settings": [],
+        "deprecated_settings_ui_warning": false,
+        "google_analytics_tracking_id": "",
+        "viewer_kiosk": false,
+        "mail_all": false,
+        "mail_configured": false,
+        "logged_in_warning": "",
+        "metrics_rrd_enabled": false,
+        "metrics_instrumentation": true,
+        "customized_landing": false,
+        "prohibited_usernames": ["connect", "apps", "users", "groups", "setpassword", "user-completion", "confirm"],
+        "username_validator": "default",
+        "viewers_can_only_see_themselves": false,
+        "queue_ui": false,
+        "runtimes": ["R", "Python", "Quarto"],
+        "default_content_list_view": "compact",
+        "maximum_app_image_size": 10_000_000,
+        "server_settings_toggler": false,
+        "git_enabled": false,
+        "git_available": false,
+        "hide_viewer_documentation": false,
+        "jump_start_enabled": false,
+        "permission_request": false,
+        "tableau_integration_enabled": false,
+        "self_test_enabled": false,
+        "execution_type": "native",
+        "enable_runtime_constraints": false,
+        "enable_image_management": false,
+        "enable_runtime_cache_management": false,
+        "default_image_selection_enabled": false,
+        "default_environment_management_selection": true,
+        "default_r_environment_management": true,
+        "default_py_environment_management": true,
+        "new_parameterization_enabled": false,
+        "use_window_location": false,
+        "oauth_integrations_enabled": app.config().version.has("2024.12.0"),
+    });
+    if let (Value::Object(settings), Value::Object(more)) = (&mut settings, more) {
+        settings.extend(more);
+    }
+    Json(settings)
+}
+
+/// `GET /server_settings/applications`
+///
+/// # Errors
+/// 403 for viewers.
+pub async fn applications(principal: Principal) -> Result<Json<Value>> {
+    principal.require(Role::Publisher)?;
+    Ok(Json(json!({
+        "access_types": ["acl", "logged_in", "all"],
+        "run_as": "rstudio-connect",
+        "run_as_group": "rstudio-connect",
+        "run_as_current_user": true,
+    })))
+}
+
+/// `GET /server_settings/scheduler`
+///
+/// # Errors
+/// 403 for viewers.
+pub async fn scheduler(principal: Principal) -> Result<Json<Value>> {
+    principal.require(Role::Publisher)?;
+    Ok(Json(json!({
+        "min_processes": 0, "max_processes": MAX_PROCESSES, "max_conns_per_process": 20, "load_factor": 0.5,
+        "init_timeout": 60, "idle_timeout": 5, "connection_timeout": 3600, "read_timeout": 3600,
+        "min_processes_limit": MOST_PROCESSES, "max_processes_limit": MOST_PROCESSES,
+        "cpu_request": 0.0, "max_cpu_request": 0.0, "cpu_limit": 0.0, "max_cpu_limit": 0.0,
+        "memory_request": 0, "max_memory_request": 0, "memory_limit": 0, "max_memory_limit": 0,
+        "amd_gpu_limit": 0, "max_amd_gpu_limit": 0, "nvidia_gpu_limit": 0, "max_nvidia_gpu_limit": 0,
+    })))
+}
+
+/// `GET /server_settings/scheduler/{app_mode}`
+///
+/// # Errors
+/// 400 for a mode that is none or has no processes, 403 for viewers.
+pub async fn scheduler_of(principal: Principal, Path(mode): Path<String>) -> Result<Json<Value>> {
+    let known = ContentType::of(&mode).filter(|mode| mode.kind() != Kind::Static && *mode != ContentType::TensorFlow);
+    if known.is_none() {
+        let text = format!("`{mode}` is not an app mode with settings of its own.");
+        return Err(Error::bad(Code::InvalidAppMode, text));
+    }
+    scheduler(principal).await
+}
+
+fn installations(versions: &[String]) -> Vec<Value> {
+    versions.iter().map(|v| json!({"version": v, "cluster_name": "Local", "image_name": "Local"})).collect()
+}
+
+/// `GET /v1/server_settings/r`
+///
+/// # Errors
+/// 403 for viewers.
+pub async fn r(State(app): State<App>, principal: Principal) -> Result<Json<Value>> {
+    principal.require(Role::Publisher)?;
+    Ok(Json(json!({"installations": installations(&app.config().r_versions)})))
+}
+
+/// `GET /v1/server_settings/python`
+///
+/// # Errors
+/// 403 for viewers.
+pub async fn python(State(app): State<App>, principal: Principal) -> Result<Json<Value>> {
+    principal.require(Role::Publisher)?;
+    Ok(Json(json!({"installations": installations(&app.config().python_versions), "api_enabled": true})))
+}
+
+/// `GET /v1/server_settings/quarto`
+///
+/// # Errors
+/// 403 for viewers.
+pub async fn quarto(State(app): State<App>, principal: Principal) -> Result<Json<Value>> {
+    principal.require(Role::Publisher)?;
+    Ok(Json(json!({"installations": installations(&app.config().quarto_versions)})))
+}
+
+/// `GET /v1/server_settings/tensorflow`
+///
+/// # Errors
+/// 403 for viewers.
+pub async fn tensorflow(State(app): State<App>, principal: Principal) -> Result<Json<Value>> {
+    principal.require(Role::Publisher)?;
+    Ok(Json(json!({"installations": installations(&app.config().tensorflow_versions)})))
+}
+
+/// `GET /v1/server_settings/nodejs`
+///
+/// # Errors
+/// 403 for viewers.
+pub async fn nodejs(State(app): State<App>, principal: Principal) -> Result<Json<Value>> {
+    principal.require(Role::Publisher)?;
+    Ok(Json(json!({"installations": installations(&app.config().node_versions), "enabled": true})))
+}

@@ -1,0 +1,195 @@
+//! Content itself, at `/content/{guid}/` and at vanity URLs.
+//!
+//! | path | what |
+//! | --- | --- |
+//! | `/content/{guid}/…` | the active bundle |
+//! | `/content/{guid}/_bundle{id}/…` | one bundle, for those who may change the item |
+//! | `/content/{guid}/__thumbnail__` | 204: there is none |
+//!
+//! Access comes first. A browser that has not signed in is led to the login page, other clients get 401.
+
+use axum::extract::{FromRequestParts as _, Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{ACCEPT, LOCATION};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use minijinja::context;
+use sim_kit::origin::Origin;
+use sim_kit::routing::Unmatched;
+
+use crate::access::{AppRole, role_of};
+use crate::app::App;
+use crate::auth::{Caller, login};
+use crate::error::{Code, Error, Result};
+use crate::runtime::{Runtime, Visit};
+use crate::store;
+use crate::store::content::Content;
+
+/// `* /content/{guid}` and below.
+///
+/// # Errors
+/// 401, 403, 404; the redirect to the login page.
+pub async fn content(State(app): State<App>, caller: Caller, request: Request) -> Result<Response> {
+    let (parts, _) = request.into_parts();
+    let path = decoded(parts.uri.path())?;
+    let rest = path.strip_prefix("/content/").ok_or(Error::NoRoute)?;
+    let (guid, below) = match rest.split_once('/') {
+        Some((guid, below)) => (guid, Some(below)),
+        None => (rest, None),
+    };
+    let content = store::content::by_guid(&mut *app.read().await?, guid).await?;
+    let content = content.ok_or_else(|| Error::missing("content"))?;
+    let base = format!("/content/{}/", content.guid);
+    visit(&app, &caller, &content, &base, below, &parts).await
+}
+
+/// `* /{*path}`: a vanity URL, or nothing.
+///
+/// # Errors
+/// As [`content`]; the plain 404 for a path that leads nowhere.
+pub async fn vanity(State(app): State<App>, request: Request) -> Result<Response> {
+    let unknown = || {
+        let mut response = Error::NoRoute.into_response();
+        response.extensions_mut().insert(Unmatched);
+        Ok(response)
+    };
+    let (mut parts, _) = request.into_parts();
+    let Ok(path) = decoded(parts.uri.path()) else { return unknown() };
+    if path.starts_with("/__") {
+        return unknown();
+    }
+    let closed = if path.ends_with('/') { path.clone() } else { format!("{path}/") };
+    let found = store::vanities::containing(&mut *app.read().await?, &closed).await?;
+    let Some(vanity) = found else { return unknown() };
+    let content = store::content::by_guid(&mut *app.read().await?, &vanity.content_guid).await?;
+    let content = content.ok_or_else(|| Error::missing("content"))?;
+    // Only here, so that a wrong credential does not hide that nothing is there.
+    let caller = Caller::from_request_parts(&mut parts, &app).await?;
+    visit(&app, &caller, &content, &vanity.path, path.strip_prefix(&vanity.path), &parts).await
+}
+
+/// A path without percent-encoding.
+fn decoded(path: &str) -> Result<String> {
+    let bad = || Error::bad(Code::BadRequest, "The path is not UTF-8, or holds a NUL character.");
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || rest.next().and_then(|byte| char::from(byte).to_digit(16));
+        let (Some(high), Some(low)) = (digit(), digit()) else { return Err(bad()) };
+        bytes.push(u8::try_from(high * 16 + low).map_err(|_| bad())?);
+    }
+    String::from_utf8(bytes).ok().filter(|path| !path.contains('\0')).ok_or_else(bad)
+}
+
+fn wants_page(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
+}
+
+/// Answers a visit of `content` at `base`. `below` is the path under it; none when the slash at its end is missing.
+async fn visit(
+    app: &App,
+    caller: &Caller,
+    content: &Content,
+    base: &str,
+    below: Option<&str>,
+    request: &Parts,
+) -> Result<Response> {
+    let origin = app.origin(Origin::from_headers(&request.headers));
+    let page = wants_page(&request.headers);
+    let role = role_of(&mut *app.read().await?, caller, content).await?;
+    if role == AppRole::None {
+        return match caller {
+            Caller::Anonymous if page => {
+                let asked = request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+                Err(Error::SignIn(login::login_url(&origin, asked)))
+            }
+            Caller::Anonymous => Err(Error::no_credential()),
+            Caller::User(_) if page => {
+                let text = "You don't have permission to view this content. Ask its owner for access.";
+                message(app, StatusCode::FORBIDDEN, "No access", text)
+            }
+            Caller::User(_) => Err(Error::forbidden()),
+        };
+    }
+    let Some(below) = below else {
+        let query = request.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let location = origin.url(&format!("{base}{query}"));
+        return Ok((StatusCode::MOVED_PERMANENTLY, [(LOCATION, location)]).into_response());
+    };
+    if below == "__thumbnail__" {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let draft = below.split_once('/').unwrap_or((below, "")).0.strip_prefix("_bundle");
+    let (bundle, path) = match draft.and_then(|id| id.parse::<i64>().ok()) {
+        None => (content.bundle_id, below),
+        Some(id) => {
+            let editor = matches!(role, AppRole::Owner | AppRole::Editor)
+                || matches!(caller, Caller::User(principal) if principal.is_administrator());
+            if !editor {
+                return Err(Error::forbidden());
+            }
+            match below.split_once('/') {
+                Some((_, path)) => (Some(id), path),
+                None => {
+                    let location = origin.url(&format!("{base}_bundle{id}/"));
+                    return Ok((StatusCode::FOUND, [(LOCATION, location)]).into_response());
+                }
+            }
+        }
+    };
+    if content.locked {
+        let note = if content.locked_message.is_empty() { "" } else { ": " };
+        let text = format!("This content is locked{note}{}", content.locked_message);
+        return match page {
+            true => message(app, StatusCode::FORBIDDEN, "Locked", &text),
+            false => Err(Error::forbidden_because(Code::LockedContentProcess, text)),
+        };
+    }
+    let found = match bundle {
+        Some(id) => store::bundles::get(&mut *app.read().await?, id).await?,
+        None => None,
+    };
+    let Some(bundle) = found.filter(|bundle| bundle.content_guid == content.guid) else {
+        let text = "Nothing has been deployed here yet.";
+        return match page {
+            true => message(app, StatusCode::NOT_FOUND, "Not deployed", text),
+            false => Err(Error::not_found(Code::ObjectDoesNotExist, text)),
+        };
+    };
+    let visit = Visit { content, bundle: &bundle, path, method: &request.method, headers: &request.headers };
+    match Runtime::of(app, content).answer(app, &visit).await {
+        Err(Error::Refused { status: StatusCode::NOT_FOUND, text, .. }) if page => {
+            message(app, StatusCode::NOT_FOUND, "Not found", &text)
+        }
+        answer => answer,
+    }
+}
+
+fn message(app: &App, status: StatusCode, title: &str, text: &str) -> Result<Response> {
+    Ok((status, app.pages().render("message.html", context! { title, text })?).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn paths_are_decoded_or_refused() {
+        assert_eq!(decoded("/a%20b/%C3%A4").unwrap(), "/a b/ä");
+        for bad in ["/%", "/%2", "/%zz", "/%ff", "/%00"] {
+            assert!(decoded(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_is_decoded_or_refused(path in "[ -~]{0,40}") {
+            let _ = decoded(&path);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Bundles and the packages they were built with.
+
+use std::collections::BTreeMap;
+
+use sim_kit::Digest;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+
+use super::content::Runtime;
+use super::{as_json, flag, json};
+
+/// An uploaded archive.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// Id.
+    pub id: i64,
+    /// Of what.
+    pub content_guid: String,
+    /// Guid of the user.
+    pub created_by: Option<String>,
+    /// Microseconds.
+    pub created: i64,
+    /// Of the archive.
+    pub digest: Digest,
+    /// Bytes of the archive.
+    pub size: i64,
+    /// What the client said about it, and digests of the archive.
+    pub metadata: BTreeMap<String, String>,
+    /// From the manifest.
+    pub app_mode: String,
+    /// From the manifest; may be empty.
+    pub content_category: String,
+    /// From the manifest.
+    pub parameterized: bool,
+    /// From the manifest.
+    pub entrypoint: Option<String>,
+    /// `primary_html` or `primary_rmd` of the manifest.
+    pub primary_file: Option<String>,
+    /// What it was built with; empty before.
+    pub runtime: Runtime,
+}
+
+fn bundle(row: &AnyRow) -> sqlx::Result<Bundle> {
+    let digest: String = row.try_get("digest")?;
+    Ok(Bundle {
+        id: row.try_get("id")?,
+        content_guid: row.try_get("content_guid")?,
+        created_by: row.try_get("created_by")?,
+        created: row.try_get("created")?,
+        digest: digest.parse().map_err(|error: sim_kit::blobs::BlobError| sqlx::Error::ColumnDecode {
+            index: "digest".to_owned(),
+            source: error.into(),
+        })?,
+        size: row.try_get("size")?,
+        metadata: json(row, "metadata")?,
+        app_mode: row.try_get("app_mode")?,
+        content_category: row.try_get("content_category")?,
+        parameterized: flag(row, "parameterized")?,
+        entrypoint: row.try_get("entrypoint")?,
+        primary_file: row.try_get("primary_file")?,
+        runtime: json(row, "runtime")?,
+    })
+}
+
+/// Inserts a bundle under its own id.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(db: &mut AnyConnection, bundle: &Bundle) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO bundles (id, content_guid, created_by, created, digest, size, metadata, app_mode, \
+         content_category, parameterized, entrypoint, primary_file, runtime) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+    )
+    .bind(bundle.id)
+    .bind(&bundle.content_guid)
+    .bind(&bundle.created_by)
+    .bind(bundle.created)
+    .bind(bundle.digest.to_string())
+    .bind(bundle.size)
+    .bind(as_json(&bundle.metadata))
+    .bind(&bundle.app_mode)
+    .bind(&bundle.content_category)
+    .bind(i64::from(bundle.parameterized))
+    .bind(&bundle.entrypoint)
+    .bind(&bundle.primary_file)
+    .bind(as_json(&bundle.runtime))
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Notes what a bundle was built with.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_runtime(db: &mut AnyConnection, id: i64, runtime: &Runtime) -> sqlx::Result<()> {
+    sqlx::query("UPDATE bundles SET runtime = $2 WHERE id = $1").bind(id).bind(as_json(runtime)).execute(db).await?;
+    Ok(())
+}
+
+/// By id.
+///
+/// # Errors
+/// When the database fails.
+pub async fn get(db: &mut AnyConnection, id: i64) -> sqlx::Result<Option<Bundle>> {
+    let sql = "SELECT * FROM bundles WHERE id = $1";
+    sqlx::query(sql).bind(id).fetch_optional(db).await?.as_ref().map(bundle).transpose()
+}
+
+/// The bundles of an item, newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_content(db: &mut AnyConnection, content_guid: &str) -> sqlx::Result<Vec<Bundle>> {
+    let sql = "SELECT * FROM bundles WHERE content_guid = $1 ORDER BY id DESC";
+    sqlx::query(sql).bind(content_guid).fetch_all(db).await?.iter().map(bundle).collect()
+}
+
+/// The newest bundle of an item.
+///
+/// # Errors
+/// When the database fails.
+pub async fn newest(db: &mut AnyConnection, content_guid: &str) -> sqlx::Result<Option<Bundle>> {
+    let sql = "SELECT * FROM bundles WHERE content_guid = $1 ORDER BY id DESC LIMIT 1";
+    sqlx::query(sql).bind(content_guid).fetch_optional(db).await?.as_ref().map(bundle).transpose()
+}
+
+/// Takes a bundle away.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete(db: &mut AnyConnection, id: i64) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM bundles WHERE id = $1").bind(id).execute(db).await?;
+    Ok(())
+}
+
+/// Whether any bundle has this archive.
+///
+/// # Errors
+/// When the database fails.
+pub async fn uses(db: &mut AnyConnection, digest: &Digest) -> sqlx::Result<bool> {
+    let sql = "SELECT 1 FROM bundles WHERE digest = $1 LIMIT 1";
+    Ok(sqlx::query(sql).bind(digest.to_string()).fetch_optional(db).await?.is_some())
+}
+
+/// Every bundle's id.
+///
+/// # Errors
+/// When the database fails.
+pub async fn ids(db: &mut AnyConnection) -> sqlx::Result<Vec<i64>> {
+    sqlx::query("SELECT id FROM bundles").fetch_all(db).await?.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// A package that a bundle was built with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    /// `r` or `python`.
+    pub language: &'static str,
+    /// Name.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// Of the R package's description.
+    pub hash: Option<String>,
+}
+
+/// Notes the packages of a bundle in place of those noted before.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_packages(db: &mut AnyConnection, bundle_id: i64, packages: &[Package]) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM packages WHERE bundle_id = $1").bind(bundle_id).execute(&mut *db).await?;
+    for package in packages {
+        sqlx::query("INSERT INTO packages (bundle_id, language, name, version, hash) VALUES ($1, $2, $3, $4, $5)")
+            .bind(bundle_id)
+            .bind(package.language)
+            .bind(&package.name)
+            .bind(&package.version)
+            .bind(&package.hash)
+            .execute(&mut *db)
+            .await?;
+    }
+    Ok(())
+}
+
+fn package(row: &AnyRow) -> sqlx::Result<Package> {
+    let language: String = row.try_get("language")?;
+    Ok(Package {
+        language: if language == "r" { "r" } else { "python" },
+        name: row.try_get("name")?,
+        version: row.try_get("version")?,
+        hash: row.try_get("hash")?,
+    })
+}
+
+/// The packages of a bundle, by language and name.
+///
+/// # Errors
+/// When the database fails.
+pub async fn packages(db: &mut AnyConnection, bundle_id: i64) -> sqlx::Result<Vec<Package>> {
+    let sql = "SELECT * FROM packages WHERE bundle_id = $1 ORDER BY language, name";
+    sqlx::query(sql).bind(bundle_id).fetch_all(db).await?.iter().map(package).collect()
+}
+
+/// A page of the packages of all active bundles, with the guid of their item; and how many there are in all.
+///
+/// # Errors
+/// When the database fails.
+pub async fn active_packages(
+    db: &mut AnyConnection,
+    name: Option<&str>,
+    limit: i64,
+    offset: i64,
+) -> sqlx::Result<(Vec<(Package, Bundle)>, i64)> {
+    let from = "FROM packages JOIN bundles ON bundles.id = packages.bundle_id \
+         JOIN content ON content.bundle_id = bundles.id AND content.guid = bundles.content_guid \
+         WHERE ($1 IS NULL OR packages.name = $1)";
+    let sql = format!(
+        "SELECT packages.bundle_id, packages.language, packages.name, packages.version, packages.hash {from} \
+         ORDER BY packages.bundle_id DESC, packages.language, packages.name LIMIT $2 OFFSET $3"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(name).bind(limit).bind(offset).fetch_all(&mut *db).await?;
+    let mut found = Vec::with_capacity(rows.len());
+    let mut bundles: BTreeMap<i64, Bundle> = BTreeMap::new();
+    for row in &rows {
+        let id: i64 = row.try_get("bundle_id")?;
+        if !bundles.contains_key(&id)
+            && let Some(bundle) = get(&mut *db, id).await?
+        {
+            bundles.insert(id, bundle);
+        }
+        if let Some(bundle) = bundles.get(&id) {
+            found.push((package(row)?, bundle.clone()));
+        }
+    }
+    let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) {from}"));
+    let total = sqlx::query(sql).bind(name).fetch_one(db).await?.try_get(0)?;
+    Ok((found, total))
+}

@@ -1,0 +1,80 @@
+//! The only place with SQL. Plain functions on a connection that return plain structs; one file a resource.
+
+pub mod bundles;
+pub mod content;
+pub mod groups;
+pub mod jobs;
+pub mod keys;
+pub mod permissions;
+pub mod sessions;
+pub mod tags;
+pub mod tasks;
+pub mod tokens;
+pub mod users;
+pub mod vanities;
+pub mod variables;
+
+use sim_kit::Migration;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+
+/// The schema.
+pub const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "init", sql: include_str!("../../migrations/0001_init.sql") }];
+
+/// The next number of `kind`, from 1; never given twice, also not after its holder is gone. Needs a write transaction.
+///
+/// # Errors
+/// When the database fails.
+pub async fn next(db: &mut AnyConnection, kind: &str) -> sqlx::Result<i64> {
+    let row = sqlx::query(
+        "INSERT INTO counters (kind, value) VALUES ($1, 1) \
+         ON CONFLICT (kind) DO UPDATE SET value = counters.value + 1 RETURNING value",
+    )
+    .bind(kind)
+    .fetch_one(db)
+    .await?;
+    row.try_get(0)
+}
+
+/// A value that outlives restarts.
+///
+/// # Errors
+/// When the database fails.
+pub async fn meta(db: &mut AnyConnection, key: &str) -> sqlx::Result<Option<String>> {
+    let row = sqlx::query("SELECT value FROM meta WHERE key = $1").bind(key).fetch_optional(db).await?;
+    row.map(|row| row.try_get(0)).transpose()
+}
+
+/// Sets a value that outlives restarts.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_meta(db: &mut AnyConnection, key: &str, value: &str) -> sqlx::Result<()> {
+    let sql = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    sqlx::query(sql).bind(key).bind(value).execute(db).await?;
+    Ok(())
+}
+
+/// A boolean column.
+fn flag(row: &AnyRow, column: &str) -> sqlx::Result<bool> {
+    Ok(row.try_get::<i64, _>(column)? != 0)
+}
+
+/// A column that holds JSON of a known shape.
+fn json<T: serde::de::DeserializeOwned>(row: &AnyRow, column: &str) -> sqlx::Result<T> {
+    let text: String = row.try_get(column)?;
+    serde_json::from_str(&text)
+        .map_err(|error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.into() })
+}
+
+/// The JSON text of a value for a column.
+fn as_json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("plain structs with text keys are JSON")
+}
+
+/// Whether an error says that a row of the same key exists.
+#[must_use]
+pub fn is_duplicate(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}

@@ -1,0 +1,197 @@
+//! Tasks: work that goes on after the answer, which any server of the database may pick up.
+//!
+//! A worker claims a task with a lease and renews it. When the worker dies, the lease runs out and the task is claimed
+//! again. Output is appended in pieces of several lines, so that it can be read while it grows.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+
+use super::flag;
+
+/// A task.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// 16 letters and digits.
+    pub id: String,
+    /// `deploy` or `build`.
+    pub kind: String,
+    /// For what.
+    pub content_guid: Option<String>,
+    /// With what.
+    pub bundle_id: Option<i64>,
+    /// Whether the bundle becomes the active one.
+    pub activate: bool,
+    /// Who asked for it.
+    pub user_guid: String,
+    /// `queued`, `running`, `finished`.
+    pub state: String,
+    /// How often it was claimed.
+    pub attempts: i64,
+    /// Microseconds.
+    pub created: i64,
+    /// Microseconds.
+    pub finished: Option<i64>,
+    /// 0 for success.
+    pub code: i64,
+    /// Why it failed; empty for success.
+    pub error: String,
+    /// Lines of output so far.
+    pub lines: i64,
+}
+
+fn task(row: &AnyRow) -> sqlx::Result<Task> {
+    Ok(Task {
+        id: row.try_get("id")?,
+        kind: row.try_get("kind")?,
+        content_guid: row.try_get("content_guid")?,
+        bundle_id: row.try_get("bundle_id")?,
+        activate: flag(row, "activate")?,
+        user_guid: row.try_get("user_guid")?,
+        state: row.try_get("state")?,
+        attempts: row.try_get("attempts")?,
+        created: row.try_get("created")?,
+        finished: row.try_get("finished")?,
+        code: row.try_get("code")?,
+        error: row.try_get("error")?,
+        lines: row.try_get("lines")?,
+    })
+}
+
+/// Inserts a task that waits for a worker.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(db: &mut AnyConnection, task: &Task) -> sqlx::Result<()> {
+    let number = super::next(&mut *db, "task").await?;
+    sqlx::query(
+        "INSERT INTO tasks (id, number, kind, content_guid, bundle_id, activate, user_guid, state, attempts, created, \
+         code, error, lines) VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', 0, $8, 0, '', 0)",
+    )
+    .bind(&task.id)
+    .bind(number)
+    .bind(&task.kind)
+    .bind(&task.content_guid)
+    .bind(task.bundle_id)
+    .bind(i64::from(task.activate))
+    .bind(&task.user_guid)
+    .bind(task.created)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// By id.
+///
+/// # Errors
+/// When the database fails.
+pub async fn get(db: &mut AnyConnection, id: &str) -> sqlx::Result<Option<Task>> {
+    let sql = "SELECT * FROM tasks WHERE id = $1";
+    sqlx::query(sql).bind(id).fetch_optional(db).await?.as_ref().map(task).transpose()
+}
+
+/// The newest task of an item.
+///
+/// # Errors
+/// When the database fails.
+pub async fn newest(db: &mut AnyConnection, content_guid: &str) -> sqlx::Result<Option<Task>> {
+    let sql = "SELECT * FROM tasks WHERE content_guid = $1 ORDER BY number DESC LIMIT 1";
+    sqlx::query(sql).bind(content_guid).fetch_optional(db).await?.as_ref().map(task).transpose()
+}
+
+/// Lines from number `first` (from 0) on.
+///
+/// # Errors
+/// When the database fails.
+pub async fn output(db: &mut AnyConnection, id: &str, first: i64) -> sqlx::Result<Vec<String>> {
+    let sql = "SELECT first_line, text FROM task_output WHERE task_id = $1 AND first_line + lines > $2 \
+         ORDER BY first_line";
+    let mut output = Vec::new();
+    for row in sqlx::query(sql).bind(id).bind(first).fetch_all(db).await? {
+        let (start, text): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+        let skip = usize::try_from(first - start).unwrap_or(0);
+        output.extend(text.split('\n').skip(skip).map(str::to_owned));
+    }
+    Ok(output)
+}
+
+/// Appends lines, none of which holds a line break.
+///
+/// # Errors
+/// When the database fails.
+pub async fn append(db: &mut AnyConnection, id: &str, lines: &[String]) -> sqlx::Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let count = i64::try_from(lines.len()).unwrap_or(i64::MAX);
+    let sql = "UPDATE tasks SET lines = lines + $2 WHERE id = $1 RETURNING lines";
+    let Some(row) = sqlx::query(sql).bind(id).bind(count).fetch_optional(&mut *db).await? else { return Ok(()) };
+    let after: i64 = row.try_get(0)?;
+    sqlx::query("INSERT INTO task_output (task_id, first_line, lines, text) VALUES ($1, $2, $3, $4)")
+        .bind(id)
+        .bind(after - count)
+        .bind(count)
+        .bind(lines.join("\n"))
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Gives `worker` the oldest task that waits or whose lease ran out before `now`, until `lease`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn claim(db: &mut AnyConnection, worker: &str, now: i64, lease: i64) -> sqlx::Result<Option<Task>> {
+    // Never its own: a worker whose clock was moved past its lease is still at work. Two servers may choose the same
+    // row; the second finds that it does not qualify any more.
+    let sql = "UPDATE tasks SET state = 'running', worker = $1, lease = $3, attempts = attempts + 1 \
+         WHERE id = (SELECT id FROM tasks WHERE state = 'queued' OR (state = 'running' AND lease < $2 AND worker <> $1) \
+         ORDER BY number LIMIT 1) \
+         AND (state = 'queued' OR (state = 'running' AND lease < $2 AND worker <> $1)) RETURNING *";
+    let row = sqlx::query(sql).bind(worker).bind(now).bind(lease).fetch_optional(db).await?;
+    row.as_ref().map(task).transpose()
+}
+
+/// When the next lease of another worker runs out, in microseconds.
+///
+/// # Errors
+/// When the database fails.
+pub async fn next_lease(db: &mut AnyConnection, worker: &str) -> sqlx::Result<Option<i64>> {
+    let sql = "SELECT MIN(lease) FROM tasks WHERE state = 'running' AND worker <> $1";
+    sqlx::query(sql).bind(worker).fetch_one(db).await?.try_get(0)
+}
+
+/// Keeps a claimed task; false when another worker has it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn renew(db: &mut AnyConnection, id: &str, worker: &str, lease: i64) -> sqlx::Result<bool> {
+    let sql = "UPDATE tasks SET lease = $3 WHERE id = $1 AND worker = $2 AND state = 'running'";
+    Ok(sqlx::query(sql).bind(id).bind(worker).bind(lease).execute(db).await?.rows_affected() > 0)
+}
+
+/// Ends a task that `worker` has; false when it has it no more.
+///
+/// # Errors
+/// When the database fails.
+pub async fn finish(
+    db: &mut AnyConnection,
+    id: &str,
+    worker: &str,
+    now: i64,
+    code: i64,
+    error: &str,
+) -> sqlx::Result<bool> {
+    let sql = "UPDATE tasks SET state = 'finished', finished = $3, code = $4, error = $5, lease = NULL \
+         WHERE id = $1 AND worker = $2 AND state = 'running'";
+    let done = sqlx::query(sql).bind(id).bind(worker).bind(now).bind(code).bind(error).execute(db).await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Lets every claimed task be claimed at once: for a server that is alone and has just started.
+///
+/// # Errors
+/// When the database fails.
+pub async fn release_all(db: &mut AnyConnection) -> sqlx::Result<()> {
+    sqlx::query("UPDATE tasks SET lease = 0 WHERE state = 'running'").execute(db).await?;
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! Users.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
+
+use super::flag;
+use crate::access::Role;
+
+/// A user.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// Numeric id, for legacy routes.
+    pub id: i64,
+    /// UUID.
+    pub guid: String,
+    /// Name to sign in with.
+    pub username: String,
+    /// Email address, may be empty.
+    pub email: String,
+    /// First name, may be empty.
+    pub first_name: String,
+    /// Last name, may be empty.
+    pub last_name: String,
+    /// Role.
+    pub role: Role,
+    /// In PHC form; none: no sign-in by password.
+    pub password_hash: Option<String>,
+    /// Id at an external provider.
+    pub external_id: Option<String>,
+    /// Has confirmed the account.
+    pub confirmed: bool,
+    /// May do nothing.
+    pub locked: bool,
+    /// Microseconds.
+    pub created: i64,
+    /// Microseconds.
+    pub updated: i64,
+    /// Microseconds; none before the first request.
+    pub active: Option<i64>,
+}
+
+fn user(row: &AnyRow) -> sqlx::Result<User> {
+    let role: String = row.try_get("role")?;
+    Ok(User {
+        id: row.try_get("id")?,
+        guid: row.try_get("guid")?,
+        username: row.try_get("username")?,
+        email: row.try_get("email")?,
+        first_name: row.try_get("first_name")?,
+        last_name: row.try_get("last_name")?,
+        role: role.parse().unwrap_or(Role::Viewer),
+        password_hash: row.try_get("password_hash")?,
+        external_id: row.try_get("external_id")?,
+        confirmed: flag(row, "confirmed")?,
+        locked: flag(row, "locked")?,
+        created: row.try_get("created")?,
+        updated: row.try_get("updated")?,
+        active: row.try_get("active")?,
+    })
+}
+
+/// The form by which user names are compared.
+fn folded(username: &str) -> String {
+    username.to_lowercase()
+}
+
+/// Inserts a user under its own id and guid.
+///
+/// # Errors
+/// A duplicate user name, or when the database fails.
+pub async fn insert(db: &mut AnyConnection, user: &User) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO users (guid, id, username, username_folded, email, first_name, last_name, role, password_hash, \
+         external_id, confirmed, locked, created, updated, active) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+    )
+    .bind(&user.guid)
+    .bind(user.id)
+    .bind(&user.username)
+    .bind(folded(&user.username))
+    .bind(&user.email)
+    .bind(&user.first_name)
+    .bind(&user.last_name)
+    .bind(user.role.as_str())
+    .bind(&user.password_hash)
+    .bind(&user.external_id)
+    .bind(i64::from(user.confirmed))
+    .bind(i64::from(user.locked))
+    .bind(user.created)
+    .bind(user.updated)
+    .bind(user.active)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Writes the fields that can change.
+///
+/// # Errors
+/// A duplicate user name, or when the database fails.
+pub async fn update(db: &mut AnyConnection, user: &User) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE users SET username = $2, username_folded = $3, email = $4, first_name = $5, last_name = $6, role = $7, \
+         confirmed = $8, locked = $9, updated = $10, password_hash = $11 WHERE guid = $1",
+    )
+    .bind(&user.guid)
+    .bind(&user.username)
+    .bind(folded(&user.username))
+    .bind(&user.email)
+    .bind(&user.first_name)
+    .bind(&user.last_name)
+    .bind(user.role.as_str())
+    .bind(i64::from(user.confirmed))
+    .bind(i64::from(user.locked))
+    .bind(user.updated)
+    .bind(&user.password_hash)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Notes that a user did something.
+///
+/// # Errors
+/// When the database fails.
+pub async fn touch(db: &mut AnyConnection, guid: &str, now: i64) -> sqlx::Result<()> {
+    sqlx::query("UPDATE users SET active = $2 WHERE guid = $1").bind(guid).bind(now).execute(db).await?;
+    Ok(())
+}
+
+/// By guid.
+///
+/// # Errors
+/// When the database fails.
+pub async fn by_guid(db: &mut AnyConnection, guid: &str) -> sqlx::Result<Option<User>> {
+    let row = sqlx::query("SELECT * FROM users WHERE guid = $1").bind(guid).fetch_optional(db).await?;
+    row.as_ref().map(user).transpose()
+}
+
+/// By user name, whatever its case.
+///
+/// # Errors
+/// When the database fails.
+pub async fn by_username(db: &mut AnyConnection, username: &str) -> sqlx::Result<Option<User>> {
+    let sql = "SELECT * FROM users WHERE username_folded = $1";
+    let row = sqlx::query(sql).bind(folded(username)).fetch_optional(db).await?;
+    row.as_ref().map(user).transpose()
+}
+
+/// How many there are.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count(db: &mut AnyConnection) -> sqlx::Result<i64> {
+    sqlx::query("SELECT COUNT(*) FROM users").fetch_one(db).await?.try_get(0)
+}
+
+/// How many administrators can still sign in.
+///
+/// # Errors
+/// When the database fails.
+pub async fn administrators(db: &mut AnyConnection) -> sqlx::Result<i64> {
+    let sql = "SELECT COUNT(*) FROM users WHERE role = 'administrator' AND locked = 0";
+    sqlx::query(sql).fetch_one(db).await?.try_get(0)
+}
+
+/// Which users a list holds.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// Beginning of a name or of the user name, any case.
+    pub prefix: Option<String>,
+    /// One of these roles; empty: any.
+    pub roles: Vec<Role>,
+    /// Locked or not.
+    pub locked: Option<bool>,
+    /// A member of this group.
+    pub group: Option<String>,
+}
+
+/// A page of users in the order first name, last name, user name, email; and how many there are in all.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(db: &mut AnyConnection, filter: &Filter, limit: i64, offset: i64) -> sqlx::Result<(Vec<User>, i64)> {
+    // Every condition is always there and switched off by a null, so that there is one statement.
+    let roles = |role: Role| i64::from(filter.roles.is_empty() || filter.roles.contains(&role));
+    let condition = "($1 IS NULL OR username_folded LIKE $1 ESCAPE '!' OR LOWER(first_name) LIKE $1 ESCAPE '!' \
+         OR LOWER(last_name) LIKE $1 ESCAPE '!' OR LOWER(first_name || ' ' || last_name) LIKE $1 ESCAPE '!') \
+         AND ((role = 'viewer' AND $2 = 1) OR (role = 'publisher' AND $3 = 1) OR (role = 'administrator' AND $4 = 1)) \
+         AND ($5 < 0 OR locked = $5) \
+         AND ($6 IS NULL OR guid IN (SELECT user_guid FROM group_members WHERE group_guid = $6))";
+    let prefix = filter.prefix.as_deref().map(|prefix| format!("{}%", escaped(&prefix.to_lowercase())));
+    let locked = filter.locked.map_or(-1, i64::from);
+    let sql = format!(
+        "SELECT * FROM users WHERE {condition} ORDER BY first_name, last_name, username_folded, email LIMIT $7 OFFSET $8"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(&prefix)
+        .bind(roles(Role::Viewer))
+        .bind(roles(Role::Publisher))
+        .bind(roles(Role::Administrator))
+        .bind(locked)
+        .bind(&filter.group)
+        .bind(limit)
+        .bind(offset)
+        .fetch_all(&mut *db)
+        .await?;
+    let total = sqlx::query(AssertSqlSafe(format!("SELECT COUNT(*) FROM users WHERE {condition}")))
+        .bind(&prefix)
+        .bind(roles(Role::Viewer))
+        .bind(roles(Role::Publisher))
+        .bind(roles(Role::Administrator))
+        .bind(locked)
+        .bind(&filter.group)
+        .fetch_one(db)
+        .await?
+        .try_get(0)?;
+    Ok((rows.iter().map(user).collect::<sqlx::Result<_>>()?, total))
+}
+
+/// `text` as a literal in a LIKE pattern whose escape is `!`.
+pub(super) fn escaped(text: &str) -> String {
+    text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
+}

@@ -1,0 +1,82 @@
+//! Tasks, as clients follow them.
+//!
+//! `wait` holds the answer until the task is finished or that many seconds have passed: clients do not sleep on their
+//! own. `first` is the number of the first line wanted; `last` tells how many there are. Who asked for a task, who may
+//! change its content, and administrators see it.
+
+use std::pin::pin;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde_json::{Value, json};
+
+use crate::access::editable;
+use crate::app::App;
+use crate::auth::Principal;
+use crate::error::{Error, Result};
+use crate::input::Query;
+use crate::store;
+use crate::store::tasks::Task;
+
+/// How often a waiting request looks whether another server has gone on with a task.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// `GET /v1/tasks/{id}`
+///
+/// # Errors
+/// 400 for a bad number, 403 for another's task, 404 when there is none.
+pub async fn get(
+    State(app): State<App>,
+    principal: Principal,
+    Path(id): Path<String>,
+    query: Query,
+) -> Result<Json<Value>> {
+    let first = query.integer("first", 0, 0..=i64::MAX)?;
+    let wait = query.integer("wait", 0, 0..=86_400)?;
+    let wait = std::time::Duration::from_secs(wait.unsigned_abs()).min(app.config().limits.wait);
+    let mut task = find(&app, &id).await?;
+    let known = task.user_guid == principal.user.guid || principal.is_administrator();
+    if !known {
+        let guid = task.content_guid.as_deref().ok_or_else(Error::forbidden)?;
+        editable(&mut *app.read().await?, &principal, guid).await.map_err(|_| Error::forbidden())?;
+    }
+    if task.state != "finished" && !wait.is_zero() {
+        let until_finished = async {
+            let bell = app.bell(&id);
+            loop {
+                let mut rung = pin!(bell.notified());
+                rung.as_mut().enable();
+                let task = find(&app, &id).await?;
+                if task.state == "finished" {
+                    return Ok::<_, Error>(task);
+                }
+                // A bell rings on this server only.
+                let _ = tokio::time::timeout(LOOK, rung).await;
+            }
+        };
+        task = match tokio::time::timeout(wait, until_finished).await {
+            Ok(task) => task?,
+            Err(_) => find(&app, &id).await?,
+        };
+    }
+    let output = store::tasks::output(&mut *app.read().await?, &id, first).await?;
+    Ok(Json(shown(&task, first, &output)))
+}
+
+async fn find(app: &App, id: &str) -> Result<Task> {
+    store::tasks::get(&mut *app.read().await?, id).await?.ok_or_else(|| Error::missing("task"))
+}
+
+fn shown(task: &Task, first: i64, output: &[String]) -> Value {
+    // The lines were read after the task and may be more.
+    let last = task.lines.max(first.min(task.lines) + i64::try_from(output.len()).unwrap_or(0));
+    json!({
+        "id": task.id,
+        "output": output,
+        "result": null,
+        "finished": task.state == "finished",
+        "code": task.code,
+        "error": task.error,
+        "last": last,
+    })
+}

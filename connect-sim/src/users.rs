@@ -1,0 +1,399 @@
+//! Users.
+//!
+//! | route | who |
+//! | --- | --- |
+//! | `GET /v1/user`, `/me`, `/users/current` | the caller itself |
+//! | `GET /v1/users`, `/v1/users/{guid}` | every user |
+//! | `POST /v1/users` | administrators |
+//! | `PUT /v1/users/{guid}` | the user itself, except its role; administrators |
+//! | `POST /v1/users/{guid}/lock` | administrators |
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use chrono::DateTime;
+use http::StatusCode;
+use serde_json::{Value, json};
+use sim_kit::{Tx, World, seed};
+
+use crate::access::Role;
+use crate::app::App;
+use crate::auth::{Principal, password};
+use crate::error::{Code, Error, Result};
+use crate::input::{Fields, Page, Query};
+use crate::store;
+use crate::store::users::{Filter, User};
+
+/// RFC 3339 of a time in the database.
+#[must_use]
+pub fn time(micros: i64) -> String {
+    let time = DateTime::from_timestamp_micros(micros).unwrap_or_default();
+    time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+/// A user as v1 shows it. `external_id` is for itself and for administrators.
+#[must_use]
+pub fn shown(user: &User, asker: &Principal) -> Value {
+    let mut shown = json!({
+        "email": user.email,
+        "username": user.username,
+        "first_name": user.first_name,
+        "last_name": user.last_name,
+        "user_role": user.role.as_str(),
+        "created_time": time(user.created),
+        "updated_time": time(user.updated),
+        "active_time": user.active.map(time),
+        "confirmed": user.confirmed,
+        "locked": user.locked,
+        "guid": user.guid,
+    });
+    if asker.is_administrator() || asker.user.guid == user.guid {
+        shown["external_id"] = json!(user.external_id);
+    }
+    shown
+}
+
+fn privileges(role: Role) -> &'static [&'static str] {
+    match role {
+        Role::Viewer => &["view_apps"],
+        Role::Publisher => &[
+            "add_vanities",
+            "build_bundles",
+            "change_app_permissions",
+            "change_apps",
+            "change_variant_schedule",
+            "create_groups",
+            "edit_runtime",
+            "manage_repository",
+            "publish_apps",
+            "remove_apps",
+            "remove_vanities",
+            "view_app_settings",
+            "view_apps",
+        ],
+        Role::Administrator => &[
+            "add_users",
+            "add_vanities",
+            "build_bundles",
+            "change_app_permissions",
+            "change_apps",
+            "change_groups",
+            "change_usernames",
+            "change_users",
+            "change_variant_schedule",
+            "create_groups",
+            "edit_run_as",
+            "edit_runtime",
+            "lock_users",
+            "manage_repository",
+            "publish_apps",
+            "remove_apps",
+            "remove_groups",
+            "remove_users",
+            "remove_vanities",
+            "view_app_settings",
+            "view_apps",
+        ],
+    }
+}
+
+/// `GET /v1/user`
+pub async fn current(principal: Principal) -> Json<Value> {
+    let mut shown = shown(&principal.user, &principal);
+    shown["user_role"] = json!(principal.role.as_str());
+    Json(shown)
+}
+
+/// `GET /me`, `GET /users/current`: the older shape, with a numeric id.
+pub async fn legacy_current(principal: Principal) -> Json<Value> {
+    let Json(mut shown) = current(principal.clone()).await;
+    shown["id"] = json!(principal.user.id);
+    shown["password"] = json!("");
+    shown["preferences"] = json!({});
+    shown["privileges"] = json!(privileges(principal.role));
+    Json(shown)
+}
+
+/// A user in the making.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Name to sign in with.
+    pub username: String,
+    /// Email address.
+    pub email: String,
+    /// First name.
+    pub first_name: String,
+    /// Last name.
+    pub last_name: String,
+    /// Role.
+    pub role: Role,
+    /// Password; none: no sign-in by password.
+    pub password: Option<String>,
+    /// Id at an external provider.
+    pub external_id: Option<String>,
+}
+
+impl Draft {
+    /// A viewer of that name.
+    #[must_use]
+    pub fn named(username: &str) -> Self {
+        Self {
+            username: username.to_owned(),
+            email: String::new(),
+            first_name: String::new(),
+            last_name: String::new(),
+            role: Role::Viewer,
+            password: None,
+            external_id: None,
+        }
+    }
+
+    /// Makes the user.
+    ///
+    /// # Errors
+    /// 409 when the name is taken.
+    pub async fn insert(self, app: &App, tx: &mut Tx) -> Result<User> {
+        let now = app.now();
+        let password_hash = match &self.password {
+            Some(password) => Some(password::hash(app.world(), password)?),
+            None => None,
+        };
+        let user = User {
+            id: store::next(&mut *tx, "user").await?,
+            guid: app.world().ids().uuid("user").to_string(),
+            username: self.username,
+            email: self.email,
+            first_name: self.first_name,
+            last_name: self.last_name,
+            role: self.role,
+            password_hash,
+            external_id: self.external_id,
+            confirmed: true,
+            locked: false,
+            created: now,
+            updated: now,
+            active: None,
+        };
+        store::users::insert(&mut *tx, &user).await.map_err(duplicate)?;
+        Ok(user)
+    }
+}
+
+fn duplicate(error: sqlx::Error) -> Error {
+    match store::is_duplicate(&error) {
+        true => Error::conflict(Code::DuplicateUserName, "A user of this name exists already."),
+        false => error.into(),
+    }
+}
+
+/// Puts the seeded users into a world that has not seen them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn seed(app: &App) -> Result<()> {
+    let world: &World = app.world();
+    let mut tx = app.write().await?;
+    if store::meta(&mut tx, "seeded").await?.is_some() {
+        return Ok(());
+    }
+    if app.config().seed_users {
+        for seed in seed::users(world.ids().seed()) {
+            let role = seed.role.parse().unwrap_or(Role::Viewer);
+            let draft = Draft {
+                email: seed.email,
+                first_name: seed.first_name.to_owned(),
+                last_name: seed.last_name.to_owned(),
+                role,
+                password: Some(seed.password),
+                ..Draft::named(seed.username)
+            };
+            let user = draft.insert(app, &mut tx).await?;
+            crate::keys::put(app, &mut tx, &user, "seeded", role, &seed.api_key, None).await?;
+        }
+    }
+    store::set_meta(&mut tx, "seeded", if app.config().seed_users { "users" } else { "empty" }).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+fn roles(text: Option<&str>) -> Result<Vec<Role>> {
+    let parse = |role: &str| {
+        let bad = |()| Error::bad(Code::InvalidParameter, format!("`user_role`: `{role}` is not a role."));
+        role.parse().map_err(bad)
+    };
+    text.map_or(Ok(Vec::new()), |text| text.split('|').map(parse).collect())
+}
+
+/// `GET /v1/users`
+///
+/// # Errors
+/// 400 for a filter that is none.
+pub async fn list(State(app): State<App>, principal: Principal, query: Query) -> Result<Json<Value>> {
+    let page = Page::of(&query, 500)?;
+    let statuses: Vec<&str> = query.text("account_status").map_or(Vec::new(), |text| text.split('|').collect());
+    if let Some(bad) = statuses.iter().find(|s| !matches!(**s, "locked" | "licensed" | "inactive")) {
+        let text = format!("`account_status`: `{bad}` is none of locked, licensed, inactive.");
+        return Err(Error::bad(Code::InvalidParameter, text));
+    }
+    // Nobody's licence lapses here, so who is not locked is licensed.
+    let locked = match (statuses.contains(&"locked"), statuses.contains(&"licensed")) {
+        _ if statuses.is_empty() => None,
+        (true, true) => None,
+        (true, false) => Some(true),
+        (false, true) => Some(false),
+        (false, false) => return Ok(page.answer(Vec::new(), 0)),
+    };
+    let prefix = query.text("prefix").map(str::to_owned);
+    let filter = Filter { prefix, roles: roles(query.text("user_role"))?, locked, group: None };
+    let mut db = app.read().await?;
+    let (users, total) = store::users::list(&mut db, &filter, page.size, page.offset()).await?;
+    Ok(page.answer(users.iter().map(|user| shown(user, &principal)).collect(), total))
+}
+
+/// `GET /v1/users/{guid}`
+///
+/// # Errors
+/// 404 when there is none.
+pub async fn get(State(app): State<App>, principal: Principal, Path(guid): Path<String>) -> Result<Json<Value>> {
+    Ok(Json(shown(&find(&app, &guid).await?, &principal)))
+}
+
+async fn find(app: &App, guid: &str) -> Result<User> {
+    store::users::by_guid(&mut *app.read().await?, guid).await?.ok_or_else(|| Error::missing("user"))
+}
+
+/// The fields of a user that bodies carry, checked.
+struct Given {
+    username: Option<String>,
+    email: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    role: Option<Role>,
+}
+
+impl Given {
+    fn of(fields: &Fields) -> Result<Self> {
+        let short = |name: &str, code| match fields.text(name)?.value() {
+            Some(text) if text.chars().count() > 128 => {
+                Err(Error::bad(code, format!("`{name}` must not be longer than 128 characters.")))
+            }
+            other => Ok(other),
+        };
+        let username = short("username", Code::InvalidUserName)?;
+        let fits = |c: char| c.is_alphanumeric() || "._-@+".contains(c);
+        if username.as_ref().is_some_and(|name| name.is_empty() || !name.chars().all(fits)) {
+            let text = "`username` must be letters, digits, `.`, `_`, `-`, `@` and `+`.";
+            return Err(Error::bad(Code::InvalidUserName, text));
+        }
+        let email = short("email", Code::InvalidEmailFormat)?;
+        if email.as_ref().is_some_and(|e| !e.is_empty() && !e.trim_matches('@').contains('@')) {
+            return Err(Error::bad(Code::InvalidEmailFormat, "`email` must be an address such as name@example.com."));
+        }
+        let role = match fields.text("user_role")?.value() {
+            None => None,
+            Some(text) => Some(text.parse().map_err(|()| {
+                Error::bad(Code::InvalidRoleAssignment, "`user_role` must be viewer, publisher or administrator.")
+            })?),
+        };
+        Ok(Self {
+            username,
+            email,
+            first_name: short("first_name", Code::InvalidFirstName)?,
+            last_name: short("last_name", Code::InvalidLastName)?,
+            role,
+        })
+    }
+}
+
+/// `POST /v1/users`
+///
+/// # Errors
+/// 400 for a bad field, 403 unless an administrator asks, 409 when the name is taken.
+pub async fn create(State(app): State<App>, principal: Principal, fields: Fields) -> Result<Json<Value>> {
+    principal.require(Role::Administrator)?;
+    let given = Given::of(&fields)?;
+    let missing = || Error::bad(Code::ParameterMissing, "`username` is missing.");
+    let password = fields.text("password")?.value();
+    if password.as_ref().is_some_and(|p| !(6..=1024).contains(&p.chars().count())) {
+        return Err(Error::bad(Code::InadequatePassword, "`password` must have 6 to 1024 characters."));
+    }
+    let external_id = match fields.text("external_id")?.value() {
+        Some(id) => Some(id),
+        None => fields.text("unique_id")?.value(),
+    };
+    let draft = Draft {
+        username: given.username.ok_or_else(missing)?,
+        email: given.email.unwrap_or_default(),
+        first_name: given.first_name.unwrap_or_default(),
+        last_name: given.last_name.unwrap_or_default(),
+        role: given.role.unwrap_or(Role::Viewer),
+        password,
+        external_id,
+    };
+    let mut tx = app.write().await?;
+    let user = draft.insert(&app, &mut tx).await?;
+    tx.commit().await?;
+    Ok(Json(shown(&user, &principal)))
+}
+
+/// `PUT /v1/users/{guid}`
+///
+/// # Errors
+/// 400 for a bad field, 403 for another's account or an own role, 404 when there is none.
+pub async fn update(
+    State(app): State<App>,
+    principal: Principal,
+    Path(guid): Path<String>,
+    fields: Fields,
+) -> Result<Json<Value>> {
+    if principal.user.guid != guid {
+        principal.require(Role::Administrator)?;
+    }
+    let given = Given::of(&fields)?;
+    let mut tx = app.write().await?;
+    let mut user = store::users::by_guid(&mut tx, &guid).await?.ok_or_else(|| Error::missing("user"))?;
+    if let Some(role) = given.role.filter(|role| *role != user.role) {
+        principal.require(Role::Administrator)?;
+        if user.role == Role::Administrator && store::users::administrators(&mut tx).await? < 2 {
+            let text = "This is the only administrator; make another one first.";
+            return Err(Error::conflict(Code::SoleAdminDemotion, text));
+        }
+        user.role = role;
+    }
+    user.username = given.username.unwrap_or(user.username);
+    user.email = given.email.unwrap_or(user.email);
+    user.first_name = given.first_name.unwrap_or(user.first_name);
+    user.last_name = given.last_name.unwrap_or(user.last_name);
+    user.updated = app.now();
+    store::users::update(&mut tx, &user).await.map_err(duplicate)?;
+    tx.commit().await?;
+    Ok(Json(json!({
+        "email": user.email, "username": user.username, "first_name": user.first_name,
+        "last_name": user.last_name, "user_role": user.role.as_str(), "updated_time": time(user.updated),
+    })))
+}
+
+/// `POST /v1/users/{guid}/lock`
+///
+/// # Errors
+/// 403 unless an administrator asks, and for one's own account; 404 when there is none.
+pub async fn lock(
+    State(app): State<App>,
+    principal: Principal,
+    Path(guid): Path<String>,
+    fields: Fields,
+) -> Result<Response> {
+    principal.require(Role::Administrator)?;
+    let locked = fields.flag("locked")?.value();
+    let locked = locked.ok_or_else(|| Error::bad(Code::ParameterMissing, "`locked` is missing."))?;
+    if locked && principal.user.guid == guid {
+        return Err(Error::forbidden_because(Code::PermissionDenied, "You cannot lock your own account."));
+    }
+    let mut tx = app.write().await?;
+    let mut user = store::users::by_guid(&mut tx, &guid).await?.ok_or_else(|| Error::missing("user"))?;
+    user.locked = locked;
+    user.updated = app.now();
+    store::users::update(&mut tx, &user).await?;
+    tx.commit().await?;
+    Ok(StatusCode::OK.into_response())
+}
