@@ -19,7 +19,10 @@ pub const MIGRATIONS: &[Migration] =
 pub const FOREVER: i64 = i64::MAX;
 
 /// The first of `n` numbers that nobody else gets. Holds others off until the transaction ends.
-pub(crate) async fn take_numbers(tx: &mut Tx, counter: &str, n: i64) -> sqlx::Result<i64> {
+///
+/// # Errors
+/// The database's.
+pub async fn take_numbers(tx: &mut Tx, counter: &str, n: i64) -> sqlx::Result<i64> {
     sqlx::query("INSERT INTO counters (name, value) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING")
         .bind(counter)
         .execute(&mut **tx)

@@ -227,6 +227,7 @@ impl App {
         let head = self.document(&psp::head_path(feed)).await?;
         let head = Head::verify(&head, &root, feed, self.world().clock().now(), applied)?;
         let mut done = 0;
+        let mut index = None;
         loop {
             let from = applied.map_or(0, |(seq, _)| seq);
             if from >= head.seq {
@@ -234,16 +235,23 @@ impl App {
             }
             self.set_progress(source.id, |p| p.head = head.seq);
             let chain = self.chain(feed, applied, &head).await?;
+            let index = match &mut index {
+                Some(index) => index,
+                none => none.insert(self.index(source).await?),
+            };
             let mut next = 0;
             while let Some((digest, checkpoint)) = chain.get(next) {
-                match self.apply(source, &info, &root.service_id, *digest, checkpoint, apply::From::Delta).await {
+                let id = &root.service_id;
+                match self.apply(source, &info, id, *digest, checkpoint, apply::From::Delta, index).await {
                     Err(SyncError::Gone(what)) => {
                         // The newest full state there is spares most of the way.
                         let full = chain.iter().rposition(|(_, c)| c.full.is_some()).filter(|at| *at >= next);
                         let at = full.ok_or(SyncError::NoFullState(checkpoint.seq))?;
                         let (digest, checkpoint) = &chain[at];
+                        // What was put in before it broke off is not in the database.
+                        *index = self.index(source).await?;
                         tracing::info!(source = source.name, what, seq = checkpoint.seq, "starting from a full state");
-                        self.apply(source, &info, &root.service_id, *digest, checkpoint, apply::From::Full).await?;
+                        self.apply(source, &info, id, *digest, checkpoint, apply::From::Full, index).await?;
                         next = at;
                     }
                     other => other?,

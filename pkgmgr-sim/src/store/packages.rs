@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use futures_util::TryStreamExt as _;
 use sim_kit::{Db, Tx};
 use sqlx::Row as _;
 
@@ -88,17 +89,19 @@ pub async fn page(db: &Db, source: i64, at: Point, whole: bool, after: &str, lim
         .collect()
 }
 
-/// Name and record digest of all packages of the newest state.
+/// Shows name and record digest of all packages of the newest state to `each`, one by one: there may be very many.
 ///
 /// # Errors
 /// The database's.
-pub async fn digests(tx: &mut Tx, source: i64) -> sqlx::Result<Vec<(String, String)>> {
-    let rows = sqlx::query("SELECT name, digest FROM packages WHERE source_id = $1 AND until_tx = $2")
+pub async fn digests(db: &Db, source: i64, mut each: impl FnMut(&str, &str)) -> sqlx::Result<()> {
+    let mut rows = sqlx::query("SELECT name, digest FROM packages WHERE source_id = $1 AND until_tx = $2")
         .bind(source)
         .bind(FOREVER)
-        .fetch_all(&mut **tx)
-        .await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        .fetch(db.pool());
+    while let Some(row) = rows.try_next().await? {
+        each(row.try_get(0)?, row.try_get(1)?);
+    }
+    Ok(())
 }
 
 /// What is held of a package.

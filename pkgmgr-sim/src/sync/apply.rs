@@ -56,6 +56,20 @@ struct Batch {
 }
 
 impl App {
+    /// Name and record digest of all that `source` holds, as the feed's index has them.
+    pub(super) async fn index(&self, source: &Source) -> Result<Index, SyncError> {
+        let mut index = Index::default();
+        let mut bad = None;
+        packages::digests(self.world().db(), source.id, |name, digest| match digest.parse() {
+            Ok(digest) => index.insert(name, digest),
+            Err(error) => bad = Some(error),
+        })
+        .await?;
+        bad.map_or(Ok(index), |error| Err(error.into()))
+    }
+
+    /// Applies `checkpoint` and brings `index` along with it. After an error `index` is of no more use.
+    #[allow(clippy::too_many_arguments)] // what a checkpoint is about, each once
     pub(super) async fn apply(
         &self,
         source: &Source,
@@ -64,6 +78,7 @@ impl App {
         digest: Digest,
         checkpoint: &Checkpoint,
         from: From,
+        index: &mut Index,
     ) -> Result<(), SyncError> {
         let seq = checkpoint.seq;
         self.set_progress(source.id, |p| {
@@ -83,16 +98,8 @@ impl App {
         let kind = info.kind;
 
         let mut tx = self.world().db().write().await?;
-        let mut index = Index::default();
-        let held = packages::digests(&mut tx, source.id).await?;
-        let is_first = held.is_empty();
-        for (name, digest) in held {
-            let digest: Digest = digest.parse()?;
-            if wanted.get(&name) == Some(&digest) {
-                wanted.remove(&name);
-            }
-            index.insert(&name, digest);
-        }
+        let is_first = index.is_empty();
+        wanted.retain(|name, digest| index.get(name) != Some(*digest));
         let first_id = crate::store::take_numbers(&mut tx, "transactions", 1).await?;
         let mut days = Days::new();
         let writer = Writer { source: source.id, first_id, is_first, kind, former_as_of };
@@ -132,11 +139,12 @@ impl App {
             let batch = blocking(move || read_records(kind, lines, former_as_of)).await??;
             self.write(&mut tx, &writer, batch, &mut days).await?;
         }
-        let (root, mut index) = blocking(move || (index.root_digest(), index)).await?;
+        let mut whole = std::mem::take(index);
+        let (root, whole) = blocking(move || (whole.root_digest(), whole)).await?;
+        *index = whole;
         if root != checkpoint.index_root {
             return Err(SyncError::Diverged(seq));
         }
-        drop(std::mem::take(&mut index));
         self.finish(&mut tx, source, info, checkpoint, &writer, days, began).await?;
         let feed = Feed {
             service_id: service_id.to_owned(),

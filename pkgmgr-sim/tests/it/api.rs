@@ -1,0 +1,128 @@
+//! The REST API.
+
+use serde_json::{Value, json};
+
+use crate::Team;
+
+#[tokio::test]
+async fn status_has_what_clients_read() {
+    let team = Team::synced().await;
+    let status = team.get("/__api__/status").await.json();
+    for member in [
+        "version",
+        "build_date",
+        "metrics_enabled",
+        "r_configured",
+        "python_configured",
+        "binaries_enabled",
+        "display_ash",
+        "custom_home",
+        "custom_home_title",
+        "ga_id",
+        "sso_enabled",
+        "distros",
+        "cran_repo",
+        "bioc_versions",
+        "r_versions",
+        "macos_urls",
+        "support_window",
+        "auth_available",
+        "public_p3m",
+        "auth_enabled",
+        "repos_require_auth",
+    ] {
+        assert!(!status[member].is_null(), "{member}");
+    }
+    assert_eq!((&status["cran_repo"], &status["simulated"]), (&json!("cran"), &json!(true)));
+    let distros = status["distros"].as_array().unwrap();
+    let noble = distros.iter().find(|d| d["name"] == "noble").unwrap();
+    assert_eq!(
+        noble,
+        &json!({
+            "name": "noble", "os": "linux", "binaryDisplay": "Ubuntu 24.04 (Noble)", "binaryURL": "noble",
+            "display": "Ubuntu 24.04 (Noble)", "distribution": "ubuntu", "release": "24.04", "build_distribution": "noble",
+            "sysReqs": true, "binaries": true, "hidden": false, "official_rspm": true, "arch": ["x86_64", "arm64"],
+        })
+    );
+    assert_eq!(team.get("/__ping__").await.status, 200);
+}
+
+#[tokio::test]
+async fn repos_and_sources() {
+    let team = Team::synced().await;
+    let repos = team.get("/__api__/repos").await.json();
+    let named: Vec<(&Value, &Value, &Value)> =
+        repos.as_array().unwrap().iter().map(|r| (&r["id"], &r["name"], &r["type"])).collect();
+    assert_eq!(named, [(&json!(1), &json!("cran"), &json!("R")), (&json!(2), &json!("pypi"), &json!("Python"))]);
+    assert_eq!(team.get("/__api__/repos/cran").await.json(), team.get("/__api__/repos/1").await.json());
+    assert_eq!(team.get("/__api__/repos/cran").await.json()["created"], "2024-01-20T06:00:00Z");
+    let sources = team.get("/__api__/repos/pypi/sources").await.json();
+    assert_eq!((&sources[0]["name"], &sources[0]["type"]), (&json!("pypi"), &json!("pypi")));
+    assert_eq!(team.get("/__api__/sources").await.json().as_array().unwrap().len(), 2);
+    let first = team.get("/__api__/repos/cran/first-transaction").await.json();
+    assert_eq!(first["alias"], "2024-01-01");
+}
+
+#[tokio::test]
+async fn packages() {
+    let team = Team::synced().await;
+    let list = team.get("/__api__/repos/cran/packages").await;
+    assert_eq!(list.header("x-total-count"), "2");
+    assert_eq!(list.json()[0]["name"], "alpha");
+    let names = async |query: &str| -> Vec<String> {
+        let list = team.get(&format!("/__api__/repos/pypi/packages{query}")).await.json();
+        list.as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("?name_like=ALP").await, ["alpha-py"]);
+    assert_eq!(names("?name=alpha").await, [""; 0]);
+    assert_eq!(names("?_order=desc&_limit=1").await, ["beta"]);
+    assert_eq!(names("?_limit=1&_page=2").await, ["beta"]);
+    assert_eq!(names("?snapshot=2024-01-03").await, ["alpha-py"]);
+    let alpha = team.get("/__api__/repos/cran/packages/alpha").await.json();
+    assert_eq!(
+        (&alpha["version"], &alpha["license"], &alpha["date_publication"]),
+        (&json!("2.0"), &json!("MIT"), &json!("2024-01-10T12:00:00Z"))
+    );
+    assert_eq!(alpha["archived"], json!([{"version": "1.0", "date_publication": "2024-01-02T12:00:00Z"}]));
+    assert_eq!(alpha["imports"], json!([{"name": "beta", "operator": "", "version": ""}]));
+    let old = team.get("/__api__/repos/cran/packages/alpha?version=1.0").await.json();
+    assert_eq!(old["version"], "1.0");
+    let python = team.get("/__api__/repos/pypi/packages/Alpha_Py").await.json();
+    // 3.0 was yanked.
+    assert_eq!((&python["version"], &python["available_versions"]), (&json!("2.0"), &json!(["1.0", "2.0", "3.0"])));
+    assert_eq!(team.get("/__api__/sources/pypi/packages?name_like=b").await.json()[0]["name"], "beta");
+}
+
+#[tokio::test]
+async fn bad_questions_get_errors_that_help() {
+    let team = Team::synced().await;
+    for (path, status, reason) in [
+        ("/__api__/repos/nothing", 404, "there is no repository \"nothing\""),
+        ("/__api__/repos/cran/packages/nothing", 404, "there is no package nothing"),
+        ("/__api__/repos/cran/packages/alpha?version=7", 404, "there is no package alpha 7"),
+        ("/__api__/repos/cran/packages?_limit=0", 400, "_limit must be a number from 1 to 10000"),
+        ("/__api__/repos/cran/packages?_limit=99999999999999999999", 400, "_limit"),
+        ("/__api__/repos/cran/packages?_page=-1", 400, "_page"),
+        ("/__api__/repos/cran/packages?_order=up", 400, "_order must be asc or desc"),
+        ("/__api__/repos/cran/packages?snapshot=2024-02-31", 404, "there is no snapshot"),
+        ("/__api__/sources/9/transactions", 404, "there is no source"),
+        ("/__api__/nothing", 404, "there is nothing at"),
+    ] {
+        let answer = team.get(path).await;
+        assert_eq!(answer.status, status, "{path}");
+        let body = answer.json();
+        assert_eq!(body["code"], status, "{path}");
+        assert!(body["error"].as_str().unwrap().contains(reason), "{path}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn the_home_page_tells_how_to_use_the_repos() {
+    let team = Team::synced().await;
+    for path in ["/", "/client/"] {
+        let page = team.get(path).await;
+        assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+        assert!(page.text().contains(&team.url("/pypi/latest/simple")));
+        assert!(page.text().contains("data-automation=\"home-title\"") && page.text().contains("not affiliated"));
+    }
+}

@@ -1,0 +1,190 @@
+//! Unmodified clients install from here: pip, uv, R; curl for the finer points of HTTP.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use sim_kit::testing::need_tool;
+use tokio::process::Command;
+
+use crate::Team;
+
+async fn run(program: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program);
+    // Nothing of the machine's own settings.
+    command.args(arguments).env_remove("PIP_INDEX_URL").env("PIP_CONFIG_FILE", "/dev/null").env("UV_NO_CONFIG", "1");
+    command.env("PIP_DISABLE_PIP_VERSION_CHECK", "1").env("NO_COLOR", "1").kill_on_drop(true).output().await.unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A fresh environment without pip.
+async fn environment(folder: &Path) -> Option<PathBuf> {
+    let python = need_tool("python3")?;
+    let target = folder.join("venv");
+    let output = run(&python, &["-m", "venv", "--without-pip", target.to_str().unwrap()]).await;
+    assert!(output.status.success(), "{}", said(&output));
+    Some(target.join("bin/python"))
+}
+
+async fn version_of(python: &Path, module: &str) -> String {
+    let output = run(python, &["-c", &format!("import {module}; print({module}.version)")]).await;
+    assert!(output.status.success(), "{}", said(&output));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+async fn pip_installs(pip: PathBuf) {
+    let team = Team::synced().await;
+    let folder = tempfile::tempdir().unwrap();
+    let Some(python) = environment(folder.path()).await else { return };
+    let install = async |snapshot: &str, what: &[&str]| {
+        let index = team.url(&format!("/pypi/{snapshot}/simple"));
+        let target = python.to_str().unwrap();
+        let fixed = ["--python", target, "install", "--no-cache-dir", "--index-url", index.as_str()];
+        run(&pip, &[&fixed[..], what].concat()).await
+    };
+    // 3.0 is yanked; 2.0 needs an sdist, which builds itself.
+    let output = install("latest", &["Alpha_Py"]).await;
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(version_of(&python, "alpha_py").await, "2.0");
+    assert_eq!(version_of(&python, "beta").await, "0.1");
+    let output = install("2024-01-05", &["--force-reinstall", "alpha-py"]).await;
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(version_of(&python, "alpha_py").await, "1.0");
+    let output = install("latest", &["alpha-py==3.0"]).await;
+    assert!(output.status.success() && said(&output).contains("broken <badly>"), "{}", said(&output));
+    let output = install("latest", &["nothing-of-this-name"]).await;
+    assert!(!output.status.success() && said(&output).contains("from versions: none"), "{}", said(&output));
+}
+
+#[tokio::test]
+async fn new_pip() {
+    let Some(pip) = need_tool("pip") else { return };
+    pip_installs(pip).await;
+}
+
+#[tokio::test]
+async fn old_pip() {
+    let pip = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/pip-22.3/bin/pip");
+    if !pip.exists() {
+        assert!(need_tool("pip-22.3 (scripts/test --setup installs it)").is_none());
+        return;
+    }
+    // It knows no --python, so it installs into a folder.
+    let team = Team::synced().await;
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().to_str().unwrap();
+    let index = team.url("/pypi/latest/simple");
+    let output = run(&pip, &["install", "--no-cache-dir", "--index-url", &index, "--target", target, "alpha-py"]).await;
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(folder.path().join("alpha_py-2.0.dist-info/METADATA").exists());
+    assert!(folder.path().join("beta.py").exists());
+}
+
+#[tokio::test]
+async fn uv() {
+    let Some(uv) = need_tool("uv") else { return };
+    let team = Team::synced().await;
+    let folder = tempfile::tempdir().unwrap();
+    let Some(python) = environment(folder.path()).await else { return };
+    let cache = folder.path().join("cache");
+    let install = async |snapshot: &str, what: &[&str]| {
+        let index = team.url(&format!("/pypi/{snapshot}/simple"));
+        let fixed = [
+            "pip",
+            "install",
+            "--python",
+            python.to_str().unwrap(),
+            "--cache-dir",
+            cache.to_str().unwrap(),
+            "--default-index",
+            index.as_str(),
+        ];
+        run(&uv, &[&fixed[..], what].concat()).await
+    };
+    let output = install("latest", &["alpha-py"]).await;
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(
+        (version_of(&python, "alpha_py").await, version_of(&python, "beta").await),
+        ("2.0".into(), "0.1".into())
+    );
+    let output = install("2024-01-05", &["--reinstall", "alpha-py"]).await;
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(version_of(&python, "alpha_py").await, "1.0");
+    let output = install("latest", &["--reinstall", "--exclude-newer", "2024-01-09T00:00:00Z", "alpha-py"]).await;
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(version_of(&python, "alpha_py").await, "1.0", "upload times are told");
+    let metadata = team.running.world().journal().entries(0, 1000, |e| e.path.ends_with(".metadata")).len();
+    assert!(metadata > 0, "the metadata beside the wheel was used");
+}
+
+#[tokio::test]
+async fn r() {
+    let Some(rscript) = need_tool("Rscript") else { return };
+    let team = Team::synced().await;
+    let folder = tempfile::tempdir().unwrap();
+    let install = async |repo: &str, agent: &str, method: &str| {
+        let library = folder.path().join(format!("library-{}-{}-{method}", repo.len(), agent.len()));
+        std::fs::create_dir_all(&library).unwrap();
+        let code = format!(
+            "{agent}\noptions(repos = c(CRAN = '{}'), download.file.method = '{method}'); \
+             install.packages('alpha', lib = '{lib}', quiet = FALSE); \
+             d <- packageDescription('alpha', lib.loc = '{lib}'); \
+             cat('installed', d$Version, d$Repository, '\\n'); \
+             .libPaths(c('{lib}', .libPaths())); cat('it says', alpha::version(), '\\n')",
+            team.url(repo),
+            lib = library.display(),
+        );
+        let output = run(&rscript, &["--vanilla", "-e", &code]).await;
+        assert!(output.status.success(), "{}", said(&output));
+        said(&output)
+    };
+    let agent = "options(HTTPUserAgent = sprintf('R/%s R (%s)', getRversion(), \
+                 paste(getRversion(), R.version$platform, R.version$arch, R.version$os)))";
+    let source = install("/cran/latest", "", "libcurl").await;
+    assert!(source.contains("installed 2.0 RSPM") && source.contains("it says 2.0"), "{source}");
+    assert!(source.contains("installing *source* package"), "{source}");
+    let dated = install("/cran/2024-01-05", "", "libcurl").await;
+    assert!(dated.contains("it says 1.0"), "{dated}");
+    // Without the option R does not say what it is, so it gets source; with it, the binary if there is one for this R.
+    let silent = install("/cran/__linux__/bookworm/latest", "", "libcurl").await;
+    assert!(silent.contains("installing *source* package"), "{silent}");
+    let outspoken = install("/cran/__linux__/bookworm/latest", agent, "libcurl").await;
+    let minor = run(&rscript, &["--vanilla", "-e", "cat(R.version$major, R.version$minor, sep = '.')"]).await;
+    let expected = if String::from_utf8_lossy(&minor.stdout).starts_with("4.2") { "binary" } else { "source" };
+    assert!(outspoken.contains(&format!("installing *{expected}* package")), "{outspoken}");
+    assert!(outspoken.contains("installed 2.0 RSPM") && outspoken.contains("it says 2.0"), "{outspoken}");
+    // The dependency came along.
+    assert!(outspoken.contains("beta"), "{outspoken}");
+}
+
+#[tokio::test]
+async fn curl() {
+    let Some(curl) = need_tool("curl") else { return };
+    let team = Team::synced().await;
+    let folder = tempfile::tempdir().unwrap();
+    let etags = folder.path().join("etag");
+    let etags = etags.to_str().unwrap();
+    let (index, package) =
+        (team.url("/cran/latest/src/contrib/PACKAGES"), team.url("/cran/latest/src/contrib/alpha_2.0.tar.gz"));
+    let status = ["-s", "-o", "/dev/null", "-w", "%{http_code} %{size_download}"];
+    let ask = async |arguments: &[&str]| {
+        let output = run(&curl, arguments).await;
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let head = ask(&["-sI", &package]).await.to_lowercase();
+    assert!(head.starts_with("http/1.1 200") && head.contains("x-package-type: source"), "{head}");
+    assert_eq!(ask(&[&status[..], &["-r", "0-9", &package]].concat()).await, "206 10");
+    assert_eq!(ask(&[&status[..], &["-r", "-7", &index]].concat()).await, "206 7");
+    let full = ask(&[&status[..], &["--etag-save", etags, &index]].concat()).await;
+    assert!(full.starts_with("200 "), "{full}");
+    assert_eq!(ask(&[&status[..], &["--etag-compare", etags, &index]].concat()).await, "304 0");
+    assert!(ask(&[&status[..], &["-z", "2020-01-01", &index]].concat()).await.starts_with("200 "));
+    let plain = ask(&["-s", &team.url("/pypi/latest/simple/alpha-py/")]).await;
+    let unpacked = ask(&["-s", "--compressed", &team.url("/pypi/latest/simple/alpha-py/")]).await;
+    assert_eq!(plain, unpacked);
+    let posted = ask(&[&status[..], &["-X", "POST", &index]].concat()).await;
+    assert!(posted.starts_with("405 "), "{posted}");
+}

@@ -1,0 +1,160 @@
+//! The same store on SQLite and on PostgreSQL.
+
+use pkgmgr_sim::store::packages::{self, Package, Shows};
+use pkgmgr_sim::store::sources::{self, Feed};
+use pkgmgr_sim::store::transactions::{self, Point, Transaction};
+use pkgmgr_sim::store::{MIGRATIONS, repos, take_numbers};
+use sim_kit::testing::Postgres;
+use sim_kit::{Db, HostConfig, WorldConfig};
+
+use crate::service::Service;
+use crate::{Team, config, host};
+
+fn package(name: &str, record: &str, changed_at: i64) -> Package {
+    Package {
+        name: name.to_owned(),
+        digest: format!("{:064x}", changed_at),
+        changed_at,
+        entry: format!("entry of {record}"),
+        record: record.to_owned(),
+    }
+}
+
+async fn keeps_every_state(db: &Db) {
+    let mut tx = db.write().await.unwrap();
+    let source = sources::create(&mut tx, "s", "cran", Some("cran"), 1).await.unwrap();
+    let repo = repos::create(&mut tx, "r", "R", "text", 1).await.unwrap();
+    repos::subscribe(&mut tx, repo, 1, 1, &[source, 7]).await.unwrap();
+    assert_eq!(take_numbers(&mut tx, "transactions", 9).await.unwrap(), 1);
+    assert_eq!(take_numbers(&mut tx, "transactions", 5).await.unwrap(), 10);
+    tx.commit().await.unwrap();
+    assert_eq!(sources::feed(db, source).await.unwrap(), None);
+
+    let states = [
+        (10, 100, vec![package("a", "a1", 90), package("Ä b", "b1", 90)]),
+        (11, 200, vec![package("a", "a2", 150)]),
+        (12, 300, vec![package("a", "a3", 250), package("c", "c1", 250)]),
+    ];
+    for (id, as_of, new) in &states {
+        let mut tx = db.write().await.unwrap();
+        // The second change of `a` shows the same for the past, the third does not.
+        packages::put(&mut tx, source, *id, new, false, |_, new| new == "a2").await.unwrap();
+        let transaction = Transaction {
+            id: *id,
+            source_id: Some(source),
+            action: "Sync".into(),
+            as_of: Some(*as_of),
+            published_from: None,
+            ..Transaction::default()
+        };
+        transactions::insert(&mut tx, &transaction).await.unwrap();
+        let feed = Feed { service_id: "x".into(), history_from: 1, seq: *id, checkpoint: "c".into() };
+        sources::set_feed(&mut tx, source, &feed).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    // Rolled back: nothing of it is seen.
+    let mut tx = db.write().await.unwrap();
+    packages::put(&mut tx, source, 13, &[package("d", "d1", 1)], false, |_, _| false).await.unwrap();
+    drop(tx);
+
+    let at = |tx, as_of| Point { tx, as_of };
+    assert_eq!(transactions::point(db, source, i64::MAX).await.unwrap(), Some(at(12, 300)));
+    assert_eq!(transactions::point(db, source, 11).await.unwrap(), Some(at(11, 200)));
+    assert_eq!(transactions::point(db, source, 9).await.unwrap(), None);
+    assert_eq!(transactions::point_at(db, source, 299).await.unwrap(), Some(at(11, 200)));
+    assert_eq!(transactions::point_at(db, source, 99).await.unwrap(), None);
+    let record =
+        async |point, name: &str| packages::get(db, source, point, name).await.unwrap().map(|(_, record)| record);
+    assert_eq!(record(at(10, 100), "a").await.as_deref(), Some("a2"));
+    assert_eq!(record(at(11, 200), "a").await.as_deref(), Some("a2"));
+    assert_eq!(record(at(12, 300), "a").await.as_deref(), Some("a3"));
+    assert_eq!(record(at(12, 300), "Ä b").await.as_deref(), Some("b1"));
+    assert_eq!(record(at(11, 200), "c").await, None);
+    assert_eq!(record(at(12, 300), "d").await, None);
+    let ids: Vec<i64> = {
+        let mut ids = Vec::new();
+        for point in [at(10, 100), at(12, 300)] {
+            ids.push(packages::get(db, source, point, "a").await.unwrap().unwrap().0);
+        }
+        ids
+    };
+    assert_eq!(ids[0], ids[1], "a package keeps its number");
+
+    let mut listed = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = packages::page(db, source, at(12, 250), false, &after, 1).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.name);
+        listed.extend(page);
+    }
+    listed.sort_by(|a, b| a.name.cmp(&b.name));
+    let shows: Vec<_> = listed.into_iter().map(|l| (l.name, l.shows)).collect();
+    assert_eq!(
+        shows,
+        [
+            ("a".to_owned(), Shows::Record("a3".into())),
+            ("c".to_owned(), Shows::Record("c1".into())),
+            ("Ä b".to_owned(), Shows::Entry("entry of b1".into())),
+        ]
+    );
+    let mut digests = Vec::new();
+    packages::digests(db, source, |name, digest| digests.push((name.to_owned(), digest.to_owned()))).await.unwrap();
+    assert_eq!(digests.len(), 3);
+
+    transactions::fail(db, source, "Sync", 400, 401, "no route").await.unwrap();
+    transactions::fail(db, source, "Sync", 500, 501, "no route").await.unwrap();
+    transactions::fail(db, source, "Sync", 600, 601, "other").await.unwrap();
+    let all = transactions::list(db, source, false, 10, 0).await.unwrap();
+    let failures: Vec<(i64, &str)> =
+        all.iter().filter(|t| t.result == 1).map(|t| (t.completed_at, t.error.as_str())).collect();
+    assert_eq!(failures, [(601, "other"), (501, "no route")]);
+    assert_eq!(transactions::point(db, source, i64::MAX).await.unwrap(), Some(at(12, 300)), "failures make no state");
+    assert!(!transactions::exists(db, all[0].id).await.unwrap());
+
+    packages::set_stamped(db, "o", "s", 3).await.unwrap();
+    packages::set_stamped(db, "o", "t", 4).await.unwrap();
+    assert_eq!(packages::stamped(db, "o").await.unwrap(), Some(("s".to_owned(), 3)));
+    let repos = repos::list(db).await.unwrap();
+    assert_eq!(repos[0].subscriptions[0].sources, [source, 7]);
+    let mut tx = db.write().await.unwrap();
+    assert!(sources::create(&mut tx, "s", "cran", None, 1).await.is_err(), "names are unique");
+}
+
+#[tokio::test]
+async fn on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    keeps_every_state(&Db::sqlite(&folder.path().join("db"), MIGRATIONS).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn on_postgres() {
+    let Some(postgres) = Postgres::start() else { return };
+    keeps_every_state(&postgres.db(MIGRATIONS).await).await;
+    // And the server as a whole gives the same answers.
+    let service = Service::with_packages().await;
+    let url = postgres.database().await;
+    let world = WorldConfig { database_url: Some(url), ..host().world };
+    let config = config(&service);
+    let on_postgres = Team::with(service.clone(), config.clone(), HostConfig { world, ..host() }).await;
+    let on_sqlite = Team::with(service.clone(), config, host()).await;
+    for team in [&on_postgres, &on_sqlite] {
+        team.sync().await;
+    }
+    service.r("Zeta", "1.0", 16, "");
+    service.publish(17);
+    for team in [&on_postgres, &on_sqlite] {
+        team.sync().await;
+    }
+    for path in [
+        "/cran/latest/src/contrib/PACKAGES",
+        "/cran/2024-01-05/src/contrib/PACKAGES",
+        "/pypi/latest/simple/",
+        "/pypi/latest/simple/alpha-py/",
+        "/__api__/repos/cran/transaction-dates",
+        "/__api__/repos/cran/packages",
+        "/__api__/repos/cran/packages/alpha",
+    ] {
+        assert_eq!(on_postgres.text(path).await, on_sqlite.text(path).await, "{path}");
+    }
+}
