@@ -10,7 +10,7 @@ import tempfile
 import time
 
 binary, runs = sys.argv[1], int(sys.argv[2])
-ports = {"workbench": 28787, "connect": 23939, "pkgmgr": 24242, "upstream": 24280}
+ports = {"workbench": 28787, "connect": 23939, "pkgmgr": 24242, "upstream": 24241}
 probes = {
     "workbench": "/health-check",
     "connect": "/__ping__",

@@ -71,12 +71,9 @@ pub struct TeamArgs {
     /// What Workbench sessions are made of
     #[arg(long, env = "TEAMSIM_RUNTIME", value_enum, default_value_t)]
     pub runtime: workbench_sim::Runtime,
-    /// CRAN packages in the catalogue
-    #[arg(long, env = "TEAMSIM_CRAN_PACKAGES", default_value_t = upstream_sim::Config::default().cran_packages)]
-    pub cran_packages: usize,
-    /// PyPI packages in the catalogue
-    #[arg(long, env = "TEAMSIM_PYPI_PACKAGES", default_value_t = upstream_sim::Config::default().pypi_packages)]
-    pub pypi_packages: usize,
+    /// The catalogue.
+    #[command(flatten)]
+    pub upstream: upstream_sim::Config,
     /// Token for the control planes (/__sim__/v1/) when listening beyond loopback
     #[arg(long, env = "TEAMSIM_CONTROL_TOKEN", hide_env_values = true)]
     pub control_token: Option<String>,
@@ -101,11 +98,10 @@ impl TeamArgs {
             seed: self.seed,
             frozen_at: self.freeze,
             control_token: self.control_token.clone(),
+            upstream: self.upstream.clone(),
             ..StackConfig::default()
         };
-        config.upstream.cran_packages = self.cran_packages;
-        config.upstream.pypi_packages = self.pypi_packages;
-        config.workbench.runtime = self.runtime;
+        config.workbench.runtime = self.runtime.at(self.bind);
         for version in &self.versions {
             match version.split_once('=') {
                 Some(("connect", release)) => {
@@ -138,7 +134,7 @@ pub struct UpArgs {
     #[arg(long, env = "TEAMSIM_PKGMGR_PORT", default_value_t = 4242)]
     pub pkgmgr_port: u16,
     /// Port of the package service
-    #[arg(long, env = "TEAMSIM_UPSTREAM_PORT", default_value_t = 4280)]
+    #[arg(long, env = "TEAMSIM_UPSTREAM_PORT", default_value_t = 4241)]
     pub upstream_port: u16,
     /// Print one JSON object in place of the table
     #[arg(long)]

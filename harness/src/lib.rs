@@ -27,7 +27,11 @@ pub async fn health(url: &str) -> anyhow::Result<()> {
 
 /// A client without proxies or cookies.
 fn http_client() -> anyhow::Result<reqwest::Client> {
+    Ok(http_client_builder().user_agent(concat!("teamsim/", env!("CARGO_PKG_VERSION"))).build()?)
+}
+
+fn http_client_builder() -> reqwest::ClientBuilder {
     // Fails when a provider was installed before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Ok(reqwest::Client::builder().no_proxy().user_agent(concat!("teamsim/", env!("CARGO_PKG_VERSION"))).build()?)
+    reqwest::Client::builder().no_proxy()
 }

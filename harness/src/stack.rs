@@ -44,7 +44,7 @@ pub struct Ports {
     pub connect: u16,
     /// Package Manager: 4242.
     pub package_manager: u16,
-    /// The package service: 4280.
+    /// The package service: 4241.
     pub upstream: u16,
 }
 

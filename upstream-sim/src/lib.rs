@@ -16,6 +16,7 @@
 //! | [`documents`], [`objects`] | handlers |
 
 mod catalogue;
+pub mod cli;
 mod config;
 mod cran;
 mod documents;

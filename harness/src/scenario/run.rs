@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use sim_kit::journal::Direction;
 use sim_kit::seed::{SeedUser, users};
 use url::Url;
+use workbench_sim::client::{Client as Workbench, LaunchedSession, Terminal};
 
 use crate::cli::ScenarioArgs;
 use crate::scenario::browser::Browser;
 use crate::scenario::file::{Action, Scenario, Server, read};
 use crate::scenario::report::{Outcome, Report, html, junit};
-use crate::scenario::terminal::Terminal;
 use crate::stack::{Ports, Stack};
 
 /// Where a team is and how to get in.
@@ -148,8 +148,8 @@ struct Player<'a> {
     client: Client,
     /// One browser a user, kept from step to step.
     browsers: HashMap<String, Browser>,
-    workbench: Option<Browser>,
-    terminal: Option<Terminal>,
+    workbench: Option<Workbench>,
+    session: Option<(LaunchedSession, Terminal)>,
     /// The journals' newest entries before the scenario began.
     began: HashMap<Server, u64>,
 }
@@ -162,7 +162,7 @@ impl<'a> Player<'a> {
             client,
             browsers: HashMap::new(),
             workbench: None,
-            terminal: None,
+            session: None,
             began: HashMap::new(),
         };
         for server in [Server::Workbench, Server::Connect, Server::PackageManager] {
@@ -176,33 +176,35 @@ impl<'a> Player<'a> {
         match action {
             Action::SignIn { user } => {
                 let user = self.target.user(user)?;
-                let browser = Browser::new()?;
-                browser.sign_in_to_workbench(&self.target.workbench, user.username, &user.password).await?;
-                self.workbench = Some(browser);
+                let signed_in = Workbench::sign_in(self.target.workbench.as_str(), user.username, &user.password).await?;
+                self.workbench = Some(signed_in);
                 Ok(())
             }
             Action::Session { ide, session } => {
-                let browser = self.workbench.as_ref().context("nobody is signed in; put workbench.sign_in before")?;
-                self.terminal = Some(Terminal::launch(browser, &self.target.workbench, ide, session).await?);
+                let workbench = self.workbench.as_ref().context("nobody is signed in; put workbench.sign_in before")?;
+                let session = workbench.launch(ide, session).await?;
+                workbench.wait_until_active(&session, Duration::from_secs(90)).await?;
+                let terminal = workbench.terminal(&session).await?;
+                self.session = Some((session, terminal));
                 Ok(())
             }
             Action::Run { command, expect, reject, timeout } => {
-                let terminal = self.terminal.as_mut().context("no session; put workbench.session before")?;
-                let limit = Duration::from_secs(*timeout);
-                let output = tokio::time::timeout(limit, terminal.run(command))
-                    .await
-                    .map_err(|_| anyhow::anyhow!("no end within {timeout} s"))??;
+                let (_, terminal) = self.session.as_mut().context("no session; put workbench.session before")?;
+                let ran = terminal.run(command, Duration::from_secs(*timeout)).await?;
+                let output = ran.output;
                 if let Some(text) = expect {
                     ensure!(output.contains(text.as_str()), "the output does not hold {text:?}:\n{output}");
                 }
                 if let Some(text) = reject {
                     ensure!(!output.contains(text.as_str()), "the output holds {text:?}:\n{output}");
                 }
+                ensure!(ran.status == 0 || expect.is_some(), "the command ended with status {}:\n{output}", ran.status);
                 Ok(())
             }
             Action::Quit {} => {
-                let browser = self.workbench.as_ref().context("nobody is signed in")?;
-                self.terminal.take().context("no session to quit")?.quit(browser, &self.target.workbench).await
+                let workbench = self.workbench.as_ref().context("nobody is signed in")?;
+                let (session, _) = self.session.take().context("no session to quit")?;
+                Ok(workbench.quit(&session).await?)
             }
             Action::Wait { content, timeout } => self.wait_for_deployment(content, Duration::from_secs(*timeout)).await,
             Action::Access { content, access } => {
@@ -320,7 +322,7 @@ impl<'a> Player<'a> {
             }
             self.browsers.insert(name.to_owned(), browser);
         }
-        let answer = self.browsers[name].client().get(url).header("accept", "text/html,*/*;q=0.8").send().await?;
+        let answer = self.browsers[name].open(url).await?;
         let (got, landed) = (answer.status().as_u16(), answer.url().clone());
         let page = answer.text().await?;
         let start: String = page.chars().take(2000).collect();
