@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, Request, RequestBuilder, Response};
+use reqwest::{Client, Request, RequestBuilder, Response, ResponseBuilderExt as _};
 
 use crate::faults::{Effect, Firing, Phase, Subject, spoil};
 use crate::journal::{Direction, Entry};
@@ -143,9 +143,10 @@ impl Link {
                 Ok(response.into())
             }
             (effect, Some(answer)) => {
-                let (status, headers) = (answer.status(), answer.headers().clone());
+                let (status, headers, landed) = (answer.status(), answer.headers().clone(), answer.url().clone());
                 let body = reqwest::Body::wrap_stream(spoil(answer.bytes_stream(), effect));
-                let mut response = http::Response::new(body);
+                let mut response =
+                    http::Response::builder().url(landed).body(body).expect("a status and a body are a response");
                 *response.status_mut() = status;
                 *response.headers_mut() = headers;
                 Ok(response.into())
