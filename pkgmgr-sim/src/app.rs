@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use sim_kit::World;
+use sim_kit::db::Engine;
 use sim_kit::http_client::Link;
 
 use crate::config::Config;
@@ -17,6 +19,9 @@ use crate::store::transactions::Point;
 use crate::store::{repos, sources, transactions};
 use crate::sync::Progress;
 
+/// How long a node may not see what another one did.
+const SHARED_VIEW: Duration = Duration::from_secs(1);
+
 /// The state of a Package Manager in a World. Clones share it.
 #[derive(Clone)]
 pub struct App(pub(crate) Arc<Inner>);
@@ -29,6 +34,8 @@ pub(crate) struct Inner {
     pub(crate) renderings: Renderings,
     pub(crate) snapshots: Snapshots,
     view: RwLock<Arc<View>>,
+    /// When the view was read.
+    viewed: Mutex<Instant>,
     syncs: Mutex<HashMap<i64, Progress>>,
     /// Few packages are rewritten at once: each is held in memory.
     pub(crate) rewriting: tokio::sync::Semaphore,
@@ -96,6 +103,7 @@ impl App {
             upstream,
             config,
             view: RwLock::default(),
+            viewed: Mutex::new(Instant::now()),
             syncs: Mutex::default(),
             rewriting: tokio::sync::Semaphore::new(4),
             turns: Mutex::default(),
@@ -129,6 +137,21 @@ impl App {
         *self.0.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
         self.0.snapshots.forget();
         Ok(())
+    }
+
+    /// Reads anew what other nodes may have changed: on a shared database, once a second.
+    pub(crate) async fn look_again(&self) -> Result<(), Error> {
+        if self.0.world.db().engine() == Engine::Sqlite {
+            return Ok(());
+        }
+        {
+            let mut viewed = self.0.viewed.lock().unwrap_or_else(PoisonError::into_inner);
+            if viewed.elapsed() < SHARED_VIEW {
+                return Ok(());
+            }
+            *viewed = Instant::now();
+        }
+        self.refresh().await
     }
 
     /// How the synchronisation of `source` stands in this process.

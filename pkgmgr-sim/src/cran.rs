@@ -31,15 +31,13 @@ use crate::files::File;
 use crate::platform::{Client, is_distro};
 use crate::record::{self, instant};
 use crate::renderings::{Kind, blocking};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{FIXED, Freshness, Snapshot};
 use crate::store::packages::{self, Shows};
 
 const PACKAGE_TYPE: HeaderName = HeaderName::from_static("x-package-type");
 const BINARY_TAG: HeaderName = HeaderName::from_static("x-package-binary-tag");
 
-/// `Cache-Control` of what may change, and of what may not.
-pub(crate) const MOVING: &str = "public, max-age=60";
-pub(crate) const FIXED: &str = "public, max-age=31536000, immutable";
+/// A package may be a source package today and a binary tomorrow.
 const PACKAGE_UNDER_LATEST: &str = "public, max-age=3600";
 
 /// What a directory of packages is for.
@@ -201,7 +199,7 @@ async fn index(
             renderings.get(&key, kind, || async { blocking(derive).await? }).await?
         }
     };
-    rendering.respond(method, headers, if snapshot.fixed { FIXED } else { MOVING }).await
+    rendering.respond(method, headers, &snapshot.freshness).await
 }
 
 /// Packages read at once while an index is built.
@@ -315,7 +313,7 @@ async fn package(
         digest,
         size: Some(size),
         content_type: "application/x-gzip",
-        cache_control: if snapshot.fixed { FIXED } else { PACKAGE_UNDER_LATEST },
+        freshness: Freshness::new(if snapshot.fixed { FIXED } else { PACKAGE_UNDER_LATEST }, version.published_at),
     };
     let mut response = app.0.files.serve(method, headers, served).await?;
     let headers = response.headers_mut();

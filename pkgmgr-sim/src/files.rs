@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    LOCATION, RANGE,
+    LAST_MODIFIED, LOCATION, RANGE,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pkg_formats::psp::{self, Digest};
@@ -29,6 +29,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::snapshot::Freshness;
 
 /// No package file is larger.
 const LARGEST: u64 = 8 << 30;
@@ -38,7 +39,7 @@ const ATTEMPTS: u32 = 3;
 const PIECE: usize = 64 * 1024;
 
 /// A file that clients can have.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct File {
     /// Its bytes.
     pub digest: Digest,
@@ -46,8 +47,21 @@ pub struct File {
     pub size: Option<u64>,
     /// `Content-Type`.
     pub content_type: &'static str,
-    /// `Cache-Control`.
-    pub cache_control: &'static str,
+    /// What caches are told.
+    pub freshness: Freshness,
+}
+
+impl File {
+    /// The file once it is in the blob store.
+    fn content(&self, blobs: &Blobs, size: u64) -> Content {
+        Content {
+            body: Source::Blob(blobs.clone(), stored(self.digest), size),
+            etag: self.digest.to_string(),
+            content_type: self.content_type,
+            cache_control: Some(self.freshness.cache_control),
+            last_modified: Some(self.freshness.modified),
+        }
+    }
 }
 
 /// The files here and on their way. Clones share them.
@@ -129,14 +143,7 @@ impl Files {
             None if in_parts || method == Method::HEAD => self.fetch(file.digest, file.size).await?,
             None => return self.stream(file).await,
         };
-        let content = Content {
-            body: Source::Blob(self.blobs().clone(), blob, size),
-            etag: file.digest.to_string(),
-            content_type: file.content_type,
-            cache_control: Some(file.cache_control),
-            last_modified: None,
-        };
-        Ok(serve(method, request, content).await?)
+        Ok(serve(method, request, file.content(self.blobs(), size)).await?)
     }
 
     /// Sees to it that the blob is here, and gives its size.
@@ -192,19 +199,13 @@ impl Files {
             Ok(source) => source,
             Err(_) => {
                 let size = self.fetch(file.digest, file.size).await?;
-                let content = Content {
-                    body: Source::Blob(self.blobs().clone(), stored(file.digest), size),
-                    etag: file.digest.to_string(),
-                    content_type: file.content_type,
-                    cache_control: Some(file.cache_control),
-                    last_modified: None,
-                };
-                return Ok(serve(&Method::GET, &HeaderMap::new(), content).await?);
+                return Ok(serve(&Method::GET, &HeaderMap::new(), file.content(self.blobs(), size)).await?);
             }
         };
         let mut headers = HeaderMap::with_capacity(12);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(file.content_type));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static(file.cache_control));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(file.freshness.cache_control));
+        headers.insert(LAST_MODIFIED, file.freshness.modified_header.clone());
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         headers.insert(ETAG, HeaderValue::try_from(format!("\"{}\"", file.digest)).expect("hexadecimal digits"));
         if let Some(size) = file.size.or(first.size) {

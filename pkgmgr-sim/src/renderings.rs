@@ -16,7 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE, VARY,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, RANGE, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pkg_formats::archive::{Compression, gzip};
@@ -24,6 +24,7 @@ use pkg_formats::psp::Digest;
 use sim_kit::serve_bytes::{Content, Source, serve};
 
 use crate::error::Error;
+use crate::snapshot::Freshness;
 
 /// Bytes of renderings in memory at most.
 const BUDGET: u64 = 16 << 20;
@@ -81,7 +82,7 @@ impl Rendering {
         &self,
         method: &Method,
         request: &HeaderMap,
-        cache_control: &'static str,
+        freshness: &Freshness,
     ) -> Result<Response, Error> {
         let gzip = self.gzip.as_ref().filter(|_| accepts_gzip(request));
         let (body, etag) = gzip.map_or((&self.body, &self.etag), |(body, etag)| (body, etag));
@@ -92,7 +93,7 @@ impl Rendering {
                 etag: etag.to_str().unwrap_or_default().trim_matches('"').to_owned(),
                 content_type: self.kind.content_type,
                 cache_control: None,
-                last_modified: None,
+                last_modified: Some(freshness.modified),
             };
             serve(method, request, content).await?
         } else {
@@ -101,12 +102,13 @@ impl Rendering {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
             headers.insert(ETAG, etag.clone());
             headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+            headers.insert(LAST_MODIFIED, freshness.modified_header.clone());
             let body = if method == Method::HEAD { Body::empty() } else { Body::from(body.clone()) };
             (headers, body).into_response()
         };
         let has_body = response.status() != StatusCode::NOT_MODIFIED;
         let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache_control));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(freshness.cache_control));
         if gzip.is_some() && has_body {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }

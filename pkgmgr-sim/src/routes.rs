@@ -1,11 +1,13 @@
 //! The one table of routes.
 
-use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Uri};
+use serde_json::json;
 use sim_kit::Table;
-use sim_kit::routing::Fidelity::{Documented, Inferred};
+use sim_kit::routing::Fidelity::{ClientProven, Documented, Inferred};
 use tower::ServiceExt as _;
 
 use crate::app::App;
@@ -33,21 +35,21 @@ pub fn table() -> Table<App> {
         .row("GET", "/__api__/sources/{source}/packages", api::packages::of_source, "", Documented)
         .row("GET", "/__api__/sources/{source}/transactions", api::sources::transactions, "", Documented)
         .row("POST", "/__api__/sync", api::sources::sync, "", Inferred)
-        .row("GET", "/{repo}/{snapshot}/src/contrib/{*file}", cran::source, "", Documented)
-        .row("GET", "/{repo}/__linux__/{distro}/{snapshot}/src/contrib/{*file}", cran::linux, "", Documented)
+        .row("GET", "/{repo}/{snapshot}/src/contrib/{*file}", cran::source, "", ClientProven)
+        .row("GET", "/{repo}/__linux__/{distro}/{snapshot}/src/contrib/{*file}", cran::linux, "", ClientProven)
         .row(
             "GET",
             "/{repo}/{snapshot}/bin/linux/{platform}/{rver}/src/contrib/{*file}",
             cran::linux_explicit,
             "",
-            Documented,
+            ClientProven,
         )
         .row("GET", "/{repo}/{snapshot}/bin/linux/{platform}/contrib/{rver}/{*file}", cran::linux_only, "", Documented)
         .row("GET", "/{repo}/{snapshot}/simple", simple::with_slash, "", Documented)
         .row("GET", "/{repo}/{snapshot}/simple/", simple::root, "", Documented)
         .row("GET", "/{repo}/{snapshot}/simple/{project}", simple::with_slash, "", Documented)
-        .row("GET", "/{repo}/{snapshot}/simple/{project}/", simple::project, "", Documented)
-        .row("GET", "/{repo}/{snapshot}/packages/{id}/{filename}", simple::file, "", Documented)
+        .row("GET", "/{repo}/{snapshot}/simple/{project}/", simple::project, "", ClientProven)
+        .row("GET", "/{repo}/{snapshot}/packages/{id}/{filename}", simple::file, "", ClientProven)
 }
 
 /// The answer to an unknown path: never HTML with 200, which clients would take for what they asked for.
@@ -66,7 +68,11 @@ pub(crate) fn with_plain_paths(router: Router) -> Router {
             if is_repository && request.uri().path().contains("//") {
                 plain_path(&mut request);
             }
+            let is_api = request.uri().path().starts_with("/__api__/");
             let mut response = router.oneshot(request).await?;
+            if is_api && response.status().is_client_error() {
+                response = api_face(response).await;
+            }
             if is_repository {
                 let headers = response.headers_mut();
                 headers.insert(REPOSITORY_TYPE, HeaderValue::from_static("RSPM"));
@@ -76,6 +82,27 @@ pub(crate) fn with_plain_paths(router: Router) -> Router {
             Ok(response)
         }
     }))
+}
+
+/// Refusals that come from before the handlers (wrong method, unreadable query) in the shape of the API's own.
+async fn api_face(response: Response) -> Response {
+    let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|value| value == "application/json");
+    if is_json {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, 64 * 1024).await.unwrap_or_default();
+    let text = match body.is_empty() {
+        true => parts.status.canonical_reason().unwrap_or_default().to_owned(),
+        false => String::from_utf8_lossy(&body).into_owned(),
+    };
+    parts.headers.remove(CONTENT_TYPE);
+    parts.headers.remove(CONTENT_LENGTH);
+    let mut face = Json(json!({ "code": parts.status.as_u16(), "error": text })).into_response();
+    *face.status_mut() = parts.status;
+    face.headers_mut().extend(parts.headers);
+    *face.extensions_mut() = parts.extensions;
+    face
 }
 
 const REPOSITORY_TYPE: HeaderName = HeaderName::from_static("x-repository-type");

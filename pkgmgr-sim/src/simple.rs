@@ -23,12 +23,11 @@ use serde::Deserialize;
 use sim_kit::origin::Origin;
 
 use crate::app::App;
-use crate::cran::{FIXED, MOVING};
 use crate::error::Error;
 use crate::files::File;
 use crate::record::{self, instant};
 use crate::renderings::{Kind, blocking};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{FIXED, Freshness, Snapshot};
 use crate::store::packages::{self, Shows};
 
 /// The forms of a page.
@@ -123,11 +122,7 @@ pub async fn root(
         .await
     };
     let rendering = app.0.renderings.get(&key, form.kind(true), build).await?;
-    rendering.respond(&method, &headers, cache_control(&snapshot)).await
-}
-
-fn cache_control(snapshot: &Snapshot) -> &'static str {
-    if snapshot.fixed { FIXED } else { MOVING }
+    rendering.respond(&method, &headers, &snapshot.freshness).await
 }
 
 /// Projects read at once.
@@ -193,7 +188,7 @@ pub async fn project(
         Some(rendering) => rendering,
         None => app.0.renderings.get(&key, form.kind(false), build).await?,
     };
-    rendering.respond(&method, &headers, cache_control(&snapshot)).await
+    rendering.respond(&method, &headers, &snapshot.freshness).await
 }
 
 impl App {
@@ -278,11 +273,12 @@ pub async fn file(
             continue;
         };
         // The bytes behind a digest never change, wherever they are served.
+        let freshness = Freshness::new(FIXED, found.upload_time);
         let served = if of_metadata {
             let digest = found.metadata_sha256.ok_or_else(missing)?;
-            File { digest, size: None, content_type: "text/plain; charset=utf-8", cache_control: FIXED }
+            File { digest, size: None, content_type: "text/plain; charset=utf-8", freshness }
         } else {
-            File { digest, size: Some(found.size), content_type: content_type(name), cache_control: FIXED }
+            File { digest, size: Some(found.size), content_type: content_type(name), freshness }
         };
         return app.0.files.serve(&method, &headers, served).await;
     }

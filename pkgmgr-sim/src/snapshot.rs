@@ -13,7 +13,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
+use http::HeaderValue;
+use sim_kit::serve_bytes::http_date;
 
 use crate::app::{App, View};
 use crate::error::Error;
@@ -32,7 +34,34 @@ pub struct Snapshot {
     pub key: String,
     /// False for `latest`: the same URL may lead elsewhere later.
     pub fixed: bool,
+    /// How long what it shows may be kept by caches.
+    pub freshness: Freshness,
 }
+
+/// What caches are told about an answer.
+#[derive(Debug, Clone)]
+pub struct Freshness {
+    /// `Cache-Control`.
+    pub cache_control: &'static str,
+    /// `Last-Modified`.
+    pub modified: DateTime<Utc>,
+    /// The same, ready to be sent.
+    pub modified_header: HeaderValue,
+}
+
+impl Freshness {
+    /// Of an answer that has been what it is since `modified`.
+    #[must_use]
+    pub fn new(cache_control: &'static str, modified: DateTime<Utc>) -> Self {
+        let modified_header = HeaderValue::try_from(http_date(modified)).expect("a date is ASCII");
+        Self { cache_control, modified, modified_header }
+    }
+}
+
+/// `Cache-Control` of what may change, and of what may not.
+pub const MOVING: &str = "public, max-age=60";
+/// See [`MOVING`].
+pub const FIXED: &str = "public, max-age=31536000, immutable";
 
 /// A source at a state.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +118,7 @@ impl App {
     /// # Errors
     /// Not found, with the reason.
     pub async fn snapshot(&self, repo: &str, segment: &str) -> Result<Arc<Snapshot>, Error> {
+        self.look_again().await?;
         if let Some(known) = self.0.snapshots.get(repo, segment) {
             return Ok(known);
         }
@@ -175,7 +205,10 @@ impl App {
             )));
         }
         let key = parts.iter().map(|p| format!("{}@{}", p.source, p.at.tx)).collect::<Vec<_>>().join(",");
-        Ok(Snapshot { repo, parts, key, fixed: segment != "latest" })
+        let fixed = segment != "latest";
+        let changed = parts.iter().map(|p| p.at.as_of).max().unwrap_or(repo.created_at);
+        let freshness = Freshness::new(if fixed { FIXED } else { MOVING }, instant(changed));
+        Ok(Snapshot { repo, parts, key, fixed, freshness })
     }
 }
 

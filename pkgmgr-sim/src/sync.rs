@@ -105,6 +105,9 @@ pub enum SyncError {
     /// What was put together is not what the service has.
     #[error("the state after checkpoint {0} is not the one that the package service has: the feed has diverged")]
     Diverged(u64),
+    /// Another node that shares the database has applied a checkpoint meanwhile.
+    #[error("another node is synchronising the same source")]
+    Overtaken,
     /// The database or the disk.
     #[error("{0}")]
     Store(String),
@@ -180,7 +183,11 @@ impl App {
         let began = clock.now();
         self.set_progress(source.id, |p| p.running = true);
         let running = StopsRunning { app: self, source: source.id };
-        let result = self.follow(source).await;
+        let mut result = self.follow(source).await;
+        while matches!(result, Err(SyncError::Overtaken)) {
+            self.refresh().await?;
+            result = self.follow(source).await;
+        }
         drop(running);
         let now = clock.now();
         match &result {
@@ -242,7 +249,7 @@ impl App {
             let mut next = 0;
             while let Some((digest, checkpoint)) = chain.get(next) {
                 let id = &root.service_id;
-                match self.apply(source, &info, id, *digest, checkpoint, apply::From::Delta, index).await {
+                match self.apply(source, &info, id, *digest, checkpoint, apply::From::Delta, applied, index).await {
                     Err(SyncError::Gone(what)) => {
                         // The newest full state there is spares most of the way.
                         let full = chain.iter().rposition(|(_, c)| c.full.is_some()).filter(|at| *at >= next);
@@ -251,7 +258,7 @@ impl App {
                         // What was put in before it broke off is not in the database.
                         *index = self.index(source).await?;
                         tracing::info!(source = source.name, what, seq = checkpoint.seq, "starting from a full state");
-                        self.apply(source, &info, id, *digest, checkpoint, apply::From::Full, index).await?;
+                        self.apply(source, &info, id, *digest, checkpoint, apply::From::Full, applied, index).await?;
                         next = at;
                     }
                     other => other?,

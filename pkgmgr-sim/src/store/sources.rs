@@ -91,6 +91,15 @@ pub async fn feed(db: &Db, source: i64) -> sqlx::Result<Option<Feed>> {
     .transpose()
 }
 
+/// The number of the last applied checkpoint, as a transaction sees it; 0 before the first.
+///
+/// # Errors
+/// The database's.
+pub async fn applied(tx: &mut Tx, source: i64) -> sqlx::Result<i64> {
+    let row = sqlx::query("SELECT seq FROM feeds WHERE source_id = $1").bind(source).fetch_optional(&mut **tx).await?;
+    row.map_or(Ok(0), |row| row.try_get(0))
+}
+
 /// Notes where a source stands now.
 ///
 /// # Errors

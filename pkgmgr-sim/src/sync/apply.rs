@@ -78,6 +78,7 @@ impl App {
         digest: Digest,
         checkpoint: &Checkpoint,
         from: From,
+        applied: Option<(u64, Digest)>,
         index: &mut Index,
     ) -> Result<(), SyncError> {
         let seq = checkpoint.seq;
@@ -100,7 +101,11 @@ impl App {
         let mut tx = self.world().db().write().await?;
         let is_first = index.is_empty();
         wanted.retain(|name, digest| index.get(name) != Some(*digest));
+        // From here on no other node applies anything: the number is locked until the transaction ends.
         let first_id = crate::store::take_numbers(&mut tx, "transactions", 1).await?;
+        if sources::applied(&mut tx, source.id).await? != stored_seq(applied.map_or(0, |(seq, _)| seq)) {
+            return Err(SyncError::Overtaken);
+        }
         let mut days = Days::new();
         let writer = Writer { source: source.id, first_id, is_first, kind, former_as_of };
 
@@ -149,7 +154,7 @@ impl App {
         let feed = Feed {
             service_id: service_id.to_owned(),
             history_from: history_from(info),
-            seq: i64::try_from(seq).unwrap_or(i64::MAX),
+            seq: stored_seq(seq),
             checkpoint: digest.to_string(),
         };
         sources::set_feed(&mut tx, source.id, &feed).await?;
@@ -286,6 +291,10 @@ impl App {
         }
         Ok((name, digest, bytes))
     }
+}
+
+fn stored_seq(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
 struct Writer {

@@ -117,6 +117,19 @@ async fn bad_questions_get_errors_that_help() {
 }
 
 #[tokio::test]
+async fn refusals_before_the_handlers_have_the_same_shape() {
+    let team = Team::synced().await;
+    let client = reqwest::Client::new();
+    let wrong_method = team.send(client.delete(team.url("/__api__/repos/cran"))).await;
+    assert_eq!(wrong_method.json(), json!({"code": 405, "error": "Method Not Allowed"}));
+    assert!(wrong_method.header("allow").contains("GET"));
+    let twice = team.get("/__api__/repos/cran/packages?name=a&name=b").await;
+    assert_eq!((twice.status.as_u16(), &twice.json()["code"]), (400, &json!(400)));
+    let no_utf8 = team.get("/__api__/repos/%ff").await;
+    assert_eq!((no_utf8.status.as_u16(), &no_utf8.json()["code"]), (400, &json!(400)));
+}
+
+#[tokio::test]
 async fn the_home_page_tells_how_to_use_the_repos() {
     let team = Team::synced().await;
     for path in ["/", "/client/"] {

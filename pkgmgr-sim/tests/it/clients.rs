@@ -155,6 +155,11 @@ async fn r() {
     let expected = if String::from_utf8_lossy(&minor.stdout).starts_with("4.2") { "binary" } else { "source" };
     assert!(outspoken.contains(&format!("installing *{expected}* package")), "{outspoken}");
     assert!(outspoken.contains("installed 2.0 RSPM") && outspoken.contains("it says 2.0"), "{outspoken}");
+    // The platform in the path needs no option.
+    if expected == "binary" {
+        let explicit = install("/cran/latest/bin/linux/bookworm-x86_64/4.2", "NULL", "libcurl").await;
+        assert!(explicit.contains("installing *binary* package"), "{explicit}");
+    }
     // The dependency came along.
     assert!(outspoken.contains("beta"), "{outspoken}");
 }
@@ -181,7 +186,10 @@ async fn curl() {
     let full = ask(&[&status[..], &["--etag-save", etags, &index]].concat()).await;
     assert!(full.starts_with("200 "), "{full}");
     assert_eq!(ask(&[&status[..], &["--etag-compare", etags, &index]].concat()).await, "304 0");
-    assert!(ask(&[&status[..], &["-z", "2020-01-01", &index]].concat()).await.starts_with("200 "));
+    // The snapshot of the 15th has been what it is since that day began.
+    assert!(ask(&[&status[..], &["-z", "14 Jan 2024 23:59:59 GMT", &index]].concat()).await.starts_with("200 "));
+    assert_eq!(ask(&[&status[..], &["-z", "15 Jan 2024 00:00:00 GMT", &index]].concat()).await, "304 0");
+    assert_eq!(ask(&[&status[..], &["-z", "12 Jan 2024 00:00:00 GMT", &package]].concat()).await, "304 0");
     let plain = ask(&["-s", &team.url("/pypi/latest/simple/alpha-py/")]).await;
     let unpacked = ask(&["-s", "--compressed", &team.url("/pypi/latest/simple/alpha-py/")]).await;
     assert_eq!(plain, unpacked);

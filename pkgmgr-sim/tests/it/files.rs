@@ -19,7 +19,7 @@ async fn with_file(size: usize) -> (Team, String, Vec<u8>, Digest) {
     (team, format!("/pypi/latest/packages/{digest}/big-1.0.tar.gz"), bytes, digest)
 }
 
-fn blobs(effect: serde_json::Value, times: u64) -> serde_json::Value {
+fn blobs(effect: &serde_json::Value, times: u64) -> serde_json::Value {
     json!({
         "match": {"direction": "out", "peer": "package-service", "path": "/**/blobs/**", "times": times},
         "phase": "after",
@@ -54,7 +54,7 @@ async fn nothing_is_fetched_for_a_head() {
 #[tokio::test]
 async fn a_file_with_a_flipped_byte_never_arrives_whole() {
     let (team, path, bytes, digest) = with_file(3_000_000).await;
-    team.fault(blobs(json!({"kind": "corrupt", "at": 1_000_000}), 1));
+    team.fault(blobs(&json!({"kind": "corrupt", "at": 1_000_000}), 1));
     let answer = team.get(&path).await;
     assert!(answer.status == 502 || answer.broke_off, "{}", answer.status);
     assert!(answer.body.len() < bytes.len());
@@ -77,7 +77,7 @@ async fn known_before_the_first_byte_the_answer_is_502() {
     assert!(team.get(&path).await.text().contains("larger than it should be"));
     team.service.lose(&digest);
     assert!(team.get(&path).await.text().contains("answers 404"));
-    team.fault(blobs(json!({"kind": "status", "status": 503}), 100));
+    team.fault(blobs(&json!({"kind": "status", "status": 503}), 100));
     assert!(team.get(&path).await.text().contains("answers 503"));
     assert_eq!(team.get_with(&path, &[("range", "bytes=0-9")]).await.status, 502);
     team.running.world().faults().clear();
@@ -88,13 +88,13 @@ async fn known_before_the_first_byte_the_answer_is_502() {
 #[tokio::test]
 async fn a_download_that_is_cut_goes_on_where_it_was() {
     let (team, path, bytes, digest) = with_file(3_000_000).await;
-    team.fault(blobs(json!({"kind": "truncate", "bytes": 1_000_000}), 2));
+    team.fault(blobs(&json!({"kind": "truncate", "bytes": 1_000_000}), 2));
     let answer = team.get(&path).await;
     assert!(answer.status == 200 && !answer.broke_off && answer.body == bytes);
     assert_eq!(team.service.asked(&digest.to_string()), 3);
     // A link that stays cut.
     let (team, path, bytes, _) = with_file(3_000_000).await;
-    team.fault(blobs(json!({"kind": "truncate", "bytes": 100_000}), 100));
+    team.fault(blobs(&json!({"kind": "truncate", "bytes": 100_000}), 100));
     let answer = team.get(&path).await;
     assert!(answer.broke_off && answer.body.len() < bytes.len());
     team.running.world().faults().clear();
@@ -104,7 +104,7 @@ async fn a_download_that_is_cut_goes_on_where_it_was() {
 #[tokio::test]
 async fn an_r_package_that_cannot_be_had_is_502() {
     let (team, ..) = with_file(10).await;
-    team.fault(blobs(json!({"kind": "reset"}), 100));
+    team.fault(blobs(&json!({"kind": "reset"}), 100));
     let answer = team.get("/cran/latest/src/contrib/alpha_1.0.tar.gz").await;
     assert_eq!(answer.status, 502);
     assert!(answer.text().contains("the package service does not provide this file"), "{}", answer.text());

@@ -13,7 +13,7 @@ use crate::{Team, config, host};
 fn package(name: &str, record: &str, changed_at: i64) -> Package {
     Package {
         name: name.to_owned(),
-        digest: format!("{:064x}", changed_at),
+        digest: format!("{changed_at:064x}"),
         changed_at,
         entry: format!("entry of {record}"),
         record: record.to_owned(),
@@ -157,4 +157,32 @@ async fn on_postgres() {
     ] {
         assert_eq!(on_postgres.text(path).await, on_sqlite.text(path).await, "{path}");
     }
+}
+
+#[tokio::test]
+async fn two_nodes_on_one_database() {
+    let Some(postgres) = Postgres::start() else { return };
+    let service = Service::with_packages().await;
+    let url = postgres.database().await;
+    let host = || HostConfig { world: WorldConfig { database_url: Some(url.clone()), ..host().world }, ..host() };
+    let one = Team::with(service.clone(), config(&service), host()).await;
+    let two = Team::with(service.clone(), config(&service), host()).await;
+    for on in 16..=18 {
+        service.r(&format!("new{on}"), "1.0", on - 1, "");
+        service.publish(on);
+    }
+    // Both follow the feed at once; each checkpoint is applied by one of them.
+    tokio::join!(one.sync(), two.sync());
+    let packages = "/cran/latest/src/contrib/PACKAGES";
+    let expected = one.text(packages).await;
+    assert!(expected.contains("new18"));
+    while two.get(packages).await.body != expected.as_bytes() {
+        tokio::task::yield_now().await;
+    }
+    let dates = one.get("/__api__/repos/cran/transaction-dates").await.json();
+    let ids: std::collections::BTreeSet<i64> =
+        dates.as_array().unwrap().iter().map(|d| d["id"].as_i64().unwrap()).collect();
+    assert_eq!(ids.len(), dates.as_array().unwrap().len());
+    let aliases: Vec<&str> = dates.as_array().unwrap().iter().map(|d| d["alias"].as_str().unwrap()).collect();
+    assert_eq!(aliases[4..], ["2024-01-15", "2024-01-16", "2024-01-17", "2024-01-18"]);
 }
