@@ -15,7 +15,9 @@ use pkg_formats::r::source::SourceSpec;
 
 use crate::catalogue::{self, CranEntry, R_BASE, r_items, r_name};
 use crate::draw::Draw;
-use crate::history::{self, DAY, Event, filler_releases, grow, is_leaf, later_releases, lower_rank, moment, time};
+use crate::history::{
+    self, DAY, Event, MOST_VERSIONS, filler_releases, grow, is_leaf, later_releases, lower_rank, moment, time,
+};
 use crate::names;
 use crate::packages::{Package, Packages, Record};
 
@@ -110,7 +112,7 @@ impl Cran {
     fn releases(&self, package: Package, name: &str) -> Vec<Release> {
         match self.filler(package) {
             None => self.real_releases(self.real[package as usize]),
-            Some(index) => self.filler_releases(index, name),
+            Some(index) => self.filler_releases(index, name, MOST_VERSIONS),
         }
     }
 
@@ -138,11 +140,11 @@ impl Cran {
         releases
     }
 
-    fn filler_releases(&self, index: u32, name: &str) -> Vec<Release> {
+    fn filler_releases(&self, index: u32, name: &str, most: usize) -> Vec<Release> {
         let mut draw = Draw::new(self.seed, FEED, name, "versions");
         let scheme = draw.below(10);
         let mut numbers = [draw.below(2), 1 + draw.below(2), draw.below(3)];
-        filler_releases(self.seed, FEED, name, index, self.fillers, START)
+        filler_releases(self.seed, FEED, name, (index, self.fillers), START, most)
             .into_iter()
             .map(|at| {
                 let [a, b, c] = numbers;
@@ -294,7 +296,7 @@ impl Cran {
                 if is_leaf(self.seed, FEED, target) || !seen.insert(other.clone()) {
                     continue;
                 }
-                let first = &self.filler_releases(target, &other)[0];
+                let first = &self.filler_releases(target, &other, 1)[0];
                 if first.at <= release.at {
                     imports.push(if bounded { format!("{other} (>= {})", first.version) } else { other });
                 }
@@ -307,7 +309,7 @@ impl Cran {
     /// newest known one come after it.
     fn binaries(&self, package: Package, name: &str, release: &Release, age: usize) -> Vec<u32> {
         match self.filler(package) {
-            None if age < 2 => (0..R_MINORS.len() as u32).collect(),
+            None if age == 0 => (0..R_MINORS.len() as u32).collect(),
             None => vec![0],
             Some(_) => {
                 let mut draw = Draw::new(self.seed, FEED, name, &format!("binaries {}", release.version));
@@ -413,7 +415,7 @@ impl Packages for Cran {
                         arch: anywhere.clone(),
                         filename: filename.clone(),
                         kind,
-                        md5: hex::encode(Md5::digest(bytes)),
+                        md5: if minor.is_none() { hex::encode(Md5::digest(bytes)) } else { String::new() },
                         r: minor.map(|minor| R_MINORS[minor].0.to_owned()),
                         sha256,
                         size: bytes.len() as u64,

@@ -25,8 +25,8 @@ pub(crate) enum Error {
     NotADigest,
     #[error("this delta is past its retention; begin anew from the newest full state")]
     Gone,
-    #[error("a checkpoint could not be made")]
-    Broken,
+    #[error("packs cannot be kept on disk: {0}; make room in the folder for temporary files (TMPDIR)")]
+    Broken(#[from] std::io::Error),
     #[error(transparent)]
     Blob(#[from] sim_kit::blobs::BlobError),
 }
@@ -41,7 +41,7 @@ impl IntoResponse for Error {
             | Self::NoSuchDigest => StatusCode::NOT_FOUND,
             Self::NotADigest => StatusCode::BAD_REQUEST,
             Self::Gone => StatusCode::GONE,
-            Self::Broken | Self::Blob(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Broken(_) | Self::Blob(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let problem = serde_json::json!({
             "type": "about:blank",

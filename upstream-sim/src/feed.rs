@@ -11,9 +11,10 @@
 //!
 //! # What is kept and what is made again
 //!
-//! Kept in memory: checkpoint documents, compressed deltas and packs, and for each file its place under eight bytes of its
-//! digest. Records, index documents and package files are made again from their place when they are asked for.
+//! Kept: checkpoint documents, compressed deltas, packs (on disk when they are large), and for each file its place under eight
+//! bytes of its digest. Records, index documents and package files are made again from their place when they are asked for.
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -28,6 +29,7 @@ use serde::Serialize;
 
 use crate::history::{self, DAY, HORIZON, time};
 use crate::packages::{Package, Packages};
+use crate::spool::{Piece, Spool};
 
 /// The last day that gets a checkpoint: a year after the last made-up event.
 const LAST_DAY: i64 = HORIZON + 365;
@@ -37,6 +39,8 @@ pub(crate) struct Feed {
     packages: Box<dyn Packages>,
     /// Day of the first checkpoint.
     daily_from: i64,
+    /// Packs.
+    spool: Spool,
     chain: RwLock<Arc<Chain>>,
     /// Held while the chain grows.
     growing: Mutex<()>,
@@ -62,7 +66,7 @@ struct Built {
     shards: Vec<(u8, Digest)>,
     delta: Bytes,
     full: Option<Bytes>,
-    packs: Vec<Bytes>,
+    packs: Vec<Piece>,
 }
 
 /// A package got a new record.
@@ -106,8 +110,8 @@ impl Place {
 
 /// Records of up to [`PACK_RECORDS`] packages, made together by one thread.
 struct Batch {
-    pack: Vec<u8>,
-    pack_size: u64,
+    pack: Piece,
+    pack_object: Object,
     /// Lines of the delta.
     delta: Vec<u8>,
     counts: Counts,
@@ -118,7 +122,13 @@ struct Batch {
 impl Feed {
     /// A feed without checkpoints; they are made when asked for.
     pub(crate) fn new(packages: Box<dyn Packages>, daily_from: NaiveDate) -> Self {
-        Self { packages, daily_from: history::day(daily_from), chain: RwLock::default(), growing: Mutex::default() }
+        Self {
+            packages,
+            daily_from: history::day(daily_from),
+            spool: Spool::default(),
+            chain: RwLock::default(),
+            growing: Mutex::default(),
+        }
     }
 
     /// Its name.
@@ -156,11 +166,14 @@ impl Feed {
     }
 
     /// Makes all checkpoints up to `seq`. The first one takes a while: it hashes every file of the feed.
-    pub(crate) fn grow(&self, seq: u64) {
+    ///
+    /// # Errors
+    /// When large packs cannot be put on disk.
+    pub(crate) fn grow(&self, seq: u64) -> io::Result<()> {
         let _one_at_a_time = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut chain = Chain::clone(&self.chain());
         if chain.checkpoints.len() as u64 >= seq {
-            return;
+            return Ok(());
         }
         let mut changes = Vec::new();
         let mut places = Vec::new();
@@ -177,7 +190,7 @@ impl Feed {
                 let to = chain.calendar.partition_point(|(day, _)| *day <= of);
                 chain.calendar[from..to].iter().map(|(_, package)| *package).collect()
             };
-            self.add_checkpoint(&mut chain, day, changed, &mut changes, &mut places);
+            self.add_checkpoint(&mut chain, day, changed, &mut changes, &mut places)?;
         }
         let mut all = Arc::try_unwrap(std::mem::take(&mut chain.changes))
             .unwrap_or_else(|shared| shared.iter().map(Change::copy).collect());
@@ -188,6 +201,7 @@ impl Feed {
         places.shrink_to_fit();
         chain.places = Arc::new(places);
         *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(chain);
+        Ok(())
     }
 
     /// Packages that exist before `day`, and the calendar of events from `day` on.
@@ -223,7 +237,7 @@ impl Feed {
         changed: Vec<Package>,
         changes: &mut Vec<Change>,
         places: &mut Vec<(u64, Place)>,
-    ) {
+    ) -> io::Result<()> {
         let number = chain.checkpoints.len() as u32;
         let seq = u64::from(number) + 1;
         let after = chain.checkpoints.last().map_or(i64::MIN, |last| last.day * DAY);
@@ -241,6 +255,7 @@ impl Feed {
         let mut packs = Vec::new();
         let mut pack_objects = Vec::new();
         for batch in batches {
+            let batch = batch?;
             delta.write(&batch.delta);
             counts.added += batch.counts.added;
             counts.archived += batch.counts.archived;
@@ -253,10 +268,13 @@ impl Feed {
                 places.push((key(&record), Place::Record { checkpoint: number, package }));
             }
             places.extend(batch.files);
-            let object = object(&batch.pack, batch.pack_size);
-            places.push((key(&object.digest), Place::Pack { checkpoint: number, number: packs.len() as u32 }));
-            packs.push(Bytes::from(batch.pack));
-            pack_objects.push(object);
+            let number_in_checkpoint = packs.len() as u32;
+            places.push((
+                key(&batch.pack_object.digest),
+                Place::Pack { checkpoint: number, number: number_in_checkpoint },
+            ));
+            packs.push(batch.pack);
+            pack_objects.push(batch.pack_object);
         }
         let (delta, delta_object) = delta.finish();
         places.push((key(&delta_object.digest), Place::Delta { checkpoint: number }));
@@ -304,10 +322,11 @@ impl Feed {
             full: full.map(|(bytes, _)| bytes),
             packs,
         }));
+        Ok(())
     }
 
     /// Records, delta lines and files of `packages` with the events from second `after` to before `cut`.
-    fn batch(&self, packages: &[(String, Package)], after: i64, cut: i64) -> Batch {
+    fn batch(&self, packages: &[(String, Package)], after: i64, cut: i64) -> io::Result<Batch> {
         let mut pack = Gzip::new();
         let mut delta = Vec::new();
         let mut counts = Counts::default();
@@ -347,8 +366,8 @@ impl Feed {
             }
             records.push((*package, name.clone(), record));
         }
-        let (pack, object) = pack.finish();
-        Batch { pack: pack.into(), pack_size: object.plain_size, delta, counts, records, files }
+        let (pack, pack_object) = pack.finish();
+        Ok(Batch { pack: self.spool.put(&pack)?, pack_object, delta, counts, records, files })
     }
 
     /// Document and digest of checkpoint `seq`, if it is made.
@@ -381,21 +400,26 @@ impl Feed {
     }
 
     /// The bytes that `digest` names on `shelf`, with what they are.
-    pub(crate) fn find(&self, shelf: Shelf, digest: &Digest) -> Option<(Place, Bytes)> {
+    ///
+    /// # Errors
+    /// When a pack cannot be read back from disk.
+    pub(crate) fn find(&self, shelf: Shelf, digest: &Digest) -> io::Result<Option<(Place, Bytes)>> {
         let chain = self.chain();
         let from = chain.places.partition_point(|(known, _)| *known < key(digest));
-        chain.places[from..]
-            .iter()
-            .take_while(|(known, _)| *known == key(digest))
-            .filter(|(_, place)| place.shelf() == shelf)
-            .map(|(_, place)| (*place, self.bytes(&chain, *place)))
+        let candidates = chain.places[from..].iter().take_while(|(known, _)| *known == key(digest));
+        for (_, place) in candidates.filter(|(_, place)| place.shelf() == shelf) {
+            let bytes = self.bytes(&chain, *place)?;
             // Eight bytes of the digest led here; the bytes themselves decide.
-            .find(|(_, bytes)| Digest::of(bytes) == *digest)
+            if Digest::of(&bytes) == *digest {
+                return Ok(Some((*place, bytes)));
+            }
+        }
+        Ok(None)
     }
 
-    fn bytes(&self, chain: &Chain, place: Place) -> Bytes {
+    fn bytes(&self, chain: &Chain, place: Place) -> io::Result<Bytes> {
         let built = |checkpoint: u32| &chain.checkpoints[checkpoint as usize];
-        match place {
+        Ok(match place {
             Place::IndexRoot { checkpoint } => {
                 let shards = shard_digests(&chain.checkpoints[..=checkpoint as usize]);
                 let shards =
@@ -415,9 +439,9 @@ impl Feed {
             }
             Place::Delta { checkpoint } => built(checkpoint).delta.clone(),
             Place::Full { checkpoint } => built(checkpoint).full.clone().unwrap_or_default(),
-            Place::Pack { checkpoint, number } => built(checkpoint).packs[number as usize].clone(),
+            Place::Pack { checkpoint, number } => self.spool.get(built(checkpoint).packs[number as usize])?,
             Place::File { package, file } => self.packages.file(package, file).into(),
-        }
+        })
     }
 }
 

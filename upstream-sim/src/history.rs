@@ -13,7 +13,7 @@ pub(crate) const DAY: i64 = 86_400;
 pub(crate) const HORIZON: i64 = 22_280;
 
 /// Most versions a package ever has.
-const MOST_VERSIONS: usize = 40;
+pub(crate) const MOST_VERSIONS: usize = 40;
 
 /// Something that happens to a package.
 pub(crate) struct Event {
@@ -45,8 +45,15 @@ pub(crate) fn moment(draw: &mut Draw, day: i64) -> i64 {
 
 /// Release times of made-up package `index` of a feed that began on day `start` and has `born` such packages on the day
 /// of the facts; later indices are born after it. Poisson releases at a pace of its own, from one in five months to one
-/// in ten years.
-pub(crate) fn filler_releases(seed: u64, feed: &str, name: &str, index: u32, born: u32, start: i64) -> Vec<i64> {
+/// in ten years. At most `most` of them are computed.
+pub(crate) fn filler_releases(
+    seed: u64,
+    feed: &str,
+    name: &str,
+    (index, born): (u32, u32),
+    start: i64,
+    most: usize,
+) -> Vec<i64> {
     let mut draw = Draw::new(seed, feed, name, "releases");
     let birth = if index < born {
         // The feed grew: more packages are young than old.
@@ -56,7 +63,7 @@ pub(crate) fn filler_releases(seed: u64, feed: &str, name: &str, index: u32, bor
     };
     let pace = 150.0 * (4000.0_f64 / 150.0).powf(draw.unit());
     let mut times = vec![moment(&mut draw, birth)];
-    while times.len() < MOST_VERSIONS {
+    while times.len() < most {
         let gap = -pace * (1.0 - draw.unit()).ln();
         let next = times[times.len() - 1] + (gap * DAY as f64) as i64 + 60;
         if next >= HORIZON * DAY {
@@ -139,7 +146,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn releases_are_ordered_and_bounded(seed: u64, index in 0_u32..200) {
-            let times = filler_releases(seed, "cran", "x", index, 100, 17_449);
+            let times = filler_releases(seed, "cran", "x", (index, 100), 17_449, MOST_VERSIONS);
             proptest::prop_assert!(!times.is_empty() && times.len() <= 40);
             proptest::prop_assert!(times.windows(2).all(|pair| pair[0] < pair[1]));
             let born = times[0] / DAY;

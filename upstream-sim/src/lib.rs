@@ -12,6 +12,7 @@
 //! | [`draw`], [`history`], [`names`] | chance, calendar and names of what is made up |
 //! | [`packages`]: [`cran`], [`pypi`] | from a package's number to its events, record and files |
 //! | [`feed`] | checkpoints, and from a digest back to bytes |
+//! | [`spool`] | packs, in memory or on disk |
 //! | [`service`] | feeds, key, heads |
 //! | [`documents`], [`objects`] | handlers |
 
@@ -30,6 +31,7 @@ mod packages;
 mod pypi;
 mod routes;
 mod service;
+mod spool;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -61,7 +61,7 @@ async fn object(
     for feed in app.service.feeds() {
         // After a start the first question may be for a digest.
         newest(feed, now).await?;
-        let Some((place, bytes)) = feed.find(shelf, &digest) else { continue };
+        let Some((place, bytes)) = feed.find(shelf, &digest)? else { continue };
         if let Place::Delta { checkpoint } = place
             && let Some(before) = app.world.faults().domain(&format!("{}.gone", feed.name()))
             && before.as_u64().is_none_or(|before| u64::from(checkpoint) + 1 < before)

@@ -15,7 +15,9 @@ use pkg_formats::python::wheel::WheelSpec;
 
 use crate::catalogue::{self, PypiEntry, py_name, py_unbounded};
 use crate::draw::Draw;
-use crate::history::{self, DAY, Event, filler_releases, grow, is_leaf, later_releases, lower_rank, moment, time};
+use crate::history::{
+    self, DAY, Event, MOST_VERSIONS, filler_releases, grow, is_leaf, later_releases, lower_rank, moment, time,
+};
 use crate::names;
 use crate::packages::{Package, Packages, Record};
 
@@ -26,6 +28,9 @@ const START: i64 = 18_661;
 
 /// Files of version `v` have the numbers `4v` (sdist), `4v + 1` (wheel) and `4v + 2` (the wheel's metadata).
 const FILES_A_VERSION: u32 = 4;
+
+/// So many of the newest known versions of a real project have an sdist.
+const NEW: usize = 6;
 
 /// Real projects that made-up ones like to require.
 const POPULAR: [&str; 16] = [
@@ -124,7 +129,7 @@ impl Pypi {
             Some(index) => {
                 let spelled = names::pypi(self.seed, index);
                 let name = normalize(&spelled);
-                let mut releases = self.filler_releases(index, &name);
+                let mut releases = self.filler_releases(index, &name, MOST_VERSIONS);
                 let mut draw = Draw::new(self.seed, FEED, &name, "end");
                 let leaf = is_leaf(self.seed, FEED, index);
                 let removed = (leaf && draw.chance(0.1)).then(|| {
@@ -156,7 +161,7 @@ impl Pypi {
                 at: moment(&mut draw, *day),
                 newest: i + 1 == count,
                 age: newest_day - day,
-                sdist: i + 3 >= count,
+                sdist: i + NEW >= count,
                 yanked: None,
             })
             .collect();
@@ -169,11 +174,11 @@ impl Pypi {
         releases
     }
 
-    fn filler_releases(&self, index: u32, name: &str) -> Vec<Release> {
+    fn filler_releases(&self, index: u32, name: &str, most: usize) -> Vec<Release> {
         let mut draw = Draw::new(self.seed, FEED, name, "versions");
         let scheme = draw.below(10);
         let mut numbers = [draw.below(2), 1 + draw.below(2), draw.below(3)];
-        filler_releases(self.seed, FEED, name, index, self.fillers, START)
+        filler_releases(self.seed, FEED, name, (index, self.fillers), START, most)
             .into_iter()
             .enumerate()
             .map(|(i, at)| {
@@ -267,7 +272,7 @@ impl Pypi {
                 if is_leaf(self.seed, FEED, target) || !seen.insert(other.clone()) {
                     continue;
                 }
-                let first = &self.filler_releases(target, &other)[0];
+                let first = &self.filler_releases(target, &other, 1)[0];
                 if first.at <= release.at {
                     requires.push(if bounded { format!("{spelled}>={}", first.version) } else { spelled });
                 }

@@ -100,10 +100,8 @@ pub(crate) async fn newest(feed: &Arc<Feed>, now: DateTime<Utc>) -> Result<u64, 
     let seq = feed.seq_at(now).ok_or_else(|| Error::NotYet { feed: feed.name(), begins: feed.begins() })?;
     if !feed.has(seq) {
         let feed = feed.clone();
-        tokio::task::spawn_blocking(move || feed.grow(seq)).await.map_err(|error| {
-            tracing::error!(%error, "a checkpoint could not be made");
-            Error::Broken
-        })?;
+        let grown = tokio::task::spawn_blocking(move || feed.grow(seq)).await;
+        grown.map_err(std::io::Error::from).flatten().map_err(Error::Broken)?;
     }
     Ok(seq)
 }

@@ -56,7 +56,7 @@ pub struct Artifact {
     pub filename: String,
     /// What it is.
     pub kind: ArtifactKind,
-    /// MD5 in hexadecimal, for indexes that carry it.
+    /// MD5 in hexadecimal, for indexes that carry it; empty for Linux, where the index tells of the source.
     pub md5: String,
     /// R's minor version it is built for (`4.4`); null for source.
     pub r: Option<String>,
