@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::files::Files;
 use crate::renderings::Renderings;
 use crate::snapshot::Snapshots;
+use crate::stamp::Stamps;
 use crate::store::repos::Repo;
 use crate::store::sources::Source;
 use crate::store::transactions::Point;
@@ -37,8 +38,7 @@ pub(crate) struct Inner {
     /// When the view was read.
     viewed: Mutex<Instant>,
     syncs: Mutex<HashMap<i64, Progress>>,
-    /// Few packages are rewritten at once: each is held in memory.
-    pub(crate) rewriting: tokio::sync::Semaphore,
+    pub(crate) stamps: Stamps,
     /// One synchronisation of a source at a time.
     pub(crate) turns: Mutex<HashMap<i64, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -105,7 +105,7 @@ impl App {
             view: RwLock::default(),
             viewed: Mutex::new(Instant::now()),
             syncs: Mutex::default(),
-            rewriting: tokio::sync::Semaphore::new(4),
+            stamps: Stamps::default(),
             turns: Mutex::default(),
             world,
         }));

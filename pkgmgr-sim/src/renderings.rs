@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -30,6 +30,8 @@ use crate::snapshot::Freshness;
 const BUDGET: u64 = 16 << 20;
 /// A rendering larger than this share of the budget stays on disk.
 const LARGEST: u64 = BUDGET / 2;
+/// Bytes of renderings on disk at most.
+const KEPT: u64 = 512 << 20;
 /// Smaller bodies gain nothing by compression.
 const WORTH_COMPRESSING: usize = 512;
 
@@ -264,7 +266,8 @@ async fn write_kept(path: PathBuf, body: Vec<u8>) -> Result<Vec<u8>, Error> {
             file.write_all(&body)?;
             file.write_all(&Digest::of(&body).0)?;
             drop(file);
-            std::fs::rename(next, &path)
+            std::fs::rename(next, &path)?;
+            path.parent().map_or(Ok(()), make_room)
         };
         // It is only a copy: a full disk must not keep the answer from the client.
         if let Err(error) = write() {
@@ -273,6 +276,25 @@ async fn write_kept(path: PathBuf, body: Vec<u8>) -> Result<Vec<u8>, Error> {
         body
     })
     .await
+}
+
+/// Takes the oldest files away until the rest fits [`KEPT`].
+fn make_room(folder: &Path) -> std::io::Result<()> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)?.flatten() {
+        let metadata = entry.metadata()?;
+        files.push((metadata.modified()?, metadata.len(), entry.path()));
+    }
+    let mut total: u64 = files.iter().map(|(_, size, _)| size).sum();
+    files.sort();
+    for (_, size, path) in files {
+        if total <= KEPT {
+            break;
+        }
+        std::fs::remove_file(path)?;
+        total -= size;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

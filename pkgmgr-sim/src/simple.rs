@@ -87,13 +87,13 @@ pub struct Format {
 }
 
 /// `/{repo}/{snapshot}/simple[/{project}]`: pages end in a slash.
-pub async fn with_slash(State(app): State<App>, origin: Origin, uri: Uri) -> Response {
-    redirect(&app, &origin, StatusCode::MOVED_PERMANENTLY, &format!("{}/", uri.path()), uri.query())
+pub async fn with_slash(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Response {
+    redirect(&app, &headers, StatusCode::MOVED_PERMANENTLY, &format!("{}/", uri.path()), uri.query())
 }
 
-fn redirect(app: &App, origin: &Origin, status: StatusCode, path: &str, query: Option<&str>) -> Response {
-    let fixed = app.0.config.address.as_deref().map(Origin::fixed);
-    let mut location = fixed.as_ref().unwrap_or(origin).url(path);
+fn redirect(app: &App, headers: &HeaderMap, status: StatusCode, path: &str, query: Option<&str>) -> Response {
+    let origin = app.0.config.address.as_deref().map_or_else(|| Origin::from_headers(headers), Origin::fixed);
+    let mut location = origin.url(path);
     if let Some(query) = query {
         location.push('?');
         location.push_str(query);
@@ -160,7 +160,6 @@ pub async fn project(
     State(app): State<App>,
     Path((repo, segment, project)): Path<(String, String, String)>,
     Query(query): Query<Format>,
-    origin: Origin,
     method: Method,
     headers: HeaderMap,
     uri: Uri,
@@ -170,7 +169,7 @@ pub async fn project(
     let normal = normalize(&project);
     if normal != project {
         let path = format!("/{repo}/{segment}/simple/{}/", path_segment(&normal));
-        return Ok(redirect(&app, &origin, StatusCode::PERMANENT_REDIRECT, &path, uri.query()));
+        return Ok(redirect(&app, &headers, StatusCode::PERMANENT_REDIRECT, &path, uri.query()));
     }
     let form = Form::wanted(&headers, query.format.as_deref(), app.0.config.simple_json);
     let key = format!("{}|simple/{project}|{form:?}", snapshot.key);

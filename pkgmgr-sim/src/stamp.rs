@@ -4,10 +4,14 @@
 //! of an installed package by it. So what is served has another digest than what the package service has; in a binary
 //! package the copy of the description in `Meta/package.rds` changes along.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
 use pkg_formats::archive::Limits;
 use pkg_formats::psp::Digest;
 use pkg_formats::r::package::{self, Error as PackageError};
+use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::error::Error;
@@ -29,23 +33,80 @@ const LIMITS: Limits = Limits {
     path_depth: 64,
 };
 
+/// What was stamped lately, and who may stamp.
+pub(crate) struct Stamps {
+    /// Served digest and size by original digest.
+    known: Mutex<HashMap<Digest, (Digest, u64)>>,
+    /// Few packages are rewritten at once: each is held in memory.
+    turns: Semaphore,
+}
+
+/// Stamps remembered in memory at most.
+const REMEMBERED: usize = 4096;
+
+impl Default for Stamps {
+    fn default() -> Self {
+        Self { known: Mutex::default(), turns: Semaphore::new(4) }
+    }
+}
+
+impl Stamps {
+    fn get(&self, original: Digest) -> Option<(Digest, u64)> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&original).copied()
+    }
+
+    fn remember(&self, original: Digest, served: (Digest, u64)) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(original, served);
+    }
+}
+
 impl App {
     /// The package file that is served for `original`, and its size. It is here afterwards.
     ///
     /// # Errors
     /// [`Error::Upstream`] when the original is not to be had.
     pub(crate) async fn stamped(&self, original: Digest, size: u64) -> Result<(Digest, u64), Error> {
-        let blobs = self.world().blobs();
-        if let Some((served, size)) = packages::stamped(self.world().db(), &original.to_string()).await? {
-            let served: Digest = served.parse().map_err(|_| Error::Internal("a stored digest is none".to_owned()))?;
-            if blobs.contains(&stored(served)).await? {
-                return Ok((served, size.try_into().unwrap_or_default()));
-            }
+        if let Some(known) = self.0.stamps.get(original) {
+            return Ok(known);
         }
-        let size = self.0.files.fetch(original, Some(size)).await?;
-        let _few = self.0.rewriting.acquire().await;
-        let bytes = blobs.get(&stored(original)).await?;
-        let rewritten = if size > LARGEST { Ok(None) } else { blocking(move || stamp(&bytes)).await? };
+        let served = match self.stamped_before(original).await? {
+            Some(known) => known,
+            None => {
+                let size = self.0.files.fetch(original, Some(size)).await?;
+                let _turn = self.0.stamps.turns.acquire().await;
+                match self.0.stamps.get(original) {
+                    Some(known) => return Ok(known),
+                    None => self.stamp_now(original, size).await?,
+                }
+            }
+        };
+        self.0.stamps.remember(original, served);
+        Ok(served)
+    }
+
+    /// What an earlier run served.
+    async fn stamped_before(&self, original: Digest) -> Result<Option<(Digest, u64)>, Error> {
+        let Some((served, size)) = packages::stamped(self.world().db(), &original.to_string()).await? else {
+            return Ok(None);
+        };
+        let served: Digest = served.parse().map_err(|_| Error::Internal("a stored digest is none".to_owned()))?;
+        let is_here = self.world().blobs().contains(&stored(served)).await?;
+        Ok(is_here.then(|| (served, size.try_into().unwrap_or_default())))
+    }
+
+    async fn stamp_now(&self, original: Digest, size: u64) -> Result<(Digest, u64), Error> {
+        let blobs = self.world().blobs();
+        let rewritten = match size > LARGEST {
+            true => Ok(None),
+            false => {
+                let bytes = blobs.get(&stored(original)).await?;
+                blocking(move || stamp(&bytes)).await?
+            }
+        };
         let (served, size) = match rewritten {
             Ok(None) => (original, size),
             Ok(Some(rewritten)) => {

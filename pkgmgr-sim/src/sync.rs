@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use pkg_formats::psp::{self, Checkpoint, CheckpointPage, CheckpointRef, Digest, FeedInfo, Head, PspError, Root};
 use serde::Serialize;
 use sim_kit::World;
@@ -300,14 +300,19 @@ impl App {
         Ok(chain)
     }
 
-    /// Synchronises now if wanted, then every day at midnight UTC, and a minute after a failure.
+    /// Synchronises now, then every day at midnight UTC. After a failure it tries again, at first soon (the service may be
+    /// starting), later every minute.
     pub(crate) async fn sync_for_ever(self) {
         let mut firing = None;
+        let mut failures = 0;
         loop {
-            let good = self.sync_all().await;
+            failures = if self.sync_all().await { 0 } else { failures + 1 };
             drop(firing.take());
             let now = self.world().clock().now();
-            let next = if good { midnight_after(now) } else { now + chrono::TimeDelta::minutes(1) };
+            let next = match failures {
+                0 => midnight_after(now),
+                n => now + TimeDelta::seconds((1 << n.min(6)).min(60)),
+            };
             firing = Some(self.world().clock().sleep_until(next).await);
         }
     }

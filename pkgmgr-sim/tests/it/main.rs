@@ -5,11 +5,13 @@ mod api;
 mod clients;
 mod cran;
 mod files;
+mod odd_requests;
 mod service;
 mod simple;
 mod snapshots;
 mod store;
 mod sync;
+mod upstream;
 
 use chrono::TimeDelta;
 use http::{HeaderMap, HeaderValue, StatusCode};
