@@ -21,7 +21,7 @@ pub struct Config {
     #[arg(long, env = "TEAMSIM_DAILY_FROM")]
     pub daily_from: Option<NaiveDate>,
     /// Of the real packages offer only these and what they need, in both feeds (comma-separated).
-    #[arg(long, env = "TEAMSIM_ONLY_PACKAGES", value_delimiter = ',')]
+    #[arg(long = "only-packages", env = "TEAMSIM_ONLY_PACKAGES", value_delimiter = ',')]
     pub only: Option<Vec<String>>,
 }
 

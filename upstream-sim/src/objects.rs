@@ -61,7 +61,10 @@ async fn object(
     for feed in app.service.feeds() {
         // After a start the first question may be for a digest.
         newest(feed, now).await?;
-        let Some((place, bytes)) = feed.find(shelf, &digest)? else { continue };
+        // Records and files are made here, in up to some milliseconds.
+        let shelves = feed.clone();
+        let found = tokio::task::spawn_blocking(move || shelves.find(shelf, &digest)).await;
+        let Some((place, bytes)) = found.map_err(std::io::Error::from).flatten()? else { continue };
         if let Place::Delta { checkpoint } = place
             && let Some(before) = app.world.faults().domain(&format!("{}.gone", feed.name()))
             && before.as_u64().is_none_or(|before| u64::from(checkpoint) + 1 < before)

@@ -29,6 +29,18 @@ const START: i64 = 18_661;
 /// Files of version `v` have the numbers `4v` (sdist), `4v + 1` (wheel) and `4v + 2` (the wheel's metadata).
 const FILES_A_VERSION: u32 = 4;
 
+/// Build backends that projects name, and the module that each is. With it a project of the client's own builds from a
+/// simulated index.
+const BUILD_BACKENDS: [(&str, &str); 5] = [
+    ("flit-core", "flit_core/buildapi.py"),
+    ("hatchling", "hatchling/build.py"),
+    ("pdm-backend", "pdm/backend/__init__.py"),
+    ("poetry-core", "poetry/core/masonry/api.py"),
+    ("setuptools", "setuptools/build_meta.py"),
+];
+
+const BUILD_BACKEND: &str = include_str!("build_backend.py");
+
 /// So many of the newest known versions of a real project have an sdist.
 const NEW: usize = 6;
 
@@ -320,7 +332,10 @@ impl Pypi {
             }
             Some(_) => vec![format!("{}/__init__.py", file_form(&project.name))],
         };
-        paths.into_iter().map(|path| (path, File::from(code.as_str()))).collect()
+        let mut files: Files = paths.into_iter().map(|path| (path, File::from(code.as_str()))).collect();
+        let backend = BUILD_BACKENDS.iter().find(|(name, _)| *name == project.name);
+        files.extend(backend.map(|(_, path)| ((*path).to_owned(), File::from(BUILD_BACKEND))));
+        files
     }
 }
 

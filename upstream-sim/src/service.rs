@@ -41,10 +41,11 @@ impl Service {
         };
         // Another history is another service: seed, sizes, first day and the tables and code that make the contents.
         let identity = format!(
-            "{config:?} {daily_from} {} {} {}",
+            "{config:?} {daily_from} {} {} {} {}",
             env!("CARGO_PKG_VERSION"),
             Digest::of(include_bytes!("../data/cran.tsv")),
             Digest::of(include_bytes!("../data/pypi.tsv")),
+            Digest::of(include_bytes!("build_backend.py")),
         );
         Self {
             feeds: [

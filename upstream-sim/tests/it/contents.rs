@@ -259,3 +259,50 @@ async fn files_do_not_change_when_the_feed_grows() {
     };
     assert_eq!(digests(0).await, digests(100).await);
 }
+
+#[tokio::test]
+async fn build_backends_build_a_project_of_the_clients_own() {
+    let config = Config::only(&["hatchling", "setuptools", "flit-core", "poetry-core", "pdm-backend"]);
+    let service = service_at(config, 1, NOW).await;
+    let pypi = followed(&service, "pypi").await;
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path().join("project");
+    std::fs::create_dir_all(project.join("src/mine")).unwrap();
+    std::fs::write(project.join("src/mine/__init__.py"), "__version__ = '0.3'\n").unwrap();
+    let toml = "[project]\nname = 'Mine.X'\ndynamic = ['version']\ndependencies = ['six>=1']\n";
+    std::fs::write(project.join("pyproject.toml"), toml).unwrap();
+    for (name, module) in [
+        ("hatchling", "hatchling.build"),
+        ("setuptools", "setuptools.build_meta"),
+        ("flit-core", "flit_core.buildapi"),
+        ("poetry-core", "poetry.core.masonry.api"),
+        ("pdm-backend", "pdm.backend"),
+    ] {
+        let record = pypi.python(name);
+        let wheel = record.files.iter().rfind(|file| file.filename.ends_with(".whl")).unwrap();
+        let path = folder.path().join(&wheel.filename);
+        std::fs::write(&path, service.blob(&wheel.sha256).await).unwrap();
+        let site = folder.path().join(format!("{name}-site"));
+        let unpack = std::process::Command::new("python3").args(["-m", "zipfile", "-e"]).args([&path, &site]).status();
+        assert!(unpack.unwrap().success());
+        let out = folder.path().join(name);
+        std::fs::create_dir(&out).unwrap();
+        let script = format!("import {module} as b; print(b.build_wheel({out:?})); print(b.build_sdist({out:?}))");
+        let run = std::process::Command::new("python3")
+            .args(["-c", &script])
+            .env("PYTHONPATH", &site)
+            .current_dir(&project)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stdout);
+        assert_eq!(
+            said,
+            "mine_x-0.3-py3-none-any.whl\nmine_x-0.3.tar.gz\n",
+            "{}",
+            String::from_utf8_lossy(&run.stderr)
+        );
+        let built = std::fs::read(out.join("mine_x-0.3-py3-none-any.whl")).unwrap();
+        let metadata = Metadata::parse(&python::wheel::read_metadata(&built).unwrap()).unwrap();
+        assert_eq!((metadata.name.as_str(), metadata.requires_dist), ("Mine.X", vec!["six>=1".to_owned()]));
+    }
+}
