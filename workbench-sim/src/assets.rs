@@ -1,10 +1,12 @@
 //! Templates of pages, and the files that pages load. All are part of the program.
 
+use std::fmt::Write as _;
+
 use axum::extract::Path;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use minijinja::Environment;
+use minijinja::{AutoEscape, Environment, Output, State, Value, escape_formatter};
 use rust_embed::RustEmbed;
 use sim_kit::serve_bytes::{Content, serve};
 
@@ -28,6 +30,7 @@ const TEMPLATES: [(&str, &str); 6] = [
 pub(crate) fn templates(config: &Config) -> Result<Environment<'static>, Error> {
     let mut templates = Environment::new();
     templates.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+    templates.set_formatter(format_value);
     for (name, text) in TEMPLATES {
         templates.add_template(name, text)?;
     }
@@ -36,6 +39,27 @@ pub(crate) fn templates(config: &Config) -> Result<Environment<'static>, Error> 
     templates.add_global("release_name", config.release_name.clone());
     templates.add_global("commit", config.commit.clone());
     Ok(templates)
+}
+
+/// Escapes what must be escaped in HTML, and no more: addresses stay readable for those who read pages with less than a
+/// browser.
+fn format_value(out: &mut Output, state: &mut State, value: &Value) -> Result<(), minijinja::Error> {
+    let text = match value.as_str() {
+        Some(text) if !value.is_safe() && !matches!(state.auto_escape(), AutoEscape::None) => text,
+        _ => return escape_formatter(out, state, value),
+    };
+    for c in text.chars() {
+        match c {
+            '&' => out.write_str("&amp;"),
+            '<' => out.write_str("&lt;"),
+            '>' => out.write_str("&gt;"),
+            '"' => out.write_str("&quot;"),
+            '\'' => out.write_str("&#39;"),
+            c => out.write_char(c),
+        }
+        .map_err(|_| minijinja::Error::from(std::fmt::Error))?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn css(method: Method, headers: HeaderMap, Path(path): Path<String>) -> Response {

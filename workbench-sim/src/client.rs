@@ -124,6 +124,7 @@ impl Client {
         let cookies = Arc::new(Jar::default());
         let http = reqwest::Client::builder()
             .no_proxy()
+            .user_agent("Mozilla/5.0 (teamsim browser)")
             .redirect(reqwest::redirect::Policy::none())
             .cookie_provider(cookies.clone())
             .build()?;

@@ -26,14 +26,6 @@ pub(crate) struct Environment {
     pub(crate) variables: Vec<(String, String)>,
 }
 
-impl Environment {
-    /// The value of a variable.
-    #[cfg(test)]
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-}
-
 /// Files put into a fresh home folder: something small to publish.
 const SAMPLES: [(&str, &str); 6] = [
     ("flask-hello/app.py", include_str!("../samples/flask-hello/app.py")),
@@ -44,6 +36,9 @@ const SAMPLES: [(&str, &str); 6] = [
     ("shiny-python-hello/requirements.txt", include_str!("../samples/shiny-python-hello/requirements.txt")),
 ];
 
+/// The prompt says who one is there, not who runs the server.
+const BASHRC: &str = "PS1='$USER@workbench:\\w\\$ '\n";
+
 /// The home folder of `user`, made with its samples when it is not there.
 pub(crate) fn home(app: &App, user: &User) -> std::io::Result<PathBuf> {
     let home = app.world().folder("home")?.join(&user.name);
@@ -53,6 +48,7 @@ pub(crate) fn home(app: &App, user: &User) -> std::io::Result<PathBuf> {
             std::fs::create_dir_all(path.parent().unwrap_or(&home))?;
             std::fs::write(path, text)?;
         }
+        std::fs::write(home.join(".bashrc"), BASHRC)?;
     }
     std::fs::create_dir_all(home.join("R/library"))?;
     Ok(home)

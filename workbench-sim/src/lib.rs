@@ -57,7 +57,7 @@ pub fn product(config: Config) -> Product {
             let config = config.clone();
             Box::pin(async move {
                 let app = App::open(config, world).await?;
-                Ok(routes::simulator(app))
+                Ok(routes::simulator(&app))
             })
         }),
     }

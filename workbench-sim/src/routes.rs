@@ -15,7 +15,7 @@ use crate::terminal::socket;
 use crate::{api, assets, health, home, ide};
 
 /// The simulator of `app`.
-pub(crate) fn simulator(app: App) -> Simulator {
+pub(crate) fn simulator(app: &App) -> Simulator {
     #[rustfmt::skip]
     let table = Table::default()
         .row("GET", "/", home::page, "", ClientProven)

@@ -44,14 +44,14 @@ impl Interpreter {
 
     pub(super) fn read_file(&self, path: &str) -> Result<Vec<u8>, String> {
         let path = self.path(path)?;
-        let size = std::fs::metadata(&path).map_err(said)?;
+        let size = std::fs::metadata(&path).map_err(|error| said(&error))?;
         if size.is_dir() {
             return Err("Is a directory".to_owned());
         }
         if size.len() > LARGEST_FILE {
             return Err(format!("larger than {LARGEST_FILE} bytes"));
         }
-        std::fs::read(&path).map_err(said)
+        std::fs::read(&path).map_err(|error| said(&error))
     }
 
     pub(super) fn write_file(&self, path: &str, text: &str, append: bool) -> Result<(), String> {
@@ -61,7 +61,7 @@ impl Interpreter {
         if bytes.len() as u64 > LARGEST_FILE {
             return Err(format!("larger than {LARGEST_FILE} bytes"));
         }
-        std::fs::write(&path, bytes).map_err(said)
+        std::fs::write(&path, bytes).map_err(|error| said(&error))
     }
 
     pub(super) fn file_command(&mut self, words: &[&str]) -> i32 {
@@ -81,7 +81,9 @@ impl Interpreter {
                 let done = match *command {
                     "ls" => self.list(operand, options.concat().contains('a')),
                     "cat" => self.read_file(operand).map(|bytes| self.out(&String::from_utf8_lossy(&bytes))),
-                    "mkdir" => self.path(operand).and_then(|path| std::fs::create_dir_all(path).map_err(said)),
+                    "mkdir" => {
+                        self.path(operand).and_then(|path| std::fs::create_dir_all(path).map_err(|error| said(&error)))
+                    }
                     "rm" => self.remove(operand, options.concat().contains('r')),
                     _ => Err("too many arguments".to_owned()),
                 };
@@ -112,7 +114,7 @@ impl Interpreter {
             self.line(place);
             return Ok(());
         }
-        let entries = std::fs::read_dir(path).map_err(said)?;
+        let entries = std::fs::read_dir(path).map_err(|error| said(&error))?;
         let mut names: Vec<String> = entries
             .flatten()
             .map(|entry| {
@@ -138,12 +140,12 @@ impl Interpreter {
             (true, false) => return Err("Is a directory".to_owned()),
             (false, _) => std::fs::remove_file(path),
         }
-        .map_err(said)
+        .map_err(|error| said(&error))
     }
 }
 
 /// What a shell would say.
-fn said(error: std::io::Error) -> String {
+fn said(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "No such file or directory".to_owned(),
         std::io::ErrorKind::IsADirectory => "Is a directory".to_owned(),

@@ -123,7 +123,8 @@ impl Interpreter {
         let received = pkg_client::download(&client, &files, |event| match event {
             Event::Started(file) => self.line(format!("Collecting {}\n  Downloading {}", file.package, file.url)),
             Event::Finished(file, received) => {
-                self.line(format!("  Checked {file}: {}, sha256 {}…", kilobytes(received.size), &received.sha256[..12]))
+                let size = kilobytes(received.size);
+                self.line(format!("  Checked {file}: {size}, sha256 {}…", &received.sha256[..12]));
             }
             Event::Chunk(..) => {}
         })

@@ -238,7 +238,8 @@ impl Interpreter {
     fn collect(&self, place: &str) -> Result<Files, String> {
         let root = self.path(place).map_err(|why| format!("{place}: {why}"))?;
         if !root.is_dir() {
-            return Err(format!("{place} is not a folder"));
+            let why = if root.exists() { "Not a directory" } else { "No such file or directory" };
+            return Err(format!("{place}: {why}"));
         }
         let (mut files, mut size) = (Files::new(), 0);
         let mut folders = vec![root.clone()];

@@ -128,14 +128,14 @@ fn start(app: &App, channel: Channel, environment: &Environment, size: Size) -> 
     match shell {
         None => console::start(app, channel, environment.clone(), screen.clone(), inputs, ending),
         Some(shell) => {
-            let (program, term) = match channel {
-                Channel::Shell => (vec![shell], "xterm-256color"),
-                // The page shows plain text; without readline R echoes nothing but what is typed.
-                Channel::R => {
-                    (vec!["R", "--quiet", "--no-save", "--no-restore", "--no-readline", "--interactive"], "dumb")
-                }
+            // The console's page shows plain text; without readline R echoes nothing but what is typed.
+            let r = ["R", "--quiet", "--no-save", "--no-restore", "--no-readline", "--interactive"];
+            let (command, term): (&[&str], _) = match channel {
+                Channel::Shell => (&[shell], "xterm-256color"),
+                Channel::R => (&r, "dumb"),
             };
-            let started = pty::start(app.world(), &program, term, environment, size, screen.clone(), inputs, ending);
+            let program = pty::Program { command, term, environment, size };
+            let started = pty::start(app.world(), &program, screen.clone(), inputs, ending);
             if let Err(why) = started {
                 screen.write(format!("{why}\r\n").as_bytes());
                 screen.close(127);

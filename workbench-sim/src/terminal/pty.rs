@@ -16,23 +16,31 @@ use crate::environment::Environment;
 const SHARED: [&str; 8] =
     ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
 
-/// Starts `program` with its output on `screen`. It ends with the World, when `ending` says so, or by itself.
+/// What to start, and where.
+pub(crate) struct Program<'a> {
+    /// A path or a name on `PATH`, and arguments.
+    pub(crate) command: &'a [&'a str],
+    /// `TERM`
+    pub(crate) term: &'static str,
+    pub(crate) environment: &'a Environment,
+    pub(crate) size: Size,
+}
+
+/// Starts a program with its output on `screen`. It ends with the World, when `ending` says so, or by itself.
 ///
 /// # Errors
 /// When the program cannot be started, as a text for the screen.
 pub(crate) fn start(
     world: &World,
-    program: &[&str],
-    term: &str,
-    environment: &Environment,
-    size: Size,
+    program: &Program<'_>,
     screen: Screen,
     mut input: mpsc::Receiver<Input>,
     mut ending: watch::Receiver<Option<Ending>>,
 ) -> Result<(), String> {
+    let Program { command: words, term, environment, size } = *program;
     let pty = native_pty_system().openpty(pty_size(size)).map_err(|error| format!("no PTY: {error}"))?;
-    let mut command = CommandBuilder::new(program[0]);
-    command.args(&program[1..]);
+    let mut command = CommandBuilder::new(words[0]);
+    command.args(&words[1..]);
     let shared: Vec<_> = SHARED.iter().filter_map(|name| Some((*name, command.get_env(name)?.to_owned()))).collect();
     command.env_clear();
     for (name, value) in shared {
@@ -41,13 +49,19 @@ pub(crate) fn start(
     for (name, value) in &environment.variables {
         command.env(name, value);
     }
+    // Where pip puts commands that a user installs.
+    let mut path = environment.home.join(".local/bin").into_os_string();
+    if let Some(shared) = command.get_env("PATH") {
+        path.push(":");
+        path.push(shared);
+    }
+    command.env("PATH", path);
     command.env("TERM", term);
-    if Path::new(program[0]).is_absolute() {
-        command.env("SHELL", program[0]);
+    if Path::new(words[0]).is_absolute() {
+        command.env("SHELL", words[0]);
     }
     command.cwd(&environment.directory);
-    let mut child =
-        pty.slave.spawn_command(command).map_err(|error| format!("cannot start {}: {error}", program[0]))?;
+    let mut child = pty.slave.spawn_command(command).map_err(|error| format!("cannot start {}: {error}", words[0]))?;
     // Ours would keep the PTY open after the child's is closed.
     drop(pty.slave);
     let processes = Processes::new(child.process_id().unwrap_or_default());

@@ -1,0 +1,54 @@
+//! A real browser walks through, in both runtimes.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use sim_kit::testing::{find_tool, need_tool};
+use workbench_sim::{Config, Runtime};
+
+use crate::server::{Around, start, with_around};
+
+/// A Python that has playwright: the one named in TEAMSIM_TEST_PYTHON, or the machine's.
+#[allow(clippy::disallowed_methods)] // where tests find their tools is the environment's to say
+fn python() -> Option<PathBuf> {
+    let named = std::env::var_os("TEAMSIM_TEST_PYTHON").map(PathBuf::from);
+    let python = named.or_else(|| find_tool("python3"))?;
+    let has = std::process::Command::new(&python).args(["-c", "import playwright"]).stderr(Stdio::null()).status();
+    if has.is_ok_and(|status| status.success()) {
+        return Some(python);
+    }
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "playwright is missing, and in CI every test must run");
+    eprintln!("NOT RUN: the Python package playwright is missing");
+    None
+}
+
+async fn walk(runtime: Runtime) {
+    let (Some(python), Some(chromium)) = (python(), need_tool("chromium")) else { return };
+    let (_, around) = Around::start(false).await;
+    // Encrypted form and throttle as they come.
+    let config = Config { throttle: Config::default().throttle, ..with_around(runtime, &around) };
+    let workbench = start(config).await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/walk.py");
+    let output = tokio::process::Command::new(python)
+        .arg(script)
+        .args([&workbench.url(), "publisher", "publisher-password"])
+        .env("CHROMIUM", chromium)
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.ends_with("walked\n"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_walks_through_the_scripted_runtime() {
+    walk(Runtime::Simulated).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_walks_through_the_process_runtime() {
+    if need_tool("R").is_some() {
+        walk(Runtime::Process).await;
+    }
+}

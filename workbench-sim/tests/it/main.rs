@@ -1,0 +1,13 @@
+//! Over real sockets: as browsers, scripts and other programs see a Workbench.
+
+#![allow(clippy::unwrap_used)] // in a test, what cannot be unwrapped is a failure
+
+mod api;
+mod browser;
+mod console;
+mod pages;
+mod restart;
+mod server;
+mod sessions;
+mod sign_in;
+mod terminal;
