@@ -341,7 +341,10 @@ impl Cran {
             time: time(at).format("%Y-%m-%d %H:%M:%S UTC").to_string(),
             os: "unix",
         };
-        BinarySpec { description: description.clone(), namespace, code, files: Files::new(), built }
+        // R asks a package with compiled code against which internals it was built. There is no such code in this one.
+        let mut description = description.clone();
+        description.set("NeedsCompilation", "no");
+        BinarySpec { description, namespace, code, files: Files::new(), built }
             .tar_gz()
             .expect("names, versions and dependency fields of the catalogue are well formed")
     }

@@ -15,8 +15,10 @@
 //! | [`spool`] | packs, in memory or on disk |
 //! | [`service`] | feeds, key, heads |
 //! | [`documents`], [`objects`] | handlers |
+//! | [`cli`] | the service as a process |
 
 mod catalogue;
+pub mod cli;
 pub mod cli;
 mod config;
 mod cran;

@@ -1,4 +1,4 @@
-//! The package service as a program.
+//! One package service as a process.
 
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ async fn main() -> ExitCode {
     match upstream_sim::cli::run(Args::parse().cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("upstream-sim: {error:#}");
             ExitCode::FAILURE
         }
     }
