@@ -12,19 +12,18 @@ pub struct Cli {
     #[arg(long, env = "TEAMSIM_UPSTREAM_PORT", default_value_t = 4241)]
     port: u16,
     #[command(flatten)]
-    config: Config,
-    #[command(flatten)]
     server: ServerArgs,
+    #[command(flatten)]
+    config: Config,
 }
 
-/// Serves until asked to stop. Prints one line when it answers.
+/// Serves until asked to stop.
 ///
 /// # Errors
 /// In one line that says what to do.
 pub async fn run(args: Cli) -> anyhow::Result<()> {
     logging::start(&args.server.log, args.server.log_json);
-    let host = args.server.host(args.port, "upstream");
-    let running = Host::start(product(args.config), host).await?;
+    let running = Host::start(product(args.config), args.server.host(args.port, "upstream")).await?;
     println!("package service ready at {}", running.url());
     asked_to_stop().await;
     running.stop().await;

@@ -19,7 +19,6 @@
 
 mod catalogue;
 pub mod cli;
-pub mod cli;
 mod config;
 mod cran;
 mod documents;

@@ -1,4 +1,4 @@
-//! One package service as a process.
+//! The package service as a program.
 
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ async fn main() -> ExitCode {
     match upstream_sim::cli::run(Args::parse().cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("upstream-sim: {error:#}");
+            eprintln!("{error:#}");
             ExitCode::FAILURE
         }
     }
