@@ -2,19 +2,19 @@
 //!
 //! The real one publishes, for each of its feeds, immutable manifests, a list of checkpoints and payloads named by a hash;
 //! Package Manager polls it and fetches files when a client first wants them. This one speaks PSP/1
-//! ([`pkg_formats::psp`]) and invents the world it publishes: real names, versions and dependencies ([`catalogue`] says
+//! ([`pkg_formats::psp`]) and invents the world it publishes: real names, versions and dependencies (`catalogue` says
 //! from where), made-up packages beside them, and contents that say that they are synthetic. Everything is a pure function
 //! of the seed, the config and the date.
 //!
 //! | module | what |
 //! |---|---|
-//! | [`catalogue`] | the facts |
-//! | [`draw`], [`history`], [`names`] | chance, calendar and names of what is made up |
-//! | [`packages`]: [`cran`], [`pypi`] | from a package's number to its events, record and files |
-//! | [`feed`] | checkpoints, and from a digest back to bytes |
-//! | [`spool`] | packs, in memory or on disk |
-//! | [`service`] | feeds, key, heads |
-//! | [`documents`], [`objects`] | handlers |
+//! | `catalogue` | the facts |
+//! | `draw`, `history`, `names` | chance, calendar and names of what is made up |
+//! | `packages`: `cran`, `pypi` | from a package's number to its events, record and files |
+//! | `feed` | checkpoints, and from a digest back to bytes |
+//! | `spool` | packs, in memory or on disk |
+//! | `service` | feeds, key, heads |
+//! | `documents`, `objects` | handlers |
 //! | [`cli`] | the service as a process |
 
 mod catalogue;
