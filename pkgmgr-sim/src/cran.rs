@@ -14,11 +14,12 @@
 //! but under `latest` for one more day, since a client's index may be older than its download; `Archive/` has the current
 //! version too.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::response::Response;
 use chrono::TimeDelta;
 use http::header::{USER_AGENT, VARY};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue};
 use pkg_formats::archive::{Compression, gzip};
 use pkg_formats::psp::{Artifact, RRecord, RVersion};
 use pkg_formats::r::index::packages_rds;
@@ -62,11 +63,10 @@ pub struct Platform {
 pub async fn source(
     State(app): State<App>,
     Path((repo, snapshot, file)): Path<(String, String, String)>,
-    method: Method,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Error> {
     let snapshot = app.snapshot(&repo, &snapshot).await?;
-    contrib(&app, &snapshot, Flavor::Source, &file, &method, &headers).await
+    contrib(&app, &snapshot, Flavor::Source, &file, &request.into_parts().0).await
 }
 
 /// `/{repo}/__linux__/{distro}/{snapshot}/src/contrib/{file}`
@@ -74,25 +74,23 @@ pub async fn linux(
     State(app): State<App>,
     Path((repo, distro, snapshot, file)): Path<(String, String, String, String)>,
     Query(platform): Query<Platform>,
-    method: Method,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Error> {
     known(&distro)?;
     let client = match &platform {
         Platform { r_version: Some(r), arch } => Client::new(r, arch.as_deref().unwrap_or("x86_64")),
-        _ => headers.get(USER_AGENT).and_then(|v| v.to_str().ok()).and_then(Client::from_user_agent),
+        _ => request.headers().get(USER_AGENT).and_then(|v| v.to_str().ok()).and_then(Client::from_user_agent),
     };
     let by_header = platform.r_version.is_none();
     let snapshot = app.snapshot(&repo, &snapshot).await?;
-    contrib(&app, &snapshot, Flavor::Linux { distro, client, by_header }, &file, &method, &headers).await
+    contrib(&app, &snapshot, Flavor::Linux { distro, client, by_header }, &file, &request.into_parts().0).await
 }
 
 /// `/{repo}/{snapshot}/bin/linux/{distro}-{arch}/{rver}/src/contrib/{file}`
 pub async fn linux_explicit(
     State(app): State<App>,
     Path((repo, snapshot, platform, rver, file)): Path<(String, String, String, String, String)>,
-    method: Method,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Error> {
     let unknown = || {
         Error::NotFound(format!("there is no platform {platform:?} with R {rver:?}; an example is noble-x86_64/4.4"))
@@ -102,15 +100,14 @@ pub async fn linux_explicit(
     let client = Client::new(&rver, arch).ok_or_else(unknown)?;
     let flavor = Flavor::Linux { distro: distro.to_owned(), client: Some(client), by_header: false };
     let snapshot = app.snapshot(&repo, &snapshot).await?;
-    contrib(&app, &snapshot, flavor, &file, &method, &headers).await
+    contrib(&app, &snapshot, flavor, &file, &request.into_parts().0).await
 }
 
 /// `/{repo}/{snapshot}/bin/linux/{rver}-{distro}/contrib/{rver}/{file}`
 pub async fn linux_only(
     State(app): State<App>,
     Path((repo, snapshot, platform, rver, file)): Path<(String, String, String, String, String)>,
-    method: Method,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Error> {
     let unknown = || {
         Error::NotFound(format!(
@@ -126,7 +123,7 @@ pub async fn linux_only(
     let client = Client::new(&rver, arch).filter(|client| client.r == own).ok_or_else(unknown)?;
     let flavor = Flavor::LinuxOnly { distro: distro.to_owned(), client };
     let snapshot = app.snapshot(&repo, &snapshot).await?;
-    contrib(&app, &snapshot, flavor, &file, &method, &headers).await
+    contrib(&app, &snapshot, flavor, &file, &request.into_parts().0).await
 }
 
 fn known(distro: &str) -> Result<(), Error> {
@@ -141,15 +138,12 @@ async fn contrib(
     snapshot: &Snapshot,
     flavor: Flavor,
     file: &str,
-    method: &Method,
-    headers: &HeaderMap,
+    request: &Parts,
 ) -> Result<Response, Error> {
     snapshot.of_kind("R")?;
     match file.trim_start_matches('/') {
-        name @ ("PACKAGES" | "PACKAGES.gz" | "PACKAGES.rds") => {
-            index(app, snapshot, &flavor, name, method, headers).await
-        }
-        file => package(app, snapshot, flavor, file, method, headers).await,
+        name @ ("PACKAGES" | "PACKAGES.gz" | "PACKAGES.rds") => index(app, snapshot, &flavor, name, request).await,
+        file => package(app, snapshot, flavor, file, request).await,
     }
 }
 
@@ -166,8 +160,7 @@ async fn index(
     snapshot: &Snapshot,
     flavor: &Flavor,
     name: &str,
-    method: &Method,
-    headers: &HeaderMap,
+    request: &Parts,
 ) -> Result<Response, Error> {
     let only = match flavor {
         Flavor::LinuxOnly { distro, client } => Some((distro.as_str(), client)),
@@ -199,7 +192,7 @@ async fn index(
             renderings.get(&key, kind, || async { blocking(derive).await? }).await?
         }
     };
-    rendering.respond(method, headers, &snapshot.freshness).await
+    rendering.respond(&request.method, &request.headers, &snapshot.freshness).await
 }
 
 /// Packages read at once while an index is built.
@@ -275,8 +268,7 @@ async fn package(
     snapshot: &Snapshot,
     flavor: Flavor,
     file: &str,
-    method: &Method,
-    headers: &HeaderMap,
+    request: &Parts,
 ) -> Result<Response, Error> {
     let missing = || Error::NotFound(format!("there is no file {file:?} in this snapshot of {}", snapshot.repo.name));
     let asked = asked(file).ok_or_else(missing)?;
@@ -315,7 +307,7 @@ async fn package(
         content_type: "application/x-gzip",
         freshness: Freshness::new(if snapshot.fixed { FIXED } else { PACKAGE_UNDER_LATEST }, version.published_at),
     };
-    let mut response = app.0.files.serve(method, headers, served).await?;
+    let mut response = app.0.files.serve(&request.method, &request.headers, served).await?;
     let headers = response.headers_mut();
     match tag.as_deref().map(HeaderValue::try_from) {
         Some(tag) => {

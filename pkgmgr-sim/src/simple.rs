@@ -11,11 +11,12 @@
 //! What `{id}` is in the real server is not known either; here it is the file's SHA-256. Links are relative, so they hold behind any
 //! proxy.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{ACCEPT, LOCATION};
-use http::{HeaderMap, Method, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use pkg_formats::psp::{Digest, PythonRecord};
 use pkg_formats::python::name::normalize;
 use pkg_formats::python::simple::{CoreMetadata, File as Link, HTML_TYPE, JSON_TYPE, ProjectPage, RootPage};
@@ -44,6 +45,15 @@ impl Form {
             Self::Html => "text/html; charset=utf-8",
             Self::NamedHtml => HTML_TYPE,
             Self::Json => JSON_TYPE,
+        }
+    }
+
+    /// Tells the forms apart in the names of renderings.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Html => "|html",
+            Self::NamedHtml => "|named html",
+            Self::Json => "|json",
         }
     }
 
@@ -106,13 +116,13 @@ pub async fn root(
     State(app): State<App>,
     Path((repo, snapshot)): Path<(String, String)>,
     Query(query): Query<Format>,
-    method: Method,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Error> {
+    let Parts { method, headers, .. } = request.into_parts().0;
     let snapshot = app.snapshot(&repo, &snapshot).await?;
     snapshot.of_kind("Python")?;
     let form = Form::wanted(&headers, query.format.as_deref(), app.0.config.simple_json);
-    let key = format!("{}|simple|{form:?}", snapshot.key);
+    let key = [snapshot.key.as_str(), "|simple", form.suffix()].concat();
     let build = || async {
         let page = RootPage { projects: projects(&app, &snapshot).await?, last_serial: None };
         blocking(move || match form {
@@ -160,10 +170,9 @@ pub async fn project(
     State(app): State<App>,
     Path((repo, segment, project)): Path<(String, String, String)>,
     Query(query): Query<Format>,
-    method: Method,
-    headers: HeaderMap,
-    uri: Uri,
+    request: Request,
 ) -> Result<Response, Error> {
+    let Parts { method, headers, uri, .. } = request.into_parts().0;
     let snapshot = app.snapshot(&repo, &segment).await?;
     snapshot.of_kind("Python")?;
     let normal = normalize(&project);
@@ -172,7 +181,7 @@ pub async fn project(
         return Ok(redirect(&app, &headers, StatusCode::PERMANENT_REDIRECT, &path, uri.query()));
     }
     let form = Form::wanted(&headers, query.format.as_deref(), app.0.config.simple_json);
-    let key = format!("{}|simple/{project}|{form:?}", snapshot.key);
+    let key = [snapshot.key.as_str(), "|simple/", project.as_str(), form.suffix()].concat();
     let build = || async {
         let with_metadata = app.0.config.simple_metadata;
         let page = app.project_page(&snapshot, &project, with_metadata).await?.ok_or_else(|| {
@@ -255,9 +264,9 @@ fn path_segment(text: &str) -> String {
 pub async fn file(
     State(app): State<App>,
     Path((repo, segment, id, filename)): Path<(String, String, String, String)>,
-    method: Method,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Error> {
+    let Parts { method, headers, .. } = request.into_parts().0;
     let snapshot = app.snapshot(&repo, &segment).await?;
     snapshot.of_kind("Python")?;
     let missing = || Error::NotFound(format!("there is no file {filename:?} of this id in {}", snapshot.repo.name));

@@ -359,8 +359,15 @@ fn read_record(
             let record: PythonRecord = serde_json::from_str(&json).map_err(malformed)?;
             let mut seen = HashSet::new();
             for file in &record.files {
-                if seen.insert(&file.version) {
-                    count(file.upload_time, if seen.len() == 1 { |d| d.added += 1 } else { |d| d.updated += 1 });
+                let change: fn(&mut Day) = match (seen.insert(&file.version), seen.len()) {
+                    (true, 1) => |d| d.added += 1,
+                    (true, _) => |d| d.updated += 1,
+                    // One more file of a version: no update, but a day to be shown.
+                    (false, _) => |_| {},
+                };
+                count(file.upload_time, change);
+                if let Some(at) = file.yanked_at {
+                    count(at, |_| {});
                 }
             }
             if let Some(at) = record.removed_at {

@@ -106,11 +106,7 @@ impl Service {
         this.wheel("alpha-py", "1.0", 2, &[]);
         this.wheel("alpha-py", "2.0", 10, &["beta"]);
         this.wheel("alpha-py", "3.0", 12, &[]);
-        this.change(|inner| {
-            let record = inner.feeds.get_mut("pypi").unwrap().python.get_mut("alpha-py").unwrap();
-            record.files[2].yanked = Some("broken <badly>".into());
-            record.files[2].yanked_at = Some(noon(14));
-        });
+        this.yank("alpha-py", 2, 14);
         this.sdist("beta", "0.1", 3);
         this.publish(15);
         this
@@ -231,6 +227,15 @@ impl Service {
         let files = Files::from([(format!("{module}.py"), File::from(format!("version = '{version}'\n")))]);
         let sdist = SdistSpec { metadata: Metadata::new(name, version), files };
         self.python(name, version, on, sdist.file_name().unwrap(), sdist.tar_gz().unwrap(), None)
+    }
+
+    /// Yanks the nth file of a project.
+    pub(crate) fn yank(&self, name: &str, nth: usize, on: u32) {
+        self.change(|inner| {
+            let record = inner.feeds.get_mut("pypi").unwrap().python.get_mut(name).unwrap();
+            record.files[nth].yanked = Some("broken <badly>".into());
+            record.files[nth].yanked_at = Some(noon(on));
+        });
     }
 
     pub(crate) fn python(

@@ -118,3 +118,21 @@ async fn a_repo_without_packages_says_so() {
     assert_eq!(team.get("/__ping__").await.status, 200);
     assert_eq!(team.sync_status("cran").await["state"], "never synced");
 }
+
+#[tokio::test]
+async fn a_day_on_which_a_file_was_only_yanked_or_added_has_a_snapshot_too() {
+    let service = Service::start().await;
+    service.wheel("alpha-py", "1.0", 2, &[]);
+    service.sdist("alpha-py", "1.0", 6);
+    service.yank("alpha-py", 0, 4);
+    service.publish(15);
+    let team = Team::of(service).await;
+    team.sync().await;
+    let shown = async |day: &str| {
+        let page = team.text(&format!("/pypi/2024-01-{day}/simple/alpha-py/")).await;
+        (page.contains("data-yanked"), page.contains("alpha_py-1.0.tar.gz"))
+    };
+    assert_eq!(shown("04").await, (false, false));
+    assert_eq!(shown("05").await, (true, false));
+    assert_eq!(shown("07").await, (true, true));
+}
