@@ -105,10 +105,13 @@ impl TeamArgs {
         for version in &self.versions {
             match version.split_once('=') {
                 Some(("connect", release)) => {
-                    config.connect.version = release.parse().map_err(|error| anyhow::anyhow!("--as {version}: {error}"))?;
+                    config.connect.version =
+                        release.parse().map_err(|error| anyhow::anyhow!("--as {version}: {error}"))?;
                 }
                 Some(("workbench", release)) => config.workbench.version = release.to_owned(),
-                _ => anyhow::bail!("--as {version}: give connect=VERSION or workbench=VERSION, such as connect=2024.08.0"),
+                _ => anyhow::bail!(
+                    "--as {version}: give connect=VERSION or workbench=VERSION, such as connect=2024.08.0"
+                ),
             }
         }
         Ok(config)
@@ -146,8 +149,10 @@ pub struct UpArgs {
 
 /// `teamsim run`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  teamsim run -- pytest tests/\n  teamsim run --env                       the variables the command gets\n  \
-                        teamsim run --as connect=2024.08.0 -- ./suite.sh")]
+#[command(
+    after_help = "Examples:\n  teamsim run -- pytest tests/\n  teamsim run --env                       the variables the command gets\n  \
+                        teamsim run --as connect=2024.08.0 -- ./suite.sh"
+)]
 pub struct RunArgs {
     /// The team.
     #[command(flatten)]
@@ -194,9 +199,11 @@ pub enum ScenarioCommand {
 
 /// `teamsim scenario run`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  teamsim scenario run harness/scenarios/publish_and_install.toml --junit report.xml\n  \
+#[command(
+    after_help = "Examples:\n  teamsim scenario run harness/scenarios/publish_and_install.toml --junit report.xml\n  \
                         teamsim scenario run my.toml --connect-url http://localhost:3939 \\\n      \
-                        --workbench-url http://localhost:8787 --pkgmgr-url http://localhost:4242")]
+                        --workbench-url http://localhost:8787 --pkgmgr-url http://localhost:4242"
+)]
 pub struct ScenarioArgs {
     /// Scenario files
     #[arg(required = true)]

@@ -26,7 +26,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             Role::Pkgmgr(args) => pkgmgr_sim::cli::run(args).await?,
             Role::Upstream(args) => upstream_sim::cli::run(args).await?,
         },
-        Command::Scenario { command: ScenarioCommand::Run(args) } => return harness::scenario::run::command(&args).await,
+        Command::Scenario { command: ScenarioCommand::Run(args) } => {
+            return harness::scenario::run::command(&args).await;
+        }
         Command::Health { url } => harness::health(&url).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -51,6 +51,7 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         }
     };
     stack.stop().await;
-    let code = status.code().or_else(|| std::os::unix::process::ExitStatusExt::signal(&status).map(|signal| 128 + signal));
+    let code =
+        status.code().or_else(|| std::os::unix::process::ExitStatusExt::signal(&status).map(|signal| 128 + signal));
     Ok(ExitCode::from(u8::try_from(code.unwrap_or(1)).unwrap_or(1)))
 }

@@ -96,7 +96,8 @@ impl Stack {
             },
         };
         let ports = config.ports;
-        let upstream = Host::start(upstream_sim::product(config.upstream.clone()), host(ports.upstream, "upstream")).await?;
+        let upstream =
+            Host::start(upstream_sim::product(config.upstream.clone()), host(ports.upstream, "upstream")).await?;
         let feed: Url = upstream.url().parse()?;
         let package_manager = Host::start(
             pkgmgr_sim::product(pkgmgr_sim::Config::new(feed)),
@@ -120,10 +121,27 @@ impl Stack {
         workbench.connect = Some(workbench_sim::Connect { url: urls.connect.parse()?, seeded_keys: true });
         let workbench = Host::start(workbench_sim::product(workbench), host(ports.workbench, "workbench")).await?;
         let stack = Self { workbench, connect, package_manager, upstream };
-        pkgmgr_sim::synced(&stack.package_manager.world(), Duration::from_secs(600))
-            .await
-            .context("Package Manager did not get its packages")?;
+        stack.wait_for_packages(Duration::from_secs(600)).await.context("Package Manager did not get its packages")?;
         Ok(stack)
+    }
+
+    /// Waits until Package Manager's status says that every source shows a state.
+    async fn wait_for_packages(&self, limit: Duration) -> anyhow::Result<()> {
+        let url = format!("{}/__api__/status", self.package_manager.url());
+        let client = crate::http_client()?;
+        let until = tokio::time::Instant::now() + limit;
+        loop {
+            let status: serde_json::Value = client.get(&url).send().await?.json().await?;
+            let sources = status["sync"].as_array().context("the status tells of no sync")?;
+            if sources.iter().all(|source| !source["transaction"].is_null()) {
+                return Ok(());
+            }
+            for source in sources.iter().filter(|source| source["transaction"].is_null()) {
+                anyhow::ensure!(source["error"].is_null(), "source {}: {}", source["source"], source["error"]);
+                anyhow::ensure!(tokio::time::Instant::now() < until, "source {} is still at it", source["source"]);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Where the servers are.

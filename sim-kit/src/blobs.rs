@@ -1,4 +1,4 @@
-//! Bytes by SHA-256: bundles, packages, logs.
+//! Bytes by SHA-256: uploads, files, logs.
 //!
 //! A blob is written to a temporary name while it is hashed and gets its name, the digest, when it is complete. So a
 //! process that dies half-way leaves no half blob under a digest, and the same bytes are stored once.

@@ -212,14 +212,11 @@ mod tests {
         let rows = [
             row("GET", "/__api__/v1/content"),
             row("POST", "/__api__/v1/content"),
-            row("GET", "/__api__/v1/content/{guid}/bundles"),
+            row("GET", "/__api__/v1/content/{guid}/jobs"),
             row("GET", "/__ping__"),
         ];
         assert_eq!(nearest(&rows, "POST", "/__api__/v1/contents").unwrap(), "POST /__api__/v1/content");
-        assert_eq!(
-            nearest(&rows, "GET", "/__api__/v1/content/x/bundle").unwrap(),
-            "GET /__api__/v1/content/{guid}/bundles"
-        );
+        assert_eq!(nearest(&rows, "GET", "/__api__/v1/content/x/job").unwrap(), "GET /__api__/v1/content/{guid}/jobs");
         assert_eq!(nearest(&rows, "GET", "/a/b/c/d/e/f/g/h/i"), None);
         assert_eq!(distance("kitten", "sitting"), 3);
     }

@@ -118,7 +118,9 @@ pub async fn serve(method: &Method, request: &HeaderMap, content: Content) -> Re
                 Some(range) => bytes.slice(index(range.start)..index(range.end)),
             }),
             Source::Blob(blobs, digest, _) => Body::from_stream(blobs.stream(&digest, range).await?),
-            Source::File(path, _) => file_body(&path, range.unwrap_or(0..size)).await.map_err(|e| BlobError::Source(e.into()))?,
+            Source::File(path, _) => {
+                file_body(&path, range.unwrap_or(0..size)).await.map_err(|e| BlobError::Source(e.into()))?
+            }
         }
     };
     Ok((status, headers, body).into_response())

@@ -220,7 +220,7 @@ impl World {
         &self.0.blobs
     }
 
-    /// A folder of this World's for files that are neither rows nor blobs, such as unpacked bundles. `name` is one
+    /// A folder of this World's for files that are neither rows nor blobs, such as unpacked archives. `name` is one
     /// path segment.
     ///
     /// # Errors

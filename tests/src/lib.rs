@@ -55,12 +55,14 @@ impl Done {
 }
 
 impl Team {
-    /// Starts a team with everything at its default.
+    /// Starts a team with a small catalogue: what the tests here install, and what that needs.
     ///
     /// # Panics
     /// When it does not start.
     pub async fn start() -> Self {
-        Self::with(StackConfig::default()).await
+        let packages = ["flask", "fastapi", "streamlit", "dash", "shiny", "six", "jsonlite", "glue", "htmltools"];
+        let upstream = upstream_sim::Config::only(&packages);
+        Self::with(StackConfig { upstream, ..StackConfig::default() }).await
     }
 
     /// Starts a team.
@@ -69,7 +71,8 @@ impl Team {
     /// When it does not start.
     pub async fn with(config: StackConfig) -> Self {
         let stack = Stack::start(config).await.expect("the team starts");
-        let folder = tempfile::Builder::new().prefix("teamsim-test-").tempdir().expect("a temporary folder can be made");
+        let folder =
+            tempfile::Builder::new().prefix("teamsim-test-").tempdir().expect("a temporary folder can be made");
         Self { urls: stack.urls(), stack, folder }
     }
 
@@ -120,7 +123,12 @@ impl Team {
             .current_dir(self.folder.path())
             .envs(variables(&self.urls, 1))
             .envs([("HOME", home.as_os_str()), ("XDG_CONFIG_HOME", home.join("config").as_os_str())])
-            .envs([("PIP_CONFIG_FILE", "/dev/null"), ("PIP_NO_CACHE_DIR", "1"), ("UV_NO_CACHE", "1"), ("UV_NO_CONFIG", "1")])
+            .envs([
+                ("PIP_CONFIG_FILE", "/dev/null"),
+                ("PIP_NO_CACHE_DIR", "1"),
+                ("UV_NO_CACHE", "1"),
+                ("UV_NO_CONFIG", "1"),
+            ])
             // The machine's own sources of packages must not help out.
             .env_remove("PIP_FIND_LINKS")
             .env_remove("PIP_EXTRA_INDEX_URL")
@@ -128,7 +136,8 @@ impl Team {
             .envs(more.iter().copied())
             .stdin(Stdio::null());
         let run = move || command.output();
-        let output = tokio::task::spawn_blocking(run).await.expect("the thread ends").expect("the client can be started");
+        let output =
+            tokio::task::spawn_blocking(run).await.expect("the thread ends").expect("the client can be started");
         let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         Done { ok: output.status.success(), output: text }
     }
@@ -149,7 +158,8 @@ impl Team {
     pub async fn connect(&self, user: &str, path: &str) -> (u16, Value) {
         let key = self.user(user).api_key;
         let url = format!("{}/__api__/{path}", self.urls.connect);
-        let answer = http().get(url).header("authorization", format!("Key {key}")).send().await.expect("Connect answers");
+        let answer =
+            http().get(url).header("authorization", format!("Key {key}")).send().await.expect("Connect answers");
         let status = answer.status().as_u16();
         (status, answer.json().await.unwrap_or_default())
     }
@@ -161,7 +171,8 @@ impl Team {
     pub async fn page(&self, user: &str, path: &str) -> (u16, String) {
         let key = self.user(user).api_key;
         let url = format!("{}{path}", self.urls.connect);
-        let answer = http().get(url).header("authorization", format!("Key {key}")).send().await.expect("Connect answers");
+        let answer =
+            http().get(url).header("authorization", format!("Key {key}")).send().await.expect("Connect answers");
         (answer.status().as_u16(), answer.text().await.unwrap_or_default())
     }
 }

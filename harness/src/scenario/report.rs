@@ -141,11 +141,18 @@ mod tests {
         };
         let report = Report {
             name: "a < b".into(),
-            outcomes: vec![outcome("one", None, false), outcome("two", Some("\"x\" \u{1b}[0m"), false), outcome("three", None, true)],
+            outcomes: vec![
+                outcome("one", None, false),
+                outcome("two", Some("\"x\" \u{1b}[0m"), false),
+                outcome("three", None, true),
+            ],
         };
         assert!(!report.passed());
         let xml = junit(&[report]);
-        assert!(xml.contains("<testsuite name=\"a &lt; b\" tests=\"3\" failures=\"1\" skipped=\"1\" time=\"4.500\">"), "{xml}");
+        assert!(
+            xml.contains("<testsuite name=\"a &lt; b\" tests=\"3\" failures=\"1\" skipped=\"1\" time=\"4.500\">"),
+            "{xml}"
+        );
         assert!(xml.contains("<failure>&quot;x&quot; \u{fffd}[0m</failure>"), "{xml}");
     }
 }

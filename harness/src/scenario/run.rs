@@ -58,7 +58,8 @@ impl Target {
 pub async fn command(args: &ScenarioArgs) -> anyhow::Result<ExitCode> {
     sim_kit::logging::start(&args.team.log, args.team.log_json);
     let scenarios = args.files.iter().map(|path| read(path)).collect::<anyhow::Result<Vec<_>>>()?;
-    let with_slash = |url: &Url| -> anyhow::Result<Url> { Ok(format!("{}/", url.as_str().trim_end_matches('/')).parse()?) };
+    let with_slash =
+        |url: &Url| -> anyhow::Result<Url> { Ok(format!("{}/", url.as_str().trim_end_matches('/')).parse()?) };
     let mut reports = Vec::new();
     for scenario in &scenarios {
         let (stack, target) = match (&args.workbench_url, &args.connect_url, &args.pkgmgr_url) {
@@ -110,7 +111,8 @@ pub fn target_of(stack: &Stack, seed: u64, control_token: Option<String>) -> any
 
 /// Runs one scenario and tells the progress on standard error.
 pub async fn run(scenario: &Scenario, target: &Target) -> Report {
-    let style = ProgressStyle::with_template("  {spinner} {msg} {elapsed}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let style = ProgressStyle::with_template("  {spinner} {msg} {elapsed}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
     let mut outcomes = Vec::new();
     let mut failed = false;
     eprintln!("{}", scenario.name);
@@ -157,14 +159,8 @@ struct Player<'a> {
 impl<'a> Player<'a> {
     async fn new(target: &'a Target) -> anyhow::Result<Self> {
         let client = crate::http_client()?;
-        let mut player = Self {
-            target,
-            client,
-            browsers: HashMap::new(),
-            workbench: None,
-            session: None,
-            began: HashMap::new(),
-        };
+        let mut player =
+            Self { target, client, browsers: HashMap::new(), workbench: None, session: None, began: HashMap::new() };
         for server in [Server::Workbench, Server::Connect, Server::PackageManager] {
             let journal = player.control(server, "journal?limit=0", None).await?;
             player.began.insert(server, journal["counters"]["total"].as_u64().unwrap_or(0));
@@ -176,7 +172,8 @@ impl<'a> Player<'a> {
         match action {
             Action::SignIn { user } => {
                 let user = self.target.user(user)?;
-                let signed_in = Workbench::sign_in(self.target.workbench.as_str(), user.username, &user.password).await?;
+                let signed_in =
+                    Workbench::sign_in(self.target.workbench.as_str(), user.username, &user.password).await?;
                 self.workbench = Some(signed_in);
                 Ok(())
             }
@@ -209,9 +206,13 @@ impl<'a> Player<'a> {
             Action::Wait { content, timeout } => self.wait_for_deployment(content, Duration::from_secs(*timeout)).await,
             Action::Access { content, access } => {
                 let guid = self.content(content).await?["guid"].as_str().unwrap_or_default().to_owned();
-                self.connect_api(reqwest::Method::PATCH, &format!("v1/content/{guid}"), Some(json!({ "access_type": access })))
-                    .await
-                    .map(drop)
+                self.connect_api(
+                    reqwest::Method::PATCH,
+                    &format!("v1/content/{guid}"),
+                    Some(json!({ "access_type": access })),
+                )
+                .await
+                .map(drop)
             }
             Action::Open { content, user, expect, status } => {
                 self.open(content, user.as_deref(), expect.as_deref(), *status).await
@@ -230,9 +231,8 @@ impl<'a> Player<'a> {
                 let journal = self.control(*on, query.finish().trim_end_matches('&'), None).await?;
                 let entries = journal["entries"].as_array().cloned().unwrap_or_default();
                 let agent = |entry: &Value| entry["user_agent"].as_str().unwrap_or_default().to_owned();
-                let found = entries
-                    .iter()
-                    .any(|entry| user_agent.as_deref().is_none_or(|part| agent(entry).contains(part)));
+                let found =
+                    entries.iter().any(|entry| user_agent.as_deref().is_none_or(|part| agent(entry).contains(part)));
                 ensure!(found, "no such entry in the journal of {on:?} (of {} looked at)", entries.len());
                 Ok(())
             }
@@ -303,13 +303,23 @@ impl<'a> Player<'a> {
                 return Ok(());
             }
             if Instant::now() > until {
-                bail!("bundle {newest} of {wanted:?} is not the active one after {} s; see its log on {}", limit.as_secs(), content["dashboard_url"]);
+                bail!(
+                    "bundle {newest} of {wanted:?} is not the active one after {} s; see its log on {}",
+                    limit.as_secs(),
+                    content["dashboard_url"]
+                );
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    async fn open(&mut self, wanted: &str, user: Option<&str>, expect: Option<&str>, status: u16) -> anyhow::Result<()> {
+    async fn open(
+        &mut self,
+        wanted: &str,
+        user: Option<&str>,
+        expect: Option<&str>,
+        status: u16,
+    ) -> anyhow::Result<()> {
         let guid = self.content(wanted).await?["guid"].as_str().unwrap_or_default().to_owned();
         // By the address that this side knows: the server's own may be that of a container.
         let url = self.target.connect.join(&format!("content/{guid}/"))?;

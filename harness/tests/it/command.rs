@@ -27,8 +27,14 @@ fn what_is_wrong_is_said_in_one_line() {
     let port = taken.local_addr().unwrap().port().to_string();
     let free = ["--workbench-port=0", "--pkgmgr-port=0", "--upstream-port=0"];
     for (arguments, expected) in [
-        (vec!["--connect-port", &port], format!("port {port} is in use; stop what listens there, or choose another port")),
-        (vec!["--connect-port=0", "--data-dir", "/proc/nowhere"], "cannot use the data folder /proc/nowhere".to_owned()),
+        (
+            vec!["--connect-port", &port],
+            format!("port {port} is in use; stop what listens there, or choose another port"),
+        ),
+        (
+            vec!["--connect-port=0", "--data-dir", "/proc/nowhere"],
+            "cannot use the data folder /proc/nowhere".to_owned(),
+        ),
         (vec!["--connect-port=0", "--as", "connect=tomorrow"], "--as connect=tomorrow".to_owned()),
         (vec!["--connect-port=0", "--as", "word=1"], "give connect=VERSION or workbench=VERSION".to_owned()),
         (vec!["--connect-port=0", "--bind", "0.0.0.0"], "listening beyond loopback needs --control-token".to_owned()),

@@ -18,7 +18,9 @@ fn bundle(text: &str, size: usize) -> Vec<u8> {
     })
     .take(size)
     .collect();
-    for (name, bytes) in [("manifest.json", manifest.to_string().as_bytes()), ("index.html", text.as_bytes()), ("noise.bin", &noise)] {
+    for (name, bytes) in
+        [("manifest.json", manifest.to_string().as_bytes()), ("index.html", text.as_bytes()), ("noise.bin", &noise)]
+    {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
@@ -99,7 +101,8 @@ async fn a_killed_connect_has_what_it_answered_and_no_half_bundle() {
     let task = format!("/__api__/v1/tasks/{}?wait=30", task["task_id"].as_str().unwrap());
     let finished = connect.get(&task).await;
     assert_eq!((&finished["finished"], &finished["code"]), (&Value::from(true), &Value::from(0)), "{finished}");
-    let page = connect.request(reqwest::Method::GET, &format!("/content/{guid}/")).send().await.unwrap().text().await.unwrap();
+    let page =
+        connect.request(reqwest::Method::GET, &format!("/content/{guid}/")).send().await.unwrap().text().await.unwrap();
     assert_eq!(page, "kept");
     let mut incoming = Vec::new();
     find(folder.path(), "incoming", &mut incoming);

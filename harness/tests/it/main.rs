@@ -30,7 +30,8 @@ impl Up {
     pub(crate) fn spawn(arguments: &[&str]) -> Self {
         let ports = ["--workbench-port", "0", "--connect-port", "0", "--pkgmgr-port", "0", "--upstream-port", "0"];
         let mut command = teamsim(&["up", "--json"]);
-        let mut process = command.args(ports).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut process =
+            command.args(ports).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
         Self { process, stdout }
     }

@@ -22,11 +22,23 @@ async fn a_build_fails_while_connect_cannot_reach_package_manager() {
     let folder = team.path("app").display().to_string();
     let deploy = async || {
         let server = team.urls.connect.as_str();
-        let arguments =
-            ["deploy", "flask", "--server", server, "--api-key", &key, "--title", "App", "--entrypoint", "app:app", &folder];
+        let arguments = [
+            "deploy",
+            "flask",
+            "--server",
+            server,
+            "--api-key",
+            &key,
+            "--title",
+            "App",
+            "--entrypoint",
+            "app:app",
+            &folder,
+        ];
         team.client(&rsconnect, &arguments).await
     };
-    let cut = json!({"id": "cut", "match": {"direction": "out", "peer": "package-manager"}, "effect": {"kind": "reset"}});
+    let cut =
+        json!({"id": "cut", "match": {"direction": "out", "peer": "package-manager"}, "effect": {"kind": "reset"}});
     fault(&team.urls.connect, cut).await;
     let output = deploy().await.failed();
     assert!(output.contains("connection reset by peer"), "{output}");
@@ -41,7 +53,8 @@ async fn bytes_that_were_flipped_on_the_way_are_not_installed() {
     let team = Team::start().await;
     let Some(python) = team.venv("env").await else { return };
     let install = async || {
-        team.client(&pip, &["--python", &python.display().to_string(), "install", "--retries", "0", "--no-deps", "six"]).await
+        team.client(&pip, &["--python", &python.display().to_string(), "install", "--retries", "0", "--no-deps", "six"])
+            .await
     };
     let flip = json!({"match": {"path": "/psp/v1/blobs/**"}, "effect": {"kind": "corrupt", "at": 50}});
     fault(&team.urls.upstream, flip).await;

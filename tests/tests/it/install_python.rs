@@ -14,10 +14,13 @@ async fn versions(index: &str, project: &str) -> Vec<String> {
     let accept = "application/vnd.pypi.simple.v1+json";
     let page: serde_json::Value =
         http().get(format!("{index}/{project}/")).header("accept", accept).send().await.unwrap().json().await.unwrap();
-    let files = page["files"].as_array().unwrap().iter().filter(|file| file["yanked"] == false || file["yanked"].is_null());
+    let files =
+        page["files"].as_array().unwrap().iter().filter(|file| file["yanked"] == false || file["yanked"].is_null());
     let names: Vec<&str> = files.filter_map(|file| file["filename"].as_str()).collect();
     let all = page["versions"].as_array().unwrap().iter().filter_map(|v| v.as_str());
-    all.filter(|v| names.iter().any(|n| n.contains(&format!("-{v}-")) || n.ends_with(&format!("-{v}.tar.gz")))).map(str::to_owned).collect()
+    all.filter(|v| names.iter().any(|n| n.contains(&format!("-{v}-")) || n.ends_with(&format!("-{v}.tar.gz"))))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[tokio::test]
@@ -31,7 +34,10 @@ async fn new_pip() {
     let index = team.urls.pypi();
     assert!(versions(&index, "flask").await.contains(&installed(&team, &python, "flask").await));
 
-    let none = team.client(&pip, &["--python", &python.display().to_string(), "install", "no-such-package-here"]).await.failed();
+    let none = team
+        .client(&pip, &["--python", &python.display().to_string(), "install", "no-such-package-here"])
+        .await
+        .failed();
     assert!(none.contains("(from versions: none)"), "{none}");
 }
 
@@ -41,7 +47,8 @@ async fn an_sdist_builds_without_any_other_index() {
     let team = Team::start().await;
     let Some(python) = team.venv("env").await else { return };
     let python = python.display().to_string();
-    let _ = team.client(&pip, &["--python", &python, "install", "--no-binary", "flask", "--no-deps", "flask"]).await.well();
+    let _ =
+        team.client(&pip, &["--python", &python, "install", "--no-binary", "flask", "--no-deps", "flask"]).await.well();
     let _ = team.client(&python, &["-c", "import flask"]).await.well();
 }
 

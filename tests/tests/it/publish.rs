@@ -3,24 +3,33 @@
 use serde_json::Value;
 use tests::{Done, Team, need_tool};
 
-const APP: &str = "from flask import Flask\n\napp = Flask(__name__)\n\n\n@app.get('/')\ndef hello():\n    return 'hello'\n";
+const APP: &str =
+    "from flask import Flask\n\napp = Flask(__name__)\n\n\n@app.get('/')\ndef hello():\n    return 'hello'\n";
 
 async fn rsconnect(team: &Team, arguments: &[&str]) -> Option<Done> {
     let program = need_tool("rsconnect")?;
-    Some(team.client(program, arguments).await)
+    // The server is named on the command line here; rsconnect takes either that or the environment.
+    Some(team.client_with(program, arguments, &[("CONNECT_SERVER", ""), ("CONNECT_API_KEY", "")]).await)
 }
 
 async fn content(team: &Team, title: &str) -> Value {
     let (status, all) = team.connect("publisher", "v1/content").await;
     assert_eq!(status, 200);
-    all.as_array().unwrap().iter().find(|c| c["title"] == title).unwrap_or_else(|| panic!("no {title:?} in {all}")).clone()
+    all.as_array()
+        .unwrap()
+        .iter()
+        .find(|c| c["title"] == title)
+        .unwrap_or_else(|| panic!("no {title:?} in {all}"))
+        .clone()
 }
 
 #[tokio::test]
 async fn add_a_server_and_deploy() {
     let team = Team::start().await;
     let key = team.user("publisher").api_key;
-    let Some(added) = rsconnect(&team, &["add", "--name", "team", "--server", &team.urls.connect, "--api-key", &key]).await else {
+    let Some(added) =
+        rsconnect(&team, &["add", "--name", "team", "--server", &team.urls.connect, "--api-key", &key]).await
+    else {
         return;
     };
     let _ = added.well();
@@ -30,7 +39,10 @@ async fn add_a_server_and_deploy() {
     // A static page comes back byte for byte.
     let page = team.write("site/index.html", "<!doctype html><title>Numbers</title><p>42 &amp; more\n");
     let deployed =
-        rsconnect(&team, &["deploy", "html", "-n", "team", "--title", "Numbers", &page.display().to_string()]).await.unwrap().well();
+        rsconnect(&team, &["deploy", "html", "-n", "team", "--title", "Numbers", &page.display().to_string()])
+            .await
+            .unwrap()
+            .well();
     assert!(deployed.contains("Deployment completed successfully"), "{deployed}");
     let numbers = content(&team, "Numbers").await;
     assert_eq!((&numbers["app_mode"], numbers["bundle_id"].is_string()), (&Value::from("static"), true));
@@ -50,7 +62,10 @@ async fn add_a_server_and_deploy() {
     assert_eq!(content(&team, "Hello app").await["app_mode"], "python-api");
 
     // The same by its manifest; a second deployment goes to the same content.
-    let _ = rsconnect(&team, &["write-manifest", "flask", "--overwrite", "--entrypoint", "app:app", &folder]).await.unwrap().well();
+    let _ = rsconnect(&team, &["write-manifest", "flask", "--overwrite", "--entrypoint", "app:app", &folder])
+        .await
+        .unwrap()
+        .well();
     let manifest = format!("{folder}/manifest.json");
     for _ in 0..2 {
         let arguments = ["deploy", "manifest", "-n", "team", "--title", "By manifest", &manifest];
@@ -64,7 +79,9 @@ async fn add_a_server_and_deploy() {
     team.write("bad/app.py", APP);
     team.write("bad/requirements.txt", "no-such-package-here\n");
     let folder = team.path("bad").display().to_string();
-    let failed = rsconnect(&team, &["deploy", "flask", "-n", "team", "--title", "Bad", "--entrypoint", "app:app", &folder]).await;
+    let failed =
+        rsconnect(&team, &["deploy", "flask", "-n", "team", "--title", "Bad", "--entrypoint", "app:app", &folder])
+            .await;
     let failed = failed.unwrap().failed();
     assert!(failed.contains("No matching distribution found for no-such-package-here"), "{failed}");
 }
