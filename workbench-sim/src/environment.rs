@@ -113,6 +113,11 @@ pub(crate) fn prepare(app: &App, session: &Session, user: &User) -> Result<Envir
     Ok(Environment { home, directory, variables })
 }
 
+/// Whether a session may start in `path`: below the home folder, written as `samples` or `~/samples`.
+pub(crate) fn is_inside(path: &str) -> bool {
+    inside(Path::new("/"), path).is_some()
+}
+
 /// `path` below `home`; none when it leads out of it.
 fn inside(home: &Path, path: &str) -> Option<PathBuf> {
     let path = path.trim_start_matches("~/").trim_start_matches('~');

@@ -231,6 +231,10 @@ pub(crate) async fn launch(app: &App, user: &str, ide: Ide, wanted: Launch) -> R
         Some(label) => checked_label(&label)?,
         None => format!("{} Session", ide.title()),
     };
+    let working_directory = wanted.working_directory.unwrap_or_default();
+    if !crate::environment::is_inside(&working_directory) {
+        return Err(Error::Bad(format!("working_directory {working_directory:?} is not below the home folder")));
+    }
     let now = app.now().timestamp_micros();
     let session = Session {
         id: app.world().ids().hex("session", 8),
@@ -244,7 +248,7 @@ pub(crate) async fn launch(app: &App, user: &str, ide: Ide, wanted: Launch) -> R
         last_state_updated: now,
         r_version: chosen(wanted.r_version, &app.config().r_versions(), "R version")?,
         python_version: chosen(wanted.python_version, &app.config().python_versions(), "Python version")?,
-        working_directory: wanted.working_directory.unwrap_or_default(),
+        working_directory,
         launch_parameters: wanted.launch_parameters,
         server_url: wanted.server_url,
     };
@@ -296,8 +300,12 @@ async fn step(app: &App, id: &str, from: &[State], to: State, message: &str) -> 
     Ok(moved)
 }
 
-/// Makes what a session needs before anybody opens it.
+/// Makes what a session needs before anybody opens it. The fault effect `session.start` makes it fail, with its value as
+/// the reason.
 async fn prepare(app: &App, id: &str) -> Result<(), Error> {
+    if let Some(why) = app.world().faults().domain("session.start") {
+        return Err(Error::Conflict(why.as_str().unwrap_or("The job could not be started.").to_owned()));
+    }
     let session = find(app, id).await?;
     let user = store::users::find(app.world().db(), &session.user).await?;
     let user = user.ok_or_else(|| Error::NotFound(format!("no user {:?}", session.user)))?;

@@ -25,6 +25,7 @@ use serde_json::json;
 use super::{Channel, Input, Output, Size, Terminal};
 use crate::App;
 use crate::auth::{Call, csrf};
+use crate::config::Runtime;
 use crate::error::Error;
 use crate::scope::Scope;
 use crate::session::{self, Session};
@@ -78,6 +79,7 @@ async fn attach(
     channel: Channel,
 ) -> Result<Response, Error> {
     csrf::check_origin(headers)?;
+    check_host(&app, headers)?;
     let scope: Scope = scope.parse().map_err(|()| Error::NoSession)?;
     let session = session::find_own(&app, &identity, &scope.session).await?;
     if session.state != session::State::Running {
@@ -93,6 +95,24 @@ async fn attach(
         .max_message_size(LARGEST_FRAME)
         .max_frame_size(LARGEST_FRAME)
         .on_upgrade(move |socket| converse(app, session, terminal, size, socket)))
+}
+
+/// Everybody knows the passwords. So where nobody has asked for real shells, they are for this machine's own browsers under
+/// this machine's own name: a page whose name was made to lead to loopback gets none.
+fn check_host(app: &App, headers: &HeaderMap) -> Result<(), Error> {
+    let config = app.config();
+    if config.runtime != Runtime::Auto || config.shell().is_none() {
+        return Ok(());
+    }
+    let host = headers.get(http::header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let name =
+        host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(n, _)| n);
+    if matches!(name, "localhost" | "127.0.0.1" | "[::1]") {
+        return Ok(());
+    }
+    Err(Error::Forbidden(format!(
+        "terminals are not opened under the name {host:?}; use localhost, or choose the runtime: process or simulated"
+    )))
 }
 
 async fn converse(app: App, mut session: Session, terminal: Terminal, size: Size, mut socket: WebSocket) {

@@ -88,6 +88,12 @@ async fn nonsense_gets_a_clear_refusal() {
         ("launch_session", json!({ "workbench": "RStudio", "name": "a\nb" }), 400, "control characters"),
         ("launch_session", json!({ "workbench": "RStudio", "r_version": "1.0" }), 400, "no R version"),
         ("launch_session", json!({ "workbench": "RStudio", "launch_parameters": 7 }), 400, "launch_parameters"),
+        (
+            "launch_session",
+            json!({ "workbench": "RStudio", "working_directory": "/etc" }),
+            400,
+            "below the home folder",
+        ),
         ("stop_session", json!({}), 400, "session_ids"),
         ("stop_session", json!({ "session_ids": "00000000" }), 404, "no session"),
         ("resume_session", json!({ "session_id": 7 }), 400, "no string"),

@@ -96,6 +96,23 @@ async fn quitting_while_it_starts_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_session_that_cannot_start_fails_with_its_reason() {
+    let workbench = start(config(Runtime::Simulated)).await;
+    let effect = json!({ "effect": { "kind": "domain", "name": "session.start", "value": "No node has room." }, "match": { "times": 1 } });
+    let faults = format!("{}/__sim__/v1/faults", workbench.url());
+    assert_eq!(http().post(faults).json(&effect).send().await.unwrap().status(), 200);
+    let client = publisher(&workbench).await;
+    let session = client.launch("RStudio", "f").await.unwrap();
+    assert!(client.wait_until_active(&session, LONG).await.unwrap_err().to_string().contains("failed"));
+    assert!(shows(&rows(&workbench, &client, "").await, "Failed"));
+    let told = client.call("get_session", json!({ "session_id": session.id })).await.unwrap();
+    assert_eq!(told["sessions"][0]["status_message"], "No node has room.");
+    // The next one starts, and so does this one when it is launched again.
+    client.call("resume_session", json!({ "session_id": session.id })).await.unwrap();
+    client.wait_until_active(&session, LONG).await.unwrap();
+}
+
+#[tokio::test]
 async fn sessions_are_renamed() {
     let workbench = start(config(Runtime::Simulated)).await;
     let client = publisher(&workbench).await;

@@ -238,6 +238,25 @@ async fn floods_are_survived() {
     terminal.read_until("flood-over", LONG).await.unwrap();
 }
 
+#[tokio::test]
+async fn other_names_for_loopback_open_no_shell_that_nobody_asked_for() {
+    for (runtime, status) in [(Runtime::Auto, 403), (Runtime::Process, 101), (Runtime::Simulated, 101)] {
+        let workbench = start(config(runtime)).await;
+        let client = publisher(&workbench).await;
+        let session = session(&client).await;
+        let request = http()
+            .get(format!("{}{}terminal", workbench.url(), session.url))
+            .header("Host", "rebound.example:8787")
+            .header("Origin", "http://rebound.example:8787")
+            .header("Cookie", client.cookie_header())
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "websocket")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(request.send().await.unwrap().status().as_u16(), status, "{runtime:?}");
+    }
+}
+
 async fn open(workbench: &Running, cookie: &str, path: &str, origin: Option<&str>) -> Result<(), u16> {
     let url = format!("{}{path}", workbench.url().replace("http", "ws"));
     let mut request = url.into_client_request().unwrap();
