@@ -40,7 +40,7 @@ pub async fn list(State(app): State<App>, _: Principal, query: Query) -> Result<
     let page = Page::of(&query, 500)?;
     let mut db = app.read().await?;
     let (groups, total) = store::groups::list(&mut db, query.text("prefix"), page.size, page.offset()).await?;
-    Ok(page.answer(groups.iter().map(shown).collect(), total))
+    Ok(page.answer(&groups.iter().map(shown).collect::<Vec<_>>(), total))
 }
 
 /// `GET /v1/groups/{guid}`
@@ -149,7 +149,7 @@ pub async fn members(
     find(&mut db, &guid).await?;
     let filter = Filter { group: Some(guid), ..Filter::default() };
     let (users, total) = store::users::list(&mut db, &filter, page.size, page.offset()).await?;
-    Ok(page.answer(users.iter().map(|user| crate::users::shown(user, &principal)).collect(), total))
+    Ok(page.answer(&users.iter().map(|user| crate::users::shown(user, &principal)).collect::<Vec<_>>(), total))
 }
 
 /// `POST /v1/groups/{guid}/members`

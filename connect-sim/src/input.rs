@@ -313,7 +313,7 @@ impl Page {
     }
 
     /// The answer that holds it; clients refuse further members.
-    pub fn answer(self, results: Vec<Value>, total: i64) -> axum::Json<Value> {
+    pub fn answer(self, results: &[Value], total: i64) -> axum::Json<Value> {
         axum::Json(serde_json::json!({"results": results, "current_page": self.number, "total": total}))
     }
 }

@@ -45,7 +45,7 @@ pub async fn all(State(app): State<App>, principal: Principal, query: Query) -> 
         shown["content_guid"] = json!(bundle.content_guid);
         results.push(shown);
     }
-    Ok(page.answer(results, total))
+    Ok(page.answer(&results, total))
 }
 
 /// `GET /v1/content/{guid}/packages`: 204 before the first deploy.

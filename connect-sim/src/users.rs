@@ -241,13 +241,13 @@ pub async fn list(State(app): State<App>, principal: Principal, query: Query) ->
         (true, true) => None,
         (true, false) => Some(true),
         (false, true) => Some(false),
-        (false, false) => return Ok(page.answer(Vec::new(), 0)),
+        (false, false) => return Ok(page.answer(&[], 0)),
     };
     let prefix = query.text("prefix").map(str::to_owned);
     let filter = Filter { prefix, roles: roles(query.text("user_role"))?, locked, group: None };
     let mut db = app.read().await?;
     let (users, total) = store::users::list(&mut db, &filter, page.size, page.offset()).await?;
-    Ok(page.answer(users.iter().map(|user| shown(user, &principal)).collect(), total))
+    Ok(page.answer(&users.iter().map(|user| shown(user, &principal)).collect::<Vec<_>>(), total))
 }
 
 /// `GET /v1/users/{guid}`

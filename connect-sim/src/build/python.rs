@@ -1,10 +1,10 @@
 //! Python packages: what pip would do, up to the installation.
 
 use pkg_client::python::{Requirements, Target, resolve};
-use pkg_client::{Download, Event, download};
+use pkg_client::{Download, Received};
 use pkg_formats::manifest::PackageManager;
 
-use super::steps::{Built, Failure, Job, MACHINE, Stop, client, failed, is_managed, read_file, size};
+use super::steps::{Built, Failure, Job, MACHINE, Stop, client, download, failed, is_managed, read_file, size};
 use crate::error::Code;
 use crate::store::bundles::Package;
 
@@ -60,14 +60,11 @@ pub(super) async fn restore(job: &Job<'_>, built: &mut Built) -> Result<(), Stop
         log.line(warning);
     }
     let files: Vec<Download> = resolution.packages.iter().map(Into::into).collect();
-    let tell = |event: Event<'_>| match event {
-        Event::Started(file) => log.line(format!("Collecting {file}")),
-        Event::Finished(file, received) => {
-            log.line(format!("  Downloading {} ({})", file.url, size(received.size)));
-        }
-        Event::Chunk(..) => {}
+    let begun = |file: &Download| log.line(format!("Collecting {file}"));
+    let done = |file: &Download, received: &Received| {
+        log.line(format!("  Downloading {} ({})", file.url, size(received.size)));
     };
-    download(&client, &files, tell).await.map_err(|error| fail(&error))?;
+    download(&client, &files, begun, done).await.map_err(|error| fail(&error))?;
     let names: Vec<&str> = resolution.packages.iter().map(|package| package.name.as_str()).collect();
     log.line(format!("Installing collected packages: {} (simulated)", names.join(", ")));
     let versions: Vec<String> = files.iter().map(|file| format!("{}-{}", file.package, file.version)).collect();

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use pkg_client::r::{Dependency, RVersion, Repository, Wanted, resolve};
-use pkg_client::{Download, Event, download};
+use pkg_client::{Download, Received};
 use pkg_formats::manifest::RPackage;
 use pkg_formats::r::deps;
 
-use super::steps::{Built, Failure, Job, Stop, client, failed, is_managed};
+use super::steps::{Built, Failure, Job, Stop, client, download, failed, is_managed};
 use crate::store::bundles::Package;
 
 /// Resolves and downloads the packages of a bundle that needs R.
@@ -57,21 +57,18 @@ pub(super) async fn restore(job: &Job<'_>, built: &mut Built) -> Result<(), Stop
     }
     let resolved = resolve(&repositories, &r, &wanted).map_err(|error| fail(&error))?;
     let files: Vec<Download> = resolved.iter().map(Into::into).collect();
-    let mut sizes = HashMap::new();
-    let tell = |event: Event<'_>| match event {
-        Event::Started(file) => log.line(format!("Installing {} ({}) ...", file.package, file.version)),
-        Event::Finished(file, received) => {
-            let from = file.url.as_str();
-            log.line(format!("\tOK (downloaded {} bytes from {from}; simulated installation)", received.size));
-            sizes.insert(file.package.clone(), received.sha256);
-        }
-        Event::Chunk(..) => {}
+    let mut hashes = HashMap::new();
+    let begun = |file: &Download| log.line(format!("Installing {} ({}) ...", file.package, file.version));
+    let done = |file: &Download, received: &Received| {
+        let (size, from) = (received.size, &file.url);
+        log.line(format!("\tOK (downloaded {size} bytes from {from}; simulated installation)"));
+        hashes.insert(file.package.clone(), received.sha256.clone());
     };
-    download(&client, &files, tell).await.map_err(|error| fail(&error))?;
+    download(&client, &files, begun, done).await.map_err(|error| fail(&error))?;
     log.line("# Completed the R package restore (simulated)");
     built.packages.extend(files.into_iter().map(|file| Package {
         language: "r",
-        hash: sizes.remove(&file.package).map(|sha256| sha256[..32].to_owned()),
+        hash: hashes.remove(&file.package).map(|sha256| sha256[..32].to_owned()),
         name: file.package,
         version: file.version,
     }));

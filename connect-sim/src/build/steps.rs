@@ -3,7 +3,7 @@
 //! In the simulated runtime every package is resolved against Package Manager and its file is downloaded and checked,
 //! for the same reasons to fail as a real build; nothing is installed, and the log says so.
 
-use pkg_client::Client;
+use pkg_client::{Client, Download, Event, Received};
 use pkg_formats::manifest::{self, Manifest};
 
 use super::log::Log;
@@ -206,6 +206,34 @@ pub(super) fn failed(log: &Log, error: &pkg_client::Error, what: &str) -> Failur
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let reason = lines.next_back().unwrap_or("no reason was given");
     Failure::new(1, format!("{what}: {reason}"))
+}
+
+/// Downloads files, several at a time, and tells about them one after the other, so that the log of a build is the same
+/// in every run: each file's beginning when those before it are done, then its end.
+pub(super) async fn download(
+    client: &Client,
+    files: &[Download],
+    mut begun: impl FnMut(&Download) + Send,
+    mut done: impl FnMut(&Download, &Received) + Send,
+) -> Result<(), pkg_client::Error> {
+    let (mut started, mut finished) = (0, 0);
+    let tell = |event: Event<'_>| match event {
+        Event::Started(file) => {
+            if started == finished {
+                begun(file);
+            }
+            started += 1;
+        }
+        Event::Finished(file, received) => {
+            done(file, &received);
+            finished += 1;
+            if finished < started {
+                begun(&files[finished]);
+            }
+        }
+        Event::Chunk(..) => {}
+    };
+    pkg_client::download(client, files, tell).await.map(drop)
 }
 
 /// `1.2 MB`, as pip writes sizes.

@@ -1,0 +1,273 @@
+//! Every route and every kind of caller.
+//!
+//! The callers: nobody, a locked user, a key that was revoked, a viewer, a publisher who was given nothing, a
+//! collaborator of the item, its owner, an administrator. A route without a row fails the test.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use connect_sim::{Config, product};
+use serde_json::{Value, json};
+use sim_kit::{World, WorldConfig};
+
+use super::app::{Caller, TestApp, static_bundle};
+
+/// Route, body, and the status for each caller in the order above.
+type Row = (&'static str, &'static str, [u16; 8]);
+
+/// For everybody.
+const PUBLIC: [u16; 8] = [200; 8];
+
+#[rustfmt::skip]
+fn rows() -> Vec<Row> {
+    let everyone = [401, 403, 401, 200, 200, 200, 200, 200];
+    let publishers = [401, 403, 401, 403, 200, 200, 200, 200];
+    let administrators = [401, 403, 401, 403, 403, 403, 403, 200];
+    let seers = [401, 403, 401, 403, 403, 200, 200, 200];
+    let then = |row: [u16; 8], status| row.map(|s| if s == 200 { status } else { s });
+    vec![
+        ("GET /__ping__", "", PUBLIC),
+        ("GET /__api__/server_settings", "", PUBLIC),
+        ("GET /__api__/server_settings/applications", "", publishers),
+        ("GET /__api__/server_settings/scheduler", "", publishers),
+        ("GET /__api__/server_settings/scheduler/{app_mode}", "", publishers),
+        ("GET /__api__/v1/server_settings/r", "", publishers),
+        ("GET /__api__/v1/server_settings/python", "", publishers),
+        ("GET /__api__/v1/server_settings/quarto", "", publishers),
+        ("GET /__api__/v1/server_settings/tensorflow", "", publishers),
+        ("GET /__api__/v1/server_settings/nodejs", "", publishers),
+        // Off on this server.
+        ("POST /__api__/v1/bootstrap", "", [404; 8]),
+        ("POST /__api__/v1/experimental/bootstrap", "", [404; 8]),
+        // Bad on purpose.
+        ("POST /__api__/tokens", "{}", [400; 8]),
+        ("GET /connect/claim/{token}", "", [302, 403, 401, 404, 404, 404, 404, 404]),
+        ("POST /connect/claim/{token}", "", [302, 403, 401, 404, 404, 404, 404, 404]),
+        ("GET /__login__", "", PUBLIC),
+        ("POST /__login__", "", [401; 8]),
+        ("GET /__logout__", "", [303; 8]),
+        ("POST /__logout__", "", [303; 8]),
+        ("GET /__api__/v1/user", "", everyone),
+        ("GET /__api__/me", "", everyone),
+        ("GET /__api__/users/current", "", everyone),
+        ("GET /__api__/v1/users", "", everyone),
+        ("POST /__api__/v1/users", "{\"username\":\"{unique}\"}", administrators),
+        ("GET /__api__/v1/users/{guid}", "", everyone),
+        // The user is the owner.
+        ("PUT /__api__/v1/users/{guid}", "{}", [401, 403, 401, 403, 403, 403, 200, 200]),
+        ("POST /__api__/v1/users/{guid}/lock", "{\"locked\":false}", administrators),
+        ("GET /__api__/v1/users/{guid}/keys", "", [401, 403, 401, 403, 403, 403, 200, 403]),
+        ("POST /__api__/v1/users/{guid}/keys", "{\"name\":\"{unique}\"}", [401, 403, 401, 403, 403, 403, 200, 403]),
+        ("GET /__api__/v1/users/{guid}/keys/{id}", "", [401, 403, 401, 403, 403, 403, 404, 403]),
+        ("DELETE /__api__/v1/users/{guid}/keys/{id}", "", [401, 403, 401, 403, 403, 403, 404, 403]),
+        ("GET /__api__/v1/groups", "", everyone),
+        ("POST /__api__/v1/groups", "{\"name\":\"{unique}\"}", publishers),
+        ("GET /__api__/v1/groups/{guid}", "", everyone),
+        // The group is the owner's.
+        ("PATCH /__api__/v1/groups/{guid}", "{}", [401, 403, 401, 403, 403, 403, 200, 200]),
+        ("POST /__api__/v1/groups/{guid}", "{}", [401, 403, 401, 403, 403, 403, 200, 200]),
+        ("DELETE /__api__/v1/groups/{guid}", "", [401, 403, 401, 403, 403, 403, 204, 204]),
+        ("GET /__api__/v1/groups/{guid}/members", "", everyone),
+        ("POST /__api__/v1/groups/{guid}/members", "{\"user_guid\":\"{owner}\"}", [401, 403, 401, 403, 403, 403, 204, 204]),
+        ("DELETE /__api__/v1/groups/{guid}/members/{user_guid}", "", [401, 403, 401, 403, 403, 403, 404, 404]),
+        ("GET /__api__/v1/content", "", everyone),
+        ("POST /__api__/v1/content", "{}", publishers),
+        ("GET /__api__/v1/content/{guid}", "", seers),
+        ("PATCH /__api__/v1/content/{guid}", "{}", seers),
+        ("DELETE /__api__/v1/content/{guid}", "", then(seers, 204)),
+        ("GET /__api__/v1/content/{guid}/environment", "", seers),
+        ("PATCH /__api__/v1/content/{guid}/environment", "[]", seers),
+        ("PUT /__api__/v1/content/{guid}/environment", "[]", seers),
+        ("GET /__api__/v1/content/{guid}/permissions", "", seers),
+        ("POST /__api__/v1/content/{guid}/permissions", "{\"principal_guid\":\"{viewer}\",\"principal_type\":\"user\",\"role\":\"viewer\"}", then(seers, 201)),
+        ("GET /__api__/v1/content/{guid}/permissions/{id}", "", seers),
+        ("PUT /__api__/v1/content/{guid}/permissions/{id}", "{\"principal_guid\":\"{collaborator}\",\"principal_type\":\"user\",\"role\":\"owner\"}", seers),
+        ("DELETE /__api__/v1/content/{guid}/permissions/{id}", "", then(seers, 204)),
+        ("GET /__api__/v1/content/{guid}/vanity", "", then(seers, 404)),
+        ("PUT /__api__/v1/content/{guid}/vanity", "{\"path\":\"/vanity/{unique}/\"}", seers),
+        ("DELETE /__api__/v1/content/{guid}/vanity", "", then(seers, 404)),
+        ("GET /__api__/v1/vanities", "", administrators),
+        ("GET /__api__/v1/tags", "", everyone),
+        ("POST /__api__/v1/tags", "{\"name\":\"{unique}\"}", administrators),
+        ("GET /__api__/v1/tags/{id}", "", everyone),
+        ("PATCH /__api__/v1/tags/{id}", "{}", administrators),
+        ("DELETE /__api__/v1/tags/{id}", "", then(administrators, 204)),
+        ("GET /__api__/v1/tags/{id}/content", "", everyone),
+        ("GET /__api__/v1/content/{guid}/tags", "", seers),
+        ("POST /__api__/v1/content/{guid}/tags", "{\"tag_id\":\"{tag}\"}", then(seers, 201)),
+        ("DELETE /__api__/v1/content/{guid}/tags/{tag_id}", "", then(seers, 404)),
+        ("GET /__api__/applications", "", everyone),
+        // Numbers can be guessed: those who may not see get what those get who ask for nothing.
+        ("GET /__api__/applications/{id}", "", [401, 403, 401, 404, 404, 200, 200, 200]),
+        ("GET /__api__/v1/content/{guid}/bundles", "", seers),
+        ("POST /__api__/v1/content/{guid}/bundles", "no archive", then(seers, 400)),
+        ("GET /__api__/v1/content/{guid}/bundles/{id}", "", seers),
+        ("DELETE /__api__/v1/content/{guid}/bundles/{id}", "", then(seers, 409)),
+        ("GET /__api__/v1/content/{guid}/bundles/{id}/download", "", seers),
+        ("POST /__api__/v1/content/{guid}/deploy", "{}", then(seers, 202)),
+        ("POST /__api__/v1/content/{guid}/build", "{}", seers),
+        ("GET /__api__/v1/tasks/{id}", "", seers),
+        ("GET /__api__/v1/content/{guid}/jobs", "", seers),
+        ("GET /__api__/v1/content/{guid}/jobs/{key}", "", then(seers, 404)),
+        ("DELETE /__api__/v1/content/{guid}/jobs/{key}", "", then(seers, 404)),
+        ("GET /__api__/v1/content/{guid}/jobs/{key}/log", "", then(seers, 404)),
+        ("GET /__api__/v1/content/{guid}/jobs/{key}/download", "", then(seers, 404)),
+        ("GET /__api__/v1/content/{guid}/jobs/{key}/error", "", then(seers, 404)),
+        ("GET /__api__/v1/packages", "", publishers),
+        ("GET /__api__/v1/content/{guid}/packages", "", seers),
+        ("GET /__api__/v1/content/{guid}/lockfile", "", then(seers, 404)),
+        // An administrator manages content without seeing what it shows.
+        ("* /content/{guid}", "", [401, 403, 401, 403, 403, 301, 301, 403]),
+        ("* /content/{guid}/", "", [401, 403, 401, 403, 403, 200, 200, 403]),
+        ("* /content/{guid}/{*path}", "", [401, 403, 401, 403, 403, 200, 200, 403]),
+        ("GET /", "", [307; 8]),
+        ("GET /connect", "", [307; 8]),
+        ("GET /connect/", "", [302, 403, 401, 200, 200, 200, 200, 200]),
+        ("GET /connect/view/content", "", [302, 403, 401, 200, 200, 200, 200, 200]),
+        ("GET /connect/view/apps/{*path}", "", [302, 403, 401, 403, 403, 200, 200, 200]),
+        // Nothing is there.
+        ("* /{*path}", "", [404; 8]),
+    ]
+}
+
+struct Fixture {
+    app: TestApp,
+    callers: [Caller; 8],
+    owner: String,
+    collaborator: String,
+    viewer: String,
+    made: usize,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let app = TestApp::new().await;
+        let (locked, locked_caller) = app.user("locked", "publisher").await;
+        let (_, revoked) = app.user("revoked", "publisher").await;
+        let (collaborator, collaborating) = app.user("collaborator", "publisher").await;
+        let (_, stranger) = app.user("stranger", "publisher").await;
+        app.admin().post(&format!("/v1/users/{locked}/lock"), &json!({"locked": true})).await;
+        let revoking = app.sign_in("revoked", "a-password").await;
+        let guid = revoking.get("/v1/user").await.ok()["guid"].as_str().unwrap().to_owned();
+        let key = revoking.get(&format!("/v1/users/{guid}/keys")).await.ok()[0]["id"].as_str().unwrap().to_owned();
+        assert_eq!(revoking.delete(&format!("/v1/users/{guid}/keys/{key}")).await.status, 204);
+        let guid =
+            |caller: Caller| async move { caller.get("/v1/user").await.ok()["guid"].as_str().unwrap().to_owned() };
+        let owner = guid(app.publisher()).await;
+        let viewer = guid(app.viewer()).await;
+        let callers = [
+            app.anonymous(),
+            locked_caller,
+            revoked,
+            app.viewer(),
+            stranger,
+            collaborating,
+            app.publisher(),
+            app.admin(),
+        ];
+        Self { app, callers, owner, collaborator, viewer, made: 0 }
+    }
+
+    /// Fills a path and a body with new objects, so that no request meets the traces of another.
+    async fn fill(&mut self, path: &str, body: &str) -> (String, String) {
+        self.made += 1;
+        let unique = format!("unique-{}", self.made);
+        let publisher = self.app.publisher();
+        let (mut guid, mut id, mut tag) = (String::new(), "0".to_owned(), String::new());
+        if path.contains("/users/") {
+            guid.clone_from(&self.owner);
+        } else if path.contains("/groups/") {
+            let group = publisher.post("/v1/groups", &json!({"name": format!("group-{unique}")})).await.ok();
+            guid = group["guid"].as_str().unwrap().to_owned();
+        } else if path.contains("{guid}")
+            || path.contains("/applications/")
+            || path.contains("/tasks/")
+            || path.contains("view/apps")
+        {
+            guid = publisher.create(&unique).await;
+            let bundle = publisher.upload(&guid, static_bundle("x")).await.ok()["id"].clone();
+            let task = publisher.deploy(&guid, &json!({})).await["id"].clone();
+            let grant = json!({"principal_guid": self.collaborator, "principal_type": "user", "role": "owner"});
+            let permission =
+                publisher.post(&format!("/v1/content/{guid}/permissions"), &grant).await.ok()["id"].clone();
+            let number = publisher.get(&format!("/v1/content/{guid}")).await.ok()["id"].clone();
+            let chosen = match path {
+                _ if path.contains("/bundles/") => bundle,
+                _ if path.contains("/permissions/") => permission,
+                _ if path.contains("/applications/") => number,
+                _ => task,
+            };
+            id = chosen.as_str().unwrap().to_owned();
+        }
+        if path.contains("/tags") {
+            let category = self.app.admin().post("/v1/tags", &json!({"name": format!("c-{unique}")})).await.ok();
+            let leaf = json!({"name": "leaf", "parent_id": category["id"]});
+            tag = self.app.admin().post("/v1/tags", &leaf).await.ok()["id"].as_str().unwrap().to_owned();
+            if path.contains("/tags/{id}") {
+                id.clone_from(&tag);
+            }
+        }
+        let below = if path.starts_with("/content/") { "index.html".to_owned() } else { format!("{guid}/info") };
+        let below = if path == "/{*path}" { "vanity/none/".to_owned() } else { below };
+        let mut texts = [path.to_owned(), body.to_owned()];
+        for text in &mut texts {
+            for (name, value) in [
+                ("{guid}", guid.as_str()),
+                ("{id}", &id),
+                ("{tag_id}", &tag),
+                ("{tag}", &tag),
+                ("{unique}", &unique),
+                ("{*path}", &below),
+                ("{owner}", &self.owner),
+                ("{viewer}", &self.viewer),
+                ("{collaborator}", &self.collaborator),
+                ("{user_guid}", &self.viewer),
+                ("{app_mode}", "shiny"),
+                ("{key}", "none"),
+                ("{token}", "none"),
+            ] {
+                *text = text.replace(name, value);
+            }
+        }
+        let [path, body] = texts;
+        (path, body)
+    }
+}
+
+#[tokio::test]
+async fn every_route_has_its_callers() {
+    let world = World::open(&WorldConfig::default(), connect_sim::store::MIGRATIONS).await.unwrap();
+    let simulator = (product(Config::default()).build)(world).await.unwrap();
+    let known: BTreeSet<String> = simulator.routes.iter().map(|r| format!("{} {}", r.method, r.path)).collect();
+    let listed: BTreeSet<String> = rows().iter().map(|row| row.0.to_owned()).collect();
+    assert_eq!(known.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new(), "routes without a row");
+    assert_eq!(listed.difference(&known).collect::<Vec<_>>(), Vec::<&String>::new(), "rows without a route");
+
+    let mut fixture = Fixture::new().await;
+    let mut wrong = Vec::new();
+    for (route, body, expected) in rows() {
+        let (method, pattern) = route.split_once(' ').unwrap();
+        let mut statuses = [0; 8];
+        for (number, status) in statuses.iter_mut().enumerate() {
+            let (path, body) = fixture.fill(pattern, body).await;
+            let method = if method == "*" { "GET" } else { method };
+            let answer = fixture.callers[number].raw(method, &path, &[], body.into()).await;
+            *status = answer.status.as_u16();
+            if answer.status.is_server_error() || (answer.status == 404 && answer.body.is_empty()) {
+                wrong.push(format!("{route}: caller {number}: {}", answer.text()));
+            }
+            // Nothing of the item may show in a refusal.
+            if matches!(*status, 401 | 403) {
+                assert!(!answer.text().contains("unique-"), "{route}: {}", answer.text());
+            }
+        }
+        if statuses != expected {
+            wrong.push(format!("{route}: {statuses:?}, not {expected:?}"));
+        }
+        // Locks and such are undone by time for nobody; but activity is noted at most once a minute.
+        fixture.app.world.clock().advance(Duration::from_secs(1)).await;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(fixture.callers[1].get("/v1/user").await.code(), (403, 50));
+    let _: Value = fixture.callers[7].get("/v1/user").await.ok();
+}

@@ -1,0 +1,232 @@
+//! Unmodified clients against a real socket.
+//!
+//! `CONNECT_CLIENTS` names a folder with a virtual environment that holds rsconnect-python and posit-sdk; without it one
+//! is made in a folder beside the build's output, once, with pip.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use base64::Engine as _;
+use connect_sim::{Config, product};
+use serde_json::Value;
+use sim_kit::testing::need_tool;
+use sim_kit::{Host, HostConfig, Running, seed};
+
+use super::index::Index;
+
+const PACKAGES: [&str; 3] = ["rsconnect-python==1.32.0", "posit-sdk==0.17.0", "flask"];
+
+#[allow(clippy::disallowed_methods)] // a folder of the machine that runs the test
+fn chosen_environment() -> Option<PathBuf> {
+    std::env::var_os("CONNECT_CLIENTS").map(PathBuf::from)
+}
+
+/// The `bin` folder of the virtual environment.
+fn environment() -> Option<&'static Path> {
+    static MADE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let make = || {
+        let python = need_tool("python3")?;
+        let folder =
+            chosen_environment().unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("connect-clients"));
+        let bin = folder.join("bin");
+        if !bin.join("rsconnect").exists() {
+            // Made under another name first, so that one that was made in part is not taken for whole.
+            let made = Command::new(python).args(["-m", "venv", "--clear"]).arg(&folder).status().unwrap();
+            assert!(made.success(), "the virtual environment cannot be made");
+            let mut pip = Command::new(bin.join("pip"));
+            let done = pip.args(["install", "-q", "--disable-pip-version-check"]).args(PACKAGES).status().unwrap();
+            assert!(done.success(), "the clients cannot be installed");
+        }
+        Some(bin)
+    };
+    MADE.get_or_init(make).as_deref()
+}
+
+struct Site {
+    running: Running,
+    home: tempfile::TempDir,
+    bin: &'static Path,
+    key: String,
+}
+
+impl Site {
+    async fn new(config: Config) -> Option<Self> {
+        // Blocks while it is made.
+        let bin = tokio::task::spawn_blocking(environment).await.unwrap()?;
+        let running = Host::start(product(config), HostConfig::default()).await.unwrap();
+        let [_, publisher, _] = seed::users(1);
+        Some(Self { running, home: tempfile::tempdir().unwrap(), bin, key: publisher.api_key })
+    }
+
+    async fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        let mut command = tokio::process::Command::new(self.bin.join(program));
+        command.args(arguments).current_dir(self.home.path());
+        command.env("HOME", self.home.path()).env("XDG_CONFIG_HOME", self.home.path());
+        for proxy in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"] {
+            command.env_remove(proxy);
+        }
+        // rsconnect refuses them beside the name of a server.
+        if program == "python" {
+            command.env("CONNECT_SERVER", self.running.url()).env("CONNECT_API_KEY", &self.key);
+        }
+        command.output().await.unwrap()
+    }
+
+    /// Runs rsconnect, which must succeed: what it printed.
+    async fn rsconnect(&self, arguments: &[&str]) -> String {
+        let output = self.run("rsconnect", arguments).await;
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "rsconnect {arguments:?}: {text}");
+        text
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.home.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+}
+
+/// The address that a client printed behind `label`.
+fn address(text: &str, label: &str) -> String {
+    let line = text.lines().find(|line| line.contains(label)).unwrap_or_else(|| panic!("no {label} in {text}"));
+    let url = line.split_once("http").unwrap().1;
+    format!("http{}", url.split(|c: char| c.is_whitespace() || c == '\u{1b}').next().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rsconnect_publishes() {
+    let index = Index::start().await;
+    let Some(site) = Site::new(index.config()).await else { return };
+    let url = site.running.url();
+    site.rsconnect(&["add", "-s", &url, "-k", &site.key, "-n", "sim"]).await;
+    let wrong = site.run("rsconnect", &["add", "-s", &url, "-k", "wrong", "-n", "no"]).await;
+    assert!(!wrong.status.success());
+
+    site.write("html/index.html", "<h1>from rsconnect</h1>");
+    let text = site.rsconnect(&["deploy", "html", "-n", "sim", "-t", "A page", "html/index.html"]).await;
+    let content = address(&text, "Direct content URL");
+    let authorized = |url: &str| {
+        let (url, key) = (url.to_owned(), site.key.clone());
+        async move {
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let request = client.get(url).header("authorization", format!("Key {key}"));
+            request.send().await.unwrap().text().await.unwrap()
+        }
+    };
+    assert!(authorized(&content).await.contains("from rsconnect"));
+    let guid = content.trim_end_matches('/').rsplit('/').next().unwrap().to_owned();
+
+    // Again, as the same content.
+    site.write("html/index.html", "<h1>second</h1>");
+    site.rsconnect(&["deploy", "html", "-n", "sim", "html/index.html"]).await;
+    assert!(authorized(&content).await.contains("second"));
+
+    site.write("flask/app.py", "from flask import Flask\napp = Flask(__name__)\n");
+    site.write("flask/requirements.txt", "flask==3.0.0\n");
+    let text = site.rsconnect(&["deploy", "flask", "-n", "sim", "-t", "An API", "-E", "NAME=value", "flask"]).await;
+    for line in ["Collecting flask==3.0.0", "Collecting werkzeug==3.0.1", "Deployment completed successfully"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let api = address(&text, "Direct content URL");
+    assert!(authorized(&api).await.contains("\"simulated\":true"));
+
+    site.rsconnect(&["write-manifest", "flask", "flask"]).await;
+    let text = site.rsconnect(&["deploy", "manifest", "-n", "sim", "-t", "By manifest", "flask/manifest.json"]).await;
+    assert!(text.contains("Deployment completed successfully"), "{text}");
+
+    site.write("missing/app.py", "app = None\n");
+    site.write("missing/requirements.txt", "nosuchpackage\n");
+    let failed = site.run("rsconnect", &["deploy", "flask", "-n", "sim", "missing"]).await;
+    let text = String::from_utf8_lossy(&failed.stdout).into_owned() + &String::from_utf8_lossy(&failed.stderr);
+    assert!(!failed.status.success() && text.contains("No matching distribution found for nosuchpackage"), "{text}");
+
+    let found: Value =
+        serde_json::from_str(&site.rsconnect(&["content", "search", "-n", "sim", "--published"]).await).unwrap();
+    assert_eq!(found.as_array().unwrap().len(), 3);
+    let described: Value =
+        serde_json::from_str(&site.rsconnect(&["content", "describe", "-n", "sim", "-g", &guid]).await).unwrap();
+    assert_eq!(described[0]["title"], "A page");
+    site.rsconnect(&["content", "download-bundle", "-n", "sim", "-g", &guid, "-o", "bundle.tar.gz"]).await;
+    assert!(site.home.path().join("bundle.tar.gz").metadata().unwrap().len() > 100);
+    let api_guid = api.trim_end_matches('/').rsplit('/').next().unwrap();
+    site.rsconnect(&["content", "get-lockfile", "-n", "sim", "-g", api_guid, "-o", "lock.txt"]).await;
+    assert!(std::fs::read_to_string(site.home.path().join("lock.txt")).unwrap().contains("flask==3.0.0"));
+    site.rsconnect(&["content", "build", "add", "-n", "sim", "-g", api_guid]).await;
+    site.rsconnect(&["content", "build", "run", "-n", "sim", "--poll-wait", "1"]).await;
+    site.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rsconnect_bootstraps() {
+    let secret = [7_u8; 32];
+    let config = Config { bootstrap_secret: Some(secret.to_vec()), seed_users: false, ..Config::default() };
+    let Some(site) = Site::new(config).await else { return };
+    let text = base64::engine::general_purpose::STANDARD.encode(secret);
+    site.write("secret", &text);
+    let url = site.running.url();
+    let printed = site.rsconnect(&["bootstrap", "-s", &url, "-j", "secret", "--raw"]).await;
+    let key = printed.trim();
+    assert_eq!(key.len(), 32, "{printed}");
+    site.rsconnect(&["add", "-s", &url, "-k", key, "-n", "fresh"]).await;
+    let again = site.run("rsconnect", &["bootstrap", "-s", &url, "-j", "secret", "--raw"]).await;
+    assert!(!again.status.success() || String::from_utf8_lossy(&again.stdout).trim().is_empty());
+    site.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn posit_sdk_works() {
+    let index = Index::start().await;
+    let Some(site) = Site::new(index.config()).await else { return };
+    site.write("bundle/index.html", "<p>sdk</p>");
+    site.write("bundle/manifest.json", r#"{"version":1,"metadata":{"appmode":"static","primary_html":"index.html"}}"#);
+    site.write("script.py", SCRIPT);
+    let output = site.run("python", &["script.py"]).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "all is well");
+    site.running.stop().await;
+}
+
+const SCRIPT: &str = r#"
+import tarfile
+from posit.connect import Client
+
+client = Client()
+assert client.version == "2026.04.0", client.version
+assert client.me["username"] == "publisher"
+assert {u["username"] for u in client.users.find()} == {"admin", "publisher", "viewer"}
+with tarfile.open("bundle.tar.gz", "w:gz") as tar:
+    tar.add("bundle", arcname=".")
+content = client.content.create(name="from-sdk", title="From the SDK")
+bundle = content.bundles.create("bundle.tar.gz")
+task = bundle.deploy()
+task.wait_for()
+assert task.is_finished and task.error_code == 0, dict(task)
+content = client.content.get(content["guid"])
+assert content["app_mode"] == "static" and content.owner["username"] == "publisher"
+assert [b["id"] for b in content.bundles.find()] == [bundle["id"]]
+assert client.content.find_one(name="from-sdk")["guid"] == content["guid"]
+content.environment_variables.create("A", "1")
+content.environment_variables.update({"B": "2"})
+assert sorted(content.environment_variables.find()) == ["A", "B"]
+content.environment_variables.delete("A")
+viewer = next(u for u in client.users.find() if u["username"] == "viewer")
+content.permissions.create(viewer, role="viewer")
+assert [p["principal_guid"] for p in content.permissions.find()] == [viewer["guid"]]
+content.permissions.find_one().destroy()
+content.create_vanity(path="/vanity/sdk/")
+assert content.find_vanity()["path"] == "/vanity/sdk/"
+group = client.groups.create(name="sdk-group")
+assert client.groups.get(group["guid"])["name"] == "sdk-group"
+content.update(description="Described")
+assert client.content.get(content["guid"])["description"] == "Described"
+bundle.download("copy.tar.gz")
+assert open("copy.tar.gz", "rb").read() == open("bundle.tar.gz", "rb").read()
+assert list(content.jobs) == []
+assert list(client.packages) == []
+content.restart() if content.is_interactive else None
+content.delete()
+assert client.content.find(name="from-sdk") == []
+print("all is well")
+"#;

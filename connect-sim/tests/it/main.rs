@@ -1,0 +1,17 @@
+//! Connect from outside: its routes, its builds, its stores, and real clients.
+#![allow(clippy::unwrap_used, reason = "in a test, what cannot be unwrapped is a failure")]
+
+mod app;
+mod index;
+
+mod auth;
+mod build;
+mod bundles;
+mod callers;
+mod clients;
+mod content;
+mod dashboard;
+mod people;
+mod recordings;
+mod serving;
+mod store;
