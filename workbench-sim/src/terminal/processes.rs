@@ -1,5 +1,6 @@
-//! The processes of one terminal: everything in the session (in the sense of the kernel) that its shell leads,
-//! whatever process groups an interactive shell puts them in.
+//! The processes of one terminal: everything in the session (in the sense of the kernel) that its shell leads, whatever
+//! process groups an interactive shell puts them in, and what left that session but still has the terminal's mark in its
+//! environment, as daemons have.
 
 use std::time::Duration;
 
@@ -11,12 +12,13 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Ends them all when it is dropped.
 pub(crate) struct Processes {
     leader: u32,
+    mark: Vec<u8>,
 }
 
 impl Processes {
-    /// Of the session that `leader` leads.
-    pub(crate) fn new(leader: u32) -> Self {
-        Self { leader }
+    /// Of the session that `leader` leads. `mark` is a setting that only their environments have.
+    pub(crate) fn new(leader: u32, mark: &str) -> Self {
+        Self { leader, mark: mark.as_bytes().to_vec() }
     }
 
     /// Asks them to end and waits a moment for it.
@@ -45,12 +47,19 @@ impl Processes {
     fn members(&self) -> Vec<Pid> {
         let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
         let ids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        ids.filter(|id| {
-            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-            matches!(session_of(&stat), Some((state, session)) if session == self.leader && state != 'Z' && state != 'X')
-        })
-        .filter_map(pid)
-        .collect()
+        ids.filter(|id| self.has(*id)).filter_map(pid).collect()
+    }
+
+    fn has(&self, id: u32) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        match session_of(&stat) {
+            None | Some(('Z' | 'X', _)) => false,
+            Some((_, session)) if session == self.leader => true,
+            Some(_) => {
+                let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+                environment.split(|byte| *byte == 0).any(|setting| setting == self.mark)
+            }
+        }
     }
 }
 

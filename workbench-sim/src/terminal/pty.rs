@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use sim_kit::World;
@@ -15,6 +16,9 @@ use crate::environment::Environment;
 /// Variables of the server's own environment that a session shares; everything else, such as secrets in it, it does not.
 const SHARED: [&str; 8] =
     ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
+
+/// The variable that tells programs in which terminal they run; the real product's has it too.
+const MARK: &str = "RSTUDIO_TERM";
 
 /// What to start, and where.
 pub(crate) struct Program<'a> {
@@ -61,10 +65,13 @@ pub(crate) fn start(
         command.env("SHELL", words[0]);
     }
     command.cwd(&environment.directory);
+    // Not from the seed: two servers of one seed on one machine must not end each other's processes.
+    let mark = world.ids().secret(32);
+    command.env(MARK, &mark);
     let mut child = pty.slave.spawn_command(command).map_err(|error| format!("cannot start {}: {error}", words[0]))?;
     // Ours would keep the PTY open after the child's is closed.
     drop(pty.slave);
-    let processes = Processes::new(child.process_id().unwrap_or_default());
+    let processes = Processes::new(child.process_id().unwrap_or_default(), &format!("{MARK}={mark}"));
     let reader = pty.master.try_clone_reader().map_err(|error| error.to_string());
     let writer = pty.master.take_writer().map_err(|error| error.to_string());
     // Reading, writing and waiting block, for as long as the program likes: a thread each, none of the runtime's.
@@ -102,8 +109,8 @@ pub(crate) fn start(
         tokio::select! {
             code = &mut exit => {
                 drop(processes);
-                // What it wrote last is still on its way.
-                let _ = (&mut all_read).await;
+                // What it wrote last is still on its way, though not for long.
+                let _ = tokio::time::timeout(Duration::from_secs(1), &mut all_read).await;
                 screen.close(code.unwrap_or(-1));
             }
             wanted = told_to_end(&mut ending) => {

@@ -166,17 +166,22 @@ async fn real_r_sees_the_repository_and_installs_from_it() {
     console.read_until("version 0.2.0", LONG).await.unwrap();
 }
 
-/// Starts a shell with a child in the background and one in the foreground, both deaf to hang-ups.
+/// Starts a shell with a child in the background, one in the foreground, both deaf to hang-ups, and one in a session of
+/// its own.
 async fn stubborn(client: &Client, session: &LaunchedSession) -> (Terminal, Vec<String>) {
     let mut terminal = client.terminal(session).await.unwrap();
     let shell = line(&mut terminal, "echo $$").await;
     let background = line(&mut terminal, "(trap '' HUP TERM; exec sleep 1000) & echo $!").await;
     let background = background.lines().last().unwrap().trim().to_owned();
+    line(&mut terminal, "setsid sh -c 'echo $$ > daemon; exec sleep 1000' < /dev/null > /dev/null 2>&1 &").await;
+    let daemon = line(&mut terminal, "until [ -s daemon ]; do :; done; cat daemon; rm daemon").await;
+    // The shell may have words of its own about jobs.
+    let daemon = daemon.lines().next().unwrap().to_owned();
     // What is typed does not hold the word whole.
     terminal.send("sh -c 'trap \"\" HUP; echo fore\"\"ground=$$.; exec sleep 1000'\r").await.unwrap();
     terminal.read_until("foreground=", LONG).await.unwrap();
     let foreground = terminal.read_until(".", LONG).await.unwrap().trim_end_matches('.').to_owned();
-    let pids = vec![shell, background, foreground];
+    let pids = vec![shell, background, daemon, foreground];
     assert!(pids.iter().all(|pid| alive(pid)), "{pids:?}");
     (terminal, pids)
 }
