@@ -46,12 +46,12 @@ pub struct Cli {
 pub async fn run(args: Cli) -> anyhow::Result<()> {
     logging::start(&args.server.log, args.server.log_json);
     let config = Config {
-        upstream: args.upstream,
         address: args.address.or(args.server_address),
         redirect_mode: args.redirect,
         simple_json: !args.no_simple_json,
         simple_metadata: !args.no_simple_metadata,
         sync: !args.no_sync,
+        ..Config::new(args.upstream)
     };
     let port = match args.http_listen.as_deref().and_then(|listen| listen.rsplit(':').next()) {
         Some(port) => {

@@ -1,5 +1,7 @@
 //! Settings.
 
+use std::time::Duration;
+
 use url::Url;
 
 /// What a Package Manager is told at its start.
@@ -18,12 +20,22 @@ pub struct Config {
     pub simple_metadata: bool,
     /// Synchronise in the background at the start and then once a day at midnight UTC.
     pub sync: bool,
+    /// How long the package service may take for an answer without length. Long answers get more: a second for every 64 KiB.
+    pub patience: Duration,
 }
 
 impl Config {
     /// Everything on, redirects off.
     #[must_use]
     pub fn new(upstream: Url) -> Self {
-        Self { upstream, address: None, redirect_mode: false, simple_json: true, simple_metadata: true, sync: true }
+        Self {
+            upstream,
+            address: None,
+            redirect_mode: false,
+            simple_json: true,
+            simple_metadata: true,
+            sync: true,
+            patience: Duration::from_secs(90),
+        }
     }
 }

@@ -364,11 +364,6 @@ impl Drop for StopsRunning<'_> {
     }
 }
 
-/// How long an answer of `bytes` may take: a slow service is a broken one.
-fn time_allowed(bytes: u64) -> Duration {
-    Duration::from_secs(30 + bytes / (64 << 10))
-}
-
 /// The feed's first date as stored microseconds.
 fn history_from(info: &FeedInfo) -> i64 {
     info.history_from.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros()

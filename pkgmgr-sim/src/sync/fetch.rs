@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use http::{HeaderMap, StatusCode};
 use pkg_formats::psp::{self, Object};
 
-use super::{SyncError, time_allowed};
+use super::SyncError;
 use crate::app::App;
 use crate::files::link;
 
@@ -34,11 +34,9 @@ impl App {
 
     async fn bounded(&self, path: &str, limit: u64) -> Result<Vec<u8>, SyncError> {
         let url = link(&self.0.config.upstream, path);
-        let allowed = time_allowed(limit);
-        let slow = |_| SyncError::Slow { url: url.to_string(), seconds: allowed.as_secs() };
         let mut attempt = 1;
         loop {
-            let result = tokio::time::timeout(allowed, self.get(&url, limit)).await.map_err(slow)?;
+            let result = self.get(&url, limit).await;
             let passing = match &result {
                 Err(SyncError::Link(_) | SyncError::Cut { .. }) => true,
                 Err(SyncError::Status { status, .. }) => {
@@ -56,26 +54,34 @@ impl App {
     }
 
     async fn get(&self, url: &url::Url, limit: u64) -> Result<Vec<u8>, SyncError> {
-        let answer = self.0.upstream.get(url, HeaderMap::new()).await?;
+        // A slow service is a broken one.
+        let patience = self.0.config.patience;
+        let within = |allowed: Duration| move |_| SyncError::Slow { url: url.to_string(), seconds: allowed.as_secs() };
+        let answer = tokio::time::timeout(patience, self.0.upstream.get(url, HeaderMap::new()));
+        let answer = answer.await.map_err(within(patience))??;
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::GONE => return Err(SyncError::Gone(url.to_string())),
             status => return Err(SyncError::Status { url: url.to_string(), status }),
         }
-        let too_large = || SyncError::TooLarge { url: url.to_string(), limit };
         let announced = answer.content_length();
         if announced.is_some_and(|length| length > limit) {
-            return Err(too_large());
+            return Err(SyncError::TooLarge { url: url.to_string(), limit });
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(announced.unwrap_or(0)).unwrap_or(0));
-        let mut body = answer.bytes_stream();
-        while let Some(piece) = body.next().await {
-            let piece = piece.map_err(|error| SyncError::Cut { url: url.to_string(), reason: error.to_string() })?;
-            if bytes.len() as u64 + piece.len() as u64 > limit {
-                return Err(too_large());
-            }
-            bytes.extend_from_slice(&piece);
-        }
-        Ok(bytes)
+        let allowed = patience + Duration::from_secs(announced.unwrap_or(limit) / (64 << 10));
+        tokio::time::timeout(allowed, read(url, answer, limit)).await.map_err(within(allowed))?
     }
+}
+
+async fn read(url: &url::Url, answer: reqwest::Response, limit: u64) -> Result<Vec<u8>, SyncError> {
+    let mut bytes = Vec::with_capacity(usize::try_from(answer.content_length().unwrap_or(0)).unwrap_or(0));
+    let mut body = answer.bytes_stream();
+    while let Some(piece) = body.next().await {
+        let piece = piece.map_err(|error| SyncError::Cut { url: url.to_string(), reason: error.to_string() })?;
+        if bytes.len() as u64 + piece.len() as u64 > limit {
+            return Err(SyncError::TooLarge { url: url.to_string(), limit });
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
 }

@@ -5,6 +5,7 @@ mod api;
 mod clients;
 mod cran;
 mod files;
+mod histories;
 mod odd_requests;
 mod service;
 mod simple;

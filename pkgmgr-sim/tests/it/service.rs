@@ -208,6 +208,16 @@ impl Service {
         self.change(|inner| change(inner.feeds.get_mut("cran").unwrap().r.get_mut(name).unwrap()));
     }
 
+    /// Changes a record if there is one.
+    pub(crate) fn try_change_r(&self, name: &str, change: impl FnOnce(&mut RRecord)) {
+        self.change(|inner| inner.feeds.get_mut("cran").unwrap().r.get_mut(name).map(change));
+    }
+
+    /// Changes a record if there is one.
+    pub(crate) fn try_change_python(&self, name: &str, change: impl FnOnce(&mut PythonRecord)) {
+        self.change(|inner| inner.feeds.get_mut("pypi").unwrap().python.get_mut(name).map(change));
+    }
+
     /// A wheel with its metadata.
     pub(crate) fn wheel(&self, name: &str, version: &str, on: u32, requires: &[&str]) -> Digest {
         let metadata = Metadata {

@@ -149,6 +149,18 @@ async fn broken_links_are_tried_again_and_then_given_up() {
 }
 
 #[tokio::test]
+async fn a_slow_service_is_given_up() {
+    let service = Service::with_packages().await;
+    let config = pkgmgr_sim::Config { patience: Duration::from_millis(200), ..config(&service) };
+    let team = Team::with(service, config, host()).await;
+    let slow = json!({"direction": "out", "peer": "package-service", "path": "/**/head.json"});
+    team.fault(json!({"id": "f", "match": slow, "effect": {"kind": "latency", "ms": 3_600_000}}));
+    assert!(team.refused().await.contains("head.json did not answer within"));
+    team.running.world().faults().clear();
+    team.sync().await;
+}
+
+#[tokio::test]
 async fn a_service_without_the_feed_or_with_nonsense() {
     let nonsense = axum::Router::new().fallback(async || "<html>hello</html>");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
