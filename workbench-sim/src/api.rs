@@ -31,13 +31,15 @@ use crate::session::{self, Ide, Launch, Session};
 use crate::store;
 use crate::store::users::User;
 
+/// Bytes of `launch_parameters` at most.
+const LARGEST_PARAMETERS: usize = 16 * 1024;
 /// Sessions named in one call at most.
 const MOST_IDS: usize = 200;
 
 type Parameters = Map<String, Value>;
 
 fn failure(error: &Error) -> Response {
-    if error.status().is_server_error() && !matches!(error, Error::NoSession) {
+    if error.status() == StatusCode::INTERNAL_SERVER_ERROR {
         tracing::error!(%error, "call failed");
     }
     let body = json!({ "error": { "code": error.rpc_code(), "message": error.to_string() } });
@@ -254,6 +256,9 @@ async fn launch(app: &App, identity: &Identity, origin: &Origin, parameters: &Pa
     let user = subject(app, identity, text(parameters, "username")?).await?;
     let launch_parameters = match parameters.get("launch_parameters") {
         None | Some(Value::Null) => json!({}),
+        Some(given) if given.to_string().len() > LARGEST_PARAMETERS => {
+            return Err(Error::Bad(format!("launch_parameters is larger than {LARGEST_PARAMETERS} bytes")));
+        }
         Some(given @ Value::Object(_)) => given.clone(),
         Some(_) => return Err(Error::Bad("launch_parameters is no JSON object".to_owned())),
     };

@@ -111,6 +111,18 @@ impl Default for Config {
 const SHELLS: [&str; 3] = ["/bin/bash", "/usr/bin/bash", "/bin/sh"];
 
 impl Config {
+    /// What is wrong with the settings, if anything is.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let root = self.root_path.trim_end_matches('/');
+        let plain =
+            |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
+        match root.strip_prefix('/') {
+            None if root.is_empty() => Ok(()),
+            Some(rest) if rest.split('/').all(plain) => Ok(()),
+            _ => Err(format!("the root path {:?} must be like /workbench", self.root_path)),
+        }
+    }
+
     /// The shell that terminals run; none: terminals are scripted consoles.
     pub(crate) fn shell(&self) -> Option<&'static str> {
         match self.runtime {

@@ -87,6 +87,7 @@ struct Inner {
 
 impl App {
     async fn open(config: Arc<Config>, world: World) -> Result<Self, Error> {
+        config.check().map_err(Error::Bad)?;
         auth::seed_users(&world).await?;
         let mut list = Sha256::new();
         for user in store::users::all(world.db()).await? {

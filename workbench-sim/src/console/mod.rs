@@ -4,6 +4,7 @@
 //! `install.packages` resolve against Package Manager and download every file with a hash check; `rsconnect deploy`
 //! publishes to Connect. It unpacks and runs nothing, and says that it is simulated.
 
+mod bundle;
 mod editor;
 mod expression;
 mod files;

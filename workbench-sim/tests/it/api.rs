@@ -90,6 +90,12 @@ async fn nonsense_gets_a_clear_refusal() {
         ("launch_session", json!({ "workbench": "RStudio", "launch_parameters": 7 }), 400, "launch_parameters"),
         (
             "launch_session",
+            json!({ "workbench": "RStudio", "launch_parameters": { "x": "y".repeat(20_000) } }),
+            400,
+            "larger",
+        ),
+        (
+            "launch_session",
             json!({ "workbench": "RStudio", "working_directory": "/etc" }),
             400,
             "below the home folder",

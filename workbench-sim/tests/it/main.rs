@@ -6,6 +6,7 @@ mod api;
 mod browser;
 mod console;
 mod pages;
+mod program;
 mod restart;
 mod server;
 mod sessions;
