@@ -1,7 +1,7 @@
 //! What all handlers share: the World, the settings, the pages, and signals between requests and builds.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sim_kit::http_client::Link;
@@ -35,6 +35,7 @@ struct Inner {
     /// Folders of unpacked bundles, each unpacked by one request at a time.
     unpacking: Mutex<HashMap<i64, Weak<tokio::sync::Mutex<()>>>>,
     unpacked: PathBuf,
+    incoming: PathBuf,
     package_manager: Link,
 }
 
@@ -45,6 +46,7 @@ impl App {
     /// When its folder cannot be made or a template is broken.
     pub fn new(world: World, config: Config) -> anyhow::Result<Self> {
         let unpacked = world.folder("unpacked")?;
+        let incoming = world.folder("incoming")?;
         let package_manager = Link::new(&world, "package-manager");
         let replays = Replays::new(config.signature_window);
         Ok(Self(Arc::new(Inner {
@@ -57,6 +59,7 @@ impl App {
             blob_rows: RwLock::default(),
             unpacking: Mutex::default(),
             unpacked,
+            incoming,
             package_manager,
         })))
     }
@@ -156,6 +159,18 @@ impl App {
     #[must_use]
     pub fn blob_rows(&self) -> &RwLock<()> {
         &self.0.blob_rows
+    }
+
+    /// Where unpacked bundles are, each in a folder named by its id.
+    #[must_use]
+    pub fn unpacked(&self) -> &Path {
+        &self.0.unpacked
+    }
+
+    /// Where bytes on their way are kept, in files without names.
+    #[must_use]
+    pub fn incoming(&self) -> &Path {
+        &self.0.incoming
     }
 
     /// Where a bundle is or will be unpacked, and the lock of whoever unpacks it.

@@ -70,6 +70,7 @@ pub fn product(config: Config) -> Product {
             Box::pin(async move {
                 let app = app::App::new(world, config)?;
                 users::seed(&app).await?;
+                runtime::files::sweep(&app).await?;
                 build::start(&app).await?;
                 let (router, routes) = routes::router(app);
                 Ok(Simulator { router, routes })

@@ -13,7 +13,7 @@ use crate::auth::Principal;
 use crate::error::{Code, Error, Result};
 use crate::input::Fields;
 use crate::store;
-use crate::store::vanities::Vanity;
+use crate::store::vanities::{LONGEST, Vanity};
 use crate::users::time;
 
 const PROHIBITED: [&str; 26] = [
@@ -51,13 +51,13 @@ const PROHIBITED: [&str; 26] = [
 /// 400 that names the problem.
 pub fn normal(path: &str) -> Result<String> {
     let bad = |text: &str| Err(Error::bad(Code::InvalidParameter, text));
-    if path.len() > 255 {
-        return bad("`path` must not be longer than 255 characters.");
-    }
     if !path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_/".contains(&b)) {
         return bad("`path` must be letters, digits, `-`, `_` and `/`.");
     }
     let path = format!("/{}/", path.trim_matches('/'));
+    if path.len() > LONGEST {
+        return bad("`path` must not be longer than 255 characters, slashes included.");
+    }
     if path.contains("//") && path != "//" {
         return bad("`path` must not have an empty segment.");
     }

@@ -12,9 +12,9 @@ use crate::error::Result;
 use crate::store;
 
 /// Lines of one task that are kept at most.
-const MOST_LINES: usize = 20_000;
+const MOST_LINES: usize = 10_000;
 /// Characters of one line that are kept.
-const LONGEST_LINE: usize = 4_000;
+const LONGEST_LINE: usize = 2_000;
 
 /// See the module.
 pub struct Log {

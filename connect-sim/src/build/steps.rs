@@ -149,7 +149,7 @@ async fn read_manifest(app: &App, bundle: &Bundle) -> Result<Manifest, Stop> {
 
 /// A file out of a bundle.
 pub(super) async fn read_file(app: &App, bundle: &Bundle, path: &str, largest: u64) -> Result<Option<Vec<u8>>, Error> {
-    let mut spool = Spool::of_blob(app.world().blobs(), &bundle.digest).await?;
+    let mut spool = Spool::of_blob(app.incoming(), app.world().blobs(), &bundle.digest).await?;
     let (limits, path) = (app.config().limits.archive.clone(), path.to_owned());
     let read = move || {
         let mut files = check::read(spool.reader()?, &limits, &[&path], largest)?;

@@ -3,6 +3,7 @@
 //! The file is gone with its handle, also when the process dies, so that an upload that ends early leaves nothing.
 
 use std::io::{Read, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -28,10 +29,16 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Nothing so far, and room for `limit` bytes.
+    /// Nothing so far, and room for `limit` bytes. A file is made in `folder`.
     #[must_use]
-    pub fn new(limit: u64) -> Self {
-        Self { file: tempfile::spooled_tempfile(IN_MEMORY), size: 0, limit, md5: Md5::new(), sha1: Sha1::new() }
+    pub fn new(folder: &Path, limit: u64) -> Self {
+        Self {
+            file: tempfile::spooled_tempfile_in(IN_MEMORY, folder),
+            size: 0,
+            limit,
+            md5: Md5::new(),
+            sha1: Sha1::new(),
+        }
     }
 
     /// Appends bytes.
@@ -96,8 +103,8 @@ impl Spool {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn of_blob(blobs: &Blobs, digest: &Digest) -> Result<Self> {
-        let mut spool = Self::new(u64::MAX);
+    pub async fn of_blob(folder: &Path, blobs: &Blobs, digest: &Digest) -> Result<Self> {
+        let mut spool = Self::new(folder, u64::MAX);
         let mut stream = blobs.stream(digest, None).await?;
         while let Some(bytes) = stream.next().await {
             spool.size += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);

@@ -102,7 +102,7 @@ fn is_multipart(headers: &HeaderMap) -> bool {
 }
 
 async fn receive(app: &App, request: Request) -> Result<(Spool, BTreeMap<String, String>)> {
-    let mut spool = Spool::new(app.config().limits.bundle_bytes);
+    let mut spool = Spool::new(app.incoming(), app.config().limits.bundle_bytes);
     if !is_multipart(request.headers()) {
         let mut body = request.into_body().into_data_stream();
         while let Some(bytes) = body.next().await {

@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::bundles::check;
 use crate::bundles::spool::Spool;
 use crate::error::{Error, Result};
+use crate::store;
 use crate::store::bundles::Bundle;
 
 /// The folder with the files of a bundle.
@@ -29,11 +30,27 @@ pub async fn unpacked(app: &App, bundle: &Bundle) -> Result<PathBuf> {
     if tokio::fs::try_exists(&folder).await? {
         return Ok(folder);
     }
-    let mut spool = Spool::of_blob(app.world().blobs(), &bundle.digest).await?;
+    let mut spool = Spool::of_blob(app.incoming(), app.world().blobs(), &bundle.digest).await?;
     let (limits, target) = (app.config().limits.archive.clone(), folder.clone());
     let unpack = move || extract(spool.reader()?, &target, &limits, Strip::TopDirectory).map_err(check::refused);
     tokio::task::spawn_blocking(unpack).await.map_err(|error| Error::Internal(error.to_string()))??;
     Ok(folder)
+}
+
+/// Takes away what was unpacked of bundles that are gone, and what was unpacked in part: for the start of a server.
+///
+/// # Errors
+/// When the database or the files fail.
+pub async fn sweep(app: &App) -> Result<()> {
+    let known = store::bundles::ids(&mut *app.read().await?).await?;
+    let mut entries = tokio::fs::read_dir(app.unpacked()).await?;
+    while let Some(entry) = entries.next_entry().await? {
+        let id = entry.file_name().to_str().and_then(|name| name.parse::<i64>().ok());
+        if !id.is_some_and(|id| known.contains(&id)) {
+            tokio::fs::remove_dir_all(entry.path()).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The place of `path` in `root`; none for a path that could lead elsewhere.

@@ -136,7 +136,8 @@ pub async fn append(db: &mut AnyConnection, id: &str, lines: &[String]) -> sqlx:
     Ok(())
 }
 
-/// Gives `worker` the oldest task that waits or whose lease ran out before `now`, until `lease`.
+/// Gives `worker` the oldest task that waits or whose lease ran out before `now`, until `lease`. The tasks of one item
+/// are carried out one after the other, so that the last deploy asked for is the last that takes effect.
 ///
 /// # Errors
 /// When the database fails.
@@ -144,8 +145,9 @@ pub async fn claim(db: &mut AnyConnection, worker: &str, now: i64, lease: i64) -
     // Never its own: a worker whose clock was moved past its lease is still at work. Two servers may choose the same
     // row; the second finds that it does not qualify any more.
     let sql = "UPDATE tasks SET state = 'running', worker = $1, lease = $3, attempts = attempts + 1 \
-         WHERE id = (SELECT id FROM tasks WHERE state = 'queued' OR (state = 'running' AND lease < $2 AND worker <> $1) \
-         ORDER BY number LIMIT 1) \
+         WHERE id = (SELECT id FROM tasks AS next WHERE (state = 'queued' OR (state = 'running' AND lease < $2 \
+         AND worker <> $1)) AND NOT EXISTS (SELECT 1 FROM tasks AS earlier WHERE earlier.content_guid = next.content_guid \
+         AND earlier.number < next.number AND earlier.state <> 'finished') ORDER BY number LIMIT 1) \
          AND (state = 'queued' OR (state = 'running' AND lease < $2 AND worker <> $1)) RETURNING *";
     let row = sqlx::query(sql).bind(worker).bind(now).bind(lease).fetch_optional(db).await?;
     row.as_ref().map(task).transpose()

@@ -14,6 +14,9 @@ pub struct Vanity {
     pub created: i64,
 }
 
+/// Bytes of the longest path.
+pub const LONGEST: usize = 255;
+
 fn vanity(row: &AnyRow) -> sqlx::Result<Vanity> {
     Ok(Vanity {
         path: row.try_get("path")?,
@@ -45,7 +48,8 @@ pub async fn of_content(db: &mut AnyConnection, content_guid: &str) -> sqlx::Res
 /// When the database fails.
 pub async fn containing(db: &mut AnyConnection, path: &str) -> sqlx::Result<Option<Vanity>> {
     // The candidates are the beginnings of the path, which an index finds; there are few of them.
-    for (end, _) in path.match_indices('/').skip(1) {
+    // None is longer than `LONGEST`, whatever a client asks for.
+    for (end, _) in path.match_indices('/').skip(1).take_while(|(end, _)| *end < LONGEST) {
         let sql = "SELECT * FROM vanities WHERE path = $1";
         if let Some(row) = sqlx::query(sql).bind(&path[..=end]).fetch_optional(&mut *db).await? {
             return vanity(&row).map(Some);

@@ -253,3 +253,33 @@ async fn a_build_restores_packages_and_leaves_the_content_alone() {
     assert_eq!(app.publisher().get(&format!("/v1/content/{guid}")).await.ok()["bundle_id"], Value::Null);
     assert_eq!(app.publisher().get(&format!("/v1/content/{guid}/bundles/1")).await.ok()["py_version"], "3.11.11");
 }
+
+#[tokio::test]
+async fn deploys_of_one_item_take_effect_in_their_order() {
+    let (index, app) = builder().await;
+    let guid = app.publisher().create("ordered").await;
+    *index.gate.lock().unwrap() = Some(Arc::new(Notify::new()));
+    let deploy = async |bundle: Vec<u8>| {
+        let id = app.publisher().upload(&guid, bundle).await.ok()["id"].clone();
+        let started = app.publisher().post(&format!("/v1/content/{guid}/deploy"), &json!({"bundle_id": id})).await.ok();
+        started["task_id"].as_str().unwrap().to_owned()
+    };
+    let slow = deploy(python_bundle("python-api", "flask")).await;
+    let fast = deploy(python_bundle("python-api", "")).await;
+    // The first hangs in its download; the second waits for it, while those of others go on.
+    app.publisher().publish("other", static_bundle("x")).await;
+    let waiting = app.publisher().get(&format!("/v1/tasks/{fast}")).await.ok();
+    assert_eq!((&waiting["finished"], &waiting["last"]), (&json!(false), &json!(0)));
+    let gate = index.gate.lock().unwrap().take().unwrap();
+    let finished = tokio::spawn({
+        let publisher = app.publisher();
+        async move { (publisher.finished(&slow).await, publisher.finished(&fast).await) }
+    });
+    while !finished.is_finished() {
+        gate.notify_waiters();
+        tokio::task::yield_now().await;
+    }
+    let (slow, fast) = finished.await.unwrap();
+    assert_eq!((&slow["code"], &fast["code"]), (&json!(0), &json!(0)));
+    assert_eq!(app.publisher().get(&format!("/v1/content/{guid}")).await.ok()["bundle_id"], "2");
+}

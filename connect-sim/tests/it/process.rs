@@ -1,0 +1,119 @@
+//! The program itself: what it prints, and what it keeps when it is killed.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+use sim_kit::seed;
+use sim_kit::testing::free_port;
+
+use super::app::static_bundle;
+
+struct Server {
+    child: Child,
+    url: String,
+    port: u16,
+    printed: Vec<String>,
+}
+
+impl Server {
+    /// Starts the program and waits for the lines that launchers wait for.
+    fn start(data: &Path) -> Self {
+        let port = free_port();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_connect-sim"))
+            .args(["--port", &port.to_string(), "--data-dir"])
+            .arg(data)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let printed = vec![lines.next().unwrap().unwrap(), lines.next().unwrap().unwrap()];
+        Self { child, url: format!("http://127.0.0.1:{port}"), port, printed }
+    }
+
+    /// SIGKILL.
+    fn kill(self) {
+        drop(self);
+    }
+
+    async fn send(&self, method: &str, path: &str, body: Vec<u8>) -> reqwest::Response {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let key = &seed::users(1)[1].api_key;
+        let request = client.request(method.parse().unwrap(), format!("{}{path}", self.url));
+        request.header("authorization", format!("Key {key}")).body(body).send().await.unwrap()
+    }
+
+    async fn json(&self, method: &str, path: &str, body: Vec<u8>) -> Value {
+        let response = self.send(method, &format!("/__api__{path}"), body).await;
+        assert!(response.status().is_success(), "{method} {path}: {}", response.status());
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_outlives_a_kill() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    assert!(server.printed[0].starts_with("Starting Posit Connect v2026"), "{:?}", server.printed);
+    assert_eq!(server.printed[1], format!("Starting HTTP server on [::]:{}", server.port));
+    let made = server.json("POST", "/v1/content", json!({"name": "kept"}).to_string().into()).await;
+    let guid = made["guid"].as_str().unwrap().to_owned();
+    let bundles = format!("/v1/content/{guid}/bundles");
+    let bytes = static_bundle("kept");
+    server.json("POST", &bundles, bytes.clone()).await;
+    let task = server.json("POST", &format!("/v1/content/{guid}/deploy"), b"{}".to_vec()).await;
+
+    // An upload of which half has come.
+    let key = &seed::users(1)[1].api_key;
+    let mut half = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    write!(
+        half,
+        "POST /__api__{bundles} HTTP/1.1\r\nHost: x\r\nAuthorization: Key {key}\r\nExpect: 100-continue\r\n\
+         Content-Length: 9000000\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = [0; 12];
+    half.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100", "the server reads the body");
+    half.write_all(&vec![7; 4_000_000]).unwrap();
+    server.kill();
+
+    let server = Server::start(folder.path());
+    let task =
+        server.json("GET", &format!("/v1/tasks/{}?wait=60", task["task_id"].as_str().unwrap()), Vec::new()).await;
+    assert_eq!((&task["finished"], &task["code"]), (&json!(true), &json!(0)), "{task}");
+    assert_eq!(server.json("GET", &bundles, Vec::new()).await.as_array().unwrap().len(), 1);
+    let download = server.send("GET", &format!("/__api__{bundles}/1/download"), Vec::new()).await;
+    assert_eq!(download.bytes().await.unwrap(), bytes);
+    assert_eq!(server.send("GET", &format!("/content/{guid}/"), Vec::new()).await.text().await.unwrap(), "kept");
+    let world = folder.path().join(connect_sim::NAME).join("world-0");
+    assert_eq!(std::fs::read_dir(world.join("incoming")).unwrap().count(), 0, "no half bundle is left");
+    server.kill();
+}
+
+#[test]
+fn bad_flags_say_what_to_do_in_one_line() {
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_connect-sim")).args(arguments).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let secret = run(&["--bootstrap", "--port", "0"]);
+    assert!(secret.contains("CONNECT_BOOTSTRAP_SECRETKEY") && secret.trim().lines().count() == 1, "{secret}");
+    let url = run(&["--pypi-url", "index", "--port", "0"]);
+    assert!(url.contains("--pypi-url must be an http or https URL"), "{url}");
+    assert!(run(&["--as", "newest"]).contains("2026.04.0"));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    assert!(run(&["--port", &port]).contains("is in use; stop what listens there"));
+}
