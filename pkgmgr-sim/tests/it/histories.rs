@@ -1,6 +1,7 @@
 //! For random histories: what a dated or numbered snapshot once showed, it shows for ever.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -86,10 +87,10 @@ async fn holds(events: &[Event]) {
                         "pypi/{}/simple/beta/",
                     ] {
                         let path = format!("/{}", path.replace("{}", &snapshot));
-                        if !seen.contains_key(&path) {
-                            let answer = team.get(&path).await;
+                        if let Entry::Vacant(new) = seen.entry(path) {
+                            let answer = team.get(new.key()).await;
                             if answer.status == 200 {
-                                seen.insert(path, answer.body);
+                                new.insert(answer.body);
                             }
                         }
                     }
