@@ -3,7 +3,8 @@
 use sim_kit::cli::{ServerArgs, asked_to_stop};
 use sim_kit::{Host, logging};
 
-use crate::{ConnectArgs, NAME, PORT, listening_line, product, starting_line};
+use crate::config::ConnectArgs;
+use crate::{NAME, PORT, listening_line, product, starting_line};
 
 /// Flags of a Connect.
 #[derive(Debug, Clone, clap::Args)]
@@ -17,7 +18,7 @@ pub struct Cli {
     server: ServerArgs,
 }
 
-/// Serves until asked to stop.
+/// Serves until asked to stop. Prints the two lines that launchers of the real image wait for.
 ///
 /// # Errors
 /// In one line that says what to do.

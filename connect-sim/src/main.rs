@@ -1,10 +1,10 @@
-//! A simulated Posit Connect of its own.
+//! One Connect simulator as a process.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-/// A simulator of Posit Connect. Not affiliated with Posit.
+/// A simulator of Posit Connect; not affiliated with Posit.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -17,7 +17,7 @@ async fn main() -> ExitCode {
     match connect_sim::cli::run(Args::parse().cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("connect-sim: {error:#}");
             ExitCode::FAILURE
         }
     }
