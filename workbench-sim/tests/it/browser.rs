@@ -1,25 +1,15 @@
 //! A real browser walks through, in both runtimes.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
-use sim_kit::testing::{find_tool, need_tool};
+use sim_kit::testing::need_tool;
 use workbench_sim::{Config, Runtime};
 
 use crate::server::{Around, start, with_around};
 
-/// A Python that has playwright: the one named in TEAMSIM_TEST_PYTHON, or the machine's.
-#[allow(clippy::disallowed_methods)] // where tests find their tools is the environment's to say
+/// The Python that has playwright: the one beside its command.
 fn python() -> Option<PathBuf> {
-    let named = std::env::var_os("TEAMSIM_TEST_PYTHON").map(PathBuf::from);
-    let python = named.or_else(|| find_tool("python3"))?;
-    let has = std::process::Command::new(&python).args(["-c", "import playwright"]).stderr(Stdio::null()).status();
-    if has.is_ok_and(|status| status.success()) {
-        return Some(python);
-    }
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "playwright is missing, and in CI every test must run");
-    eprintln!("NOT RUN: the Python package playwright is missing");
-    None
+    Some(need_tool("playwright")?.with_file_name("python3"))
 }
 
 async fn walk(runtime: Runtime) {
