@@ -23,7 +23,6 @@ pub mod auth;
 pub mod build;
 pub mod bundles;
 pub mod cli;
-pub mod cli;
 pub mod config;
 pub mod content;
 pub mod content_type;
