@@ -253,8 +253,9 @@ impl Running {
         self.shared.reset().await
     }
 
-    /// Stops taking connections, lets requests finish for up to five seconds, ends background work.
+    /// Stops taking connections, ends background work and long polls, lets requests finish for up to five seconds.
     pub async fn stop(mut self) {
+        self.shared.instance().world.begin_end();
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }

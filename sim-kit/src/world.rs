@@ -253,6 +253,11 @@ impl World {
         std::fs::remove_dir_all(&self.0.folder)
     }
 
+    /// Tells background work and long polls that the end is near; [`World::end`] then waits for it.
+    pub(crate) fn begin_end(&self) {
+        self.0.ending.cancel();
+    }
+
     /// Ends background work (waiting at most five seconds for it) and closes the database.
     pub async fn end(&self) {
         self.0.ending.cancel();
