@@ -24,6 +24,7 @@ use http::HeaderMap;
 use http::request::Parts;
 use sha2::{Digest as _, Sha256};
 use sim_kit::origin::Origin;
+use sqlx::AnyConnection;
 
 use crate::access::Role;
 use crate::app::App;
@@ -191,21 +192,23 @@ fn is_stale(active: Option<i64>, now: i64) -> bool {
     active.is_none_or(|active| !(active..active + ACTIVITY_GRAIN).contains(&now))
 }
 
-async fn user(app: &App, guid: &str) -> Result<Arc<User>> {
-    let user = store::users::by_guid(&mut *app.read().await?, guid).await?;
+async fn user(db: &mut AnyConnection, guid: &str) -> Result<Arc<User>> {
+    let user = store::users::by_guid(db, guid).await?;
     user.map(Arc::new).ok_or_else(Error::invalid_login)
 }
 
 async fn by_key(app: &App, key: &str) -> Result<Principal> {
     let now = app.now();
-    let found = store::keys::by_digest(&mut *app.read().await?, &digest(key)).await?;
+    let mut db = app.read().await?;
+    let found = store::keys::by_digest(&mut db, &digest(key)).await?;
     let key = found.filter(|key| key.expires.is_none_or(|at| at > now)).ok_or_else(Error::invalid_login)?;
+    let user = user(&mut db, &key.user_guid).await?;
+    drop(db);
     if is_stale(key.active, now) {
         let mut tx = app.write().await?;
         store::keys::touch(&mut tx, key.id, now).await?;
         tx.commit().await?;
     }
-    let user = user(app, &key.user_guid).await?;
     let role = key.role.min(user.role);
     Ok(Principal { user, role, via: Via::Key(key.id) })
 }
@@ -218,7 +221,7 @@ async fn by_signature(parts: &Parts, app: &App, claim: &signature::Claim<'_>) ->
     signature::check(claim, &token.public_key, parts, &prefix.unwrap_or_default())?;
     app.replays().check(claim, parts, app.world().clock().now())?;
     let guid = token.user_guid.ok_or_else(Error::no_credential)?;
-    let user = user(app, &guid).await?;
+    let user = user(&mut *app.read().await?, &guid).await?;
     let role = user.role;
     Ok(Principal { user, role, via: Via::Token(token.token) })
 }
@@ -232,7 +235,7 @@ async fn by_session(parts: &Parts, app: &App, cookie: &str) -> Result<Option<Pri
             return Err(Error::forbidden_because(Code::Xsrf, "XSRF token mismatch"));
         }
     }
-    let user = user(app, &session.user_guid).await?;
+    let user = user(&mut *app.read().await?, &session.user_guid).await?;
     let role = user.role;
     Ok(Some(Principal { user, role, via: Via::Session { xsrf: session.xsrf } }))
 }

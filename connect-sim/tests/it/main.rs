@@ -5,6 +5,7 @@ mod app;
 mod index;
 
 mod auth;
+mod browser;
 mod build;
 mod bundles;
 mod callers;
