@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use sim_kit::WorldConfig;
 use sim_kit::testing::Postgres;
 
+use connect_sim::store::MIGRATIONS;
+use connect_sim::store::tasks::{self, Task};
+
 use super::app::{TestApp, python_bundle, static_bundle};
 use super::index::Index;
 
@@ -96,4 +99,69 @@ async fn publishes_per_second() {
     }
     let seconds = started.elapsed().as_secs_f64();
     eprintln!("{:.0} publishes per second with {clients} clients", f64::from(clients * each) / seconds);
+}
+
+/// A task goes from worker to worker by its lease.
+async fn leases(db: sim_kit::Db) {
+    let task = |id: &str| Task {
+        id: id.to_owned(),
+        kind: "deploy".to_owned(),
+        content_guid: None,
+        bundle_id: None,
+        activate: true,
+        user_guid: "u".to_owned(),
+        state: "queued".to_owned(),
+        attempts: 0,
+        created: 0,
+        finished: None,
+        code: 0,
+        error: String::new(),
+        lines: 0,
+    };
+    let mut tx = db.write().await.unwrap();
+    tasks::insert(&mut tx, &task("one")).await.unwrap();
+    tasks::insert(&mut tx, &task("two")).await.unwrap();
+    let claim = tasks::claim(&mut tx, "a", 10, 20).await.unwrap().unwrap();
+    assert_eq!((claim.id.as_str(), claim.attempts), ("one", 1));
+    assert_eq!(tasks::claim(&mut tx, "b", 15, 25).await.unwrap().unwrap().id, "two");
+    assert!(tasks::claim(&mut tx, "b", 15, 25).await.unwrap().is_none());
+    assert_eq!(tasks::next_lease(&mut tx, "b").await.unwrap(), Some(20));
+    assert!(tasks::claim(&mut tx, "a", 30, 40).await.unwrap().is_some_and(|task| task.id == "two"), "b's ran out");
+    assert!(tasks::claim(&mut tx, "a", 99, 110).await.unwrap().is_none(), "nobody takes its own");
+    assert!(!tasks::renew(&mut tx, "two", "b", 50).await.unwrap());
+    assert!(!tasks::finish(&mut tx, "two", "b", 50, 0, "").await.unwrap());
+    assert!(tasks::renew(&mut tx, "one", "a", 50).await.unwrap());
+    tasks::append(&mut tx, "one", &["a".to_owned(), "b".to_owned()]).await.unwrap();
+    tasks::append(&mut tx, "one", &["c".to_owned()]).await.unwrap();
+    for (first, expected) in [(0, &["a", "b", "c"][..]), (1, &["b", "c"]), (2, &["c"]), (3, &[]), (9, &[])] {
+        assert_eq!(tasks::output(&mut tx, "one", first).await.unwrap(), expected, "{first}");
+    }
+    assert!(tasks::finish(&mut tx, "one", "a", 60, 1, "why").await.unwrap());
+    assert!(!tasks::finish(&mut tx, "one", "a", 61, 0, "").await.unwrap(), "a task ends once");
+    let one = tasks::get(&mut tx, "one").await.unwrap().unwrap();
+    assert_eq!((one.state.as_str(), one.code, one.error.as_str(), one.lines), ("finished", 1, "why", 3));
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn leases_on_both_engines() {
+    let folder = tempfile::tempdir().unwrap();
+    leases(sim_kit::Db::sqlite(&folder.path().join("db.sqlite"), MIGRATIONS).await.unwrap()).await;
+    let Some(server) = Postgres::start() else { return };
+    leases(server.db(MIGRATIONS).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_server_of_the_database_builds() {
+    let Some(server) = Postgres::start() else { return };
+    let url = server.database().await;
+    let world = || WorldConfig { database_url: Some(url.clone()), ..WorldConfig::default() };
+    let front = TestApp::on(connect_sim::Config { builders: 0, ..Default::default() }, world()).await;
+    let back = TestApp::on(connect_sim::Config::default(), world()).await;
+    let guid = front.publisher().create("shared").await;
+    front.publisher().upload(&guid, static_bundle("x")).await.ok();
+    assert_eq!(front.publisher().deploy(&guid, &json!({})).await["code"], 0);
+    assert_eq!(back.publisher().get(&format!("/v1/content/{guid}")).await.ok()["app_mode"], "static");
+    front.world.end().await;
+    back.world.end().await;
 }
