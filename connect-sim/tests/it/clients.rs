@@ -3,6 +3,7 @@
 //! `CONNECT_CLIENTS` names a folder with a virtual environment that holds rsconnect-python and posit-sdk; without it one
 //! is made in a folder beside the build's output, once, with pip.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -11,7 +12,7 @@ use base64::Engine as _;
 use connect_sim::{Config, product};
 use serde_json::Value;
 use sim_kit::testing::need_tool;
-use sim_kit::{Host, HostConfig, Running, seed};
+use sim_kit::{Fidelity, Host, HostConfig, Running, World, WorldConfig, seed};
 
 use super::index::Index;
 
@@ -41,6 +42,70 @@ fn environment() -> Option<&'static Path> {
         Some(bin)
     };
     MADE.get_or_init(make).as_deref()
+}
+
+/// Routes that rsconnect-python is seen to succeed with.
+const RSCONNECT: &[&str] = &[
+    "* /content/{guid}/{*path}",
+    "GET /__api__/server_settings",
+    "GET /__api__/v1/content",
+    "GET /__api__/v1/content/{guid}",
+    "GET /__api__/v1/content/{guid}/bundles/{id}/download",
+    "GET /__api__/v1/content/{guid}/lockfile",
+    "GET /__api__/v1/tasks/{id}",
+    "GET /__api__/v1/user",
+    "PATCH /__api__/v1/content/{guid}",
+    "PATCH /__api__/v1/content/{guid}/environment",
+    "POST /__api__/v1/content",
+    "POST /__api__/v1/content/{guid}/build",
+    "POST /__api__/v1/content/{guid}/bundles",
+    "POST /__api__/v1/content/{guid}/deploy",
+];
+/// Routes that its `bootstrap` is seen to succeed with.
+const BOOTSTRAP: &[&str] = &["POST /__api__/v1/experimental/bootstrap"];
+/// Routes that posit-sdk is seen to succeed with.
+const SDK: &[&str] = &[
+    "DELETE /__api__/v1/content/{guid}",
+    "DELETE /__api__/v1/content/{guid}/bundles/{id}",
+    "DELETE /__api__/v1/content/{guid}/permissions/{id}",
+    "DELETE /__api__/v1/content/{guid}/vanity",
+    "DELETE /__api__/v1/groups/{guid}",
+    "DELETE /__api__/v1/groups/{guid}/members/{user_guid}",
+    "GET /__api__/v1/content/{guid}/bundles",
+    "GET /__api__/v1/content/{guid}/bundles/{id}",
+    "GET /__api__/v1/content/{guid}/environment",
+    "GET /__api__/v1/content/{guid}/jobs",
+    "GET /__api__/v1/content/{guid}/permissions",
+    "GET /__api__/v1/content/{guid}/tags",
+    "GET /__api__/v1/content/{guid}/vanity",
+    "GET /__api__/v1/groups",
+    "GET /__api__/v1/groups/{guid}",
+    "GET /__api__/v1/groups/{guid}/members",
+    "GET /__api__/v1/packages",
+    "GET /__api__/v1/tags",
+    "GET /__api__/v1/users",
+    "GET /__api__/v1/users/{guid}",
+    "POST /__api__/v1/content/{guid}/permissions",
+    "POST /__api__/v1/groups",
+    "POST /__api__/v1/groups/{guid}/members",
+    "PUT /__api__/v1/content/{guid}/environment",
+    "PUT /__api__/v1/content/{guid}/vanity",
+    "PUT /__api__/v1/users/{guid}",
+];
+
+/// The label is granted by the tests below and by nothing else.
+#[tokio::test]
+async fn client_proven_is_what_clients_prove() {
+    let world = World::open(&WorldConfig::default(), connect_sim::store::MIGRATIONS).await.unwrap();
+    let routes = (product(Config::default()).build)(world).await.unwrap().routes;
+    let labelled: BTreeSet<String> = routes
+        .iter()
+        .filter(|route| route.fidelity == Fidelity::ClientProven)
+        .map(|route| format!("{} {}", route.method, route.path))
+        .collect();
+    let proven: BTreeSet<String> =
+        [RSCONNECT, BOOTSTRAP, SDK].concat().into_iter().map(|route| (*route).to_owned()).collect();
+    assert_eq!(labelled, proven);
 }
 
 struct Site {
@@ -79,6 +144,21 @@ impl Site {
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "rsconnect {arguments:?}: {text}");
         text
+    }
+
+    /// Fails unless the client was seen to succeed with each of `routes`.
+    fn proves(&self, routes: &[&str]) {
+        let journal = self.running.world().journal().entries(0, usize::MAX, |entry| entry.user_agent.is_some());
+        let good = journal.iter().filter(|entry| entry.status.is_some_and(|status| (200..300).contains(&status)));
+        let seen: BTreeSet<String> = good
+            .filter_map(|entry| {
+                let path = entry.route.as_deref()?;
+                let method = if path.starts_with("/content/") { "*" } else { &entry.method };
+                Some(format!("{method} {path}"))
+            })
+            .collect();
+        let missing: Vec<&&str> = routes.iter().filter(|route| !seen.contains(**route)).collect();
+        assert!(missing.is_empty(), "not seen: {missing:?}; seen: {seen:#?}");
     }
 
     fn write(&self, path: &str, text: &str) {
@@ -155,6 +235,7 @@ async fn rsconnect_publishes() {
     assert!(std::fs::read_to_string(site.home.path().join("lock.txt")).unwrap().contains("flask==3.0.0"));
     site.rsconnect(&["content", "build", "add", "-n", "sim", "-g", api_guid]).await;
     site.rsconnect(&["content", "build", "run", "-n", "sim", "--poll-wait", "1"]).await;
+    site.proves(RSCONNECT);
     site.running.stop().await;
 }
 
@@ -172,6 +253,7 @@ async fn rsconnect_bootstraps() {
     site.rsconnect(&["add", "-s", &url, "-k", key, "-n", "fresh"]).await;
     let again = site.run("rsconnect", &["bootstrap", "-s", &url, "-j", "secret", "--raw"]).await;
     assert!(!again.status.success() || String::from_utf8_lossy(&again.stdout).trim().is_empty());
+    site.proves(BOOTSTRAP);
     site.running.stop().await;
 }
 
@@ -185,6 +267,7 @@ async fn posit_sdk_works() {
     let output = site.run("python", &["script.py"]).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "all is well");
+    site.proves(SDK);
     site.running.stop().await;
 }
 
@@ -219,6 +302,23 @@ content.create_vanity(path="/vanity/sdk/")
 assert content.find_vanity()["path"] == "/vanity/sdk/"
 group = client.groups.create(name="sdk-group")
 assert client.groups.get(group["guid"])["name"] == "sdk-group"
+assert [g["name"] for g in client.groups.find(prefix="sdk")] == ["sdk-group"]
+group.members.add(viewer)
+assert [m["guid"] for m in group.members.find()] == [viewer["guid"]] and group.members.count() == 1
+group.members.delete(viewer)
+group.delete()
+assert client.users.get(viewer["guid"])["username"] == "viewer"
+client.me.update(first_name="Patricia")
+content.vanity = "/vanity/other/"
+del content.vanity
+assert content.vanity is None
+content.environment_variables.clear()
+assert content.environment_variables.find() == []
+second = content.bundles.create("bundle.tar.gz")
+assert content.bundles.get(second["id"])["size"] == bundle["size"]
+assert content.bundles.active()["id"] == bundle["id"]
+second.delete()
+assert client.tags.find() == [] and content.tags.find() == []
 content.update(description="Described")
 assert client.content.get(content["guid"])["description"] == "Described"
 bundle.download("copy.tar.gz")
