@@ -19,19 +19,13 @@ pub mod up;
 /// # Errors
 /// When there is no answer within five seconds, or one that is no success.
 pub async fn health(url: &str) -> anyhow::Result<()> {
-    let client = http_client()?;
+    let client = http_client();
     let answer = client.get(url).timeout(std::time::Duration::from_secs(5)).send().await?;
     anyhow::ensure!(answer.status().is_success(), "{url} answered {}", answer.status());
     Ok(())
 }
 
-/// A client without proxies or cookies.
-fn http_client() -> anyhow::Result<reqwest::Client> {
-    Ok(http_client_builder().user_agent(concat!("teamsim/", env!("CARGO_PKG_VERSION"))).build()?)
-}
-
-fn http_client_builder() -> reqwest::ClientBuilder {
-    // Fails when a provider was installed before, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy()
+/// A client without cookies.
+fn http_client() -> reqwest::Client {
+    sim_kit::http_client::client(|builder| builder.user_agent(concat!("teamsim/", env!("CARGO_PKG_VERSION"))))
 }

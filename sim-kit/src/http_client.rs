@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, Request, RequestBuilder, Response, ResponseBuilderExt as _};
+use reqwest::{Client, ClientBuilder, Request, RequestBuilder, Response, ResponseBuilderExt as _};
 
 use crate::faults::{Effect, Firing, Phase, Subject, spoil};
 use crate::journal::{Direction, Entry};
@@ -52,22 +52,31 @@ pub struct Link {
     world: World,
 }
 
-/// The one client of the process: connection pools and TLS roots are worth sharing.
+/// A client with the settings that `configure` adds to the common ones: no proxies, the system's TLS roots. Where the
+/// system has none, as in an image with nothing but a binary, plain HTTP works and HTTPS trusts nobody.
+///
+/// # Panics
+/// When `configure` asks for what cannot be.
+pub fn client(configure: impl Fn(ClientBuilder) -> ClientBuilder) -> Client {
+    // Fails when a provider was installed before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let common = || Client::builder().no_proxy();
+    configure(common())
+        .build()
+        .or_else(|_| configure(common().tls_certs_only([])).build())
+        .expect("a client that reads no files can be built")
+}
+
+/// The one client of the process's links: connection pools and TLS roots are worth sharing.
 fn shared_client() -> Client {
     static CLIENT: OnceLock<Client> = OnceLock::new();
-    CLIENT
-        .get_or_init(|| {
-            // Fails when a provider was installed before, which is as good.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            Client::builder()
-                .connect_timeout(Duration::from_secs(10))
-                .read_timeout(Duration::from_secs(60))
-                .redirect(reqwest::redirect::Policy::limited(5))
-                .no_proxy()
-                .build()
-                .expect("a client without files or hosts to read can be built")
-        })
-        .clone()
+    let configure = |builder: ClientBuilder| {
+        builder
+            .connect_timeout(Duration::from_secs(10))
+            .read_timeout(Duration::from_secs(60))
+            .redirect(reqwest::redirect::Policy::limited(5))
+    };
+    CLIENT.get_or_init(|| client(configure)).clone()
 }
 
 impl Link {

@@ -178,13 +178,9 @@ impl Team {
 }
 
 /// An HTTP client without proxies.
-///
-/// # Panics
-/// Never.
 #[must_use]
 pub fn http() -> reqwest::Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().build().expect("a client without files to read can be built")
+    sim_kit::http_client::client(|builder| builder)
 }
 
 /// A file in the workspace.

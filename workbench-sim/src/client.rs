@@ -117,17 +117,13 @@ impl Client {
     /// # Errors
     /// [`ClientError::Refused`], or when there is no Workbench.
     pub async fn sign_in(base: &str, user: &str, password: &str) -> Result<Self, ClientError> {
-        // Fails when a provider was installed before, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let bad = |_| ClientError::Address(base.to_owned());
         let base = Url::parse(&format!("{}/", base.trim_end_matches('/'))).map_err(bad)?;
         let cookies = Arc::new(Jar::default());
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .user_agent("Mozilla/5.0 (teamsim browser)")
-            .redirect(reqwest::redirect::Policy::none())
-            .cookie_provider(cookies.clone())
-            .build()?;
+        let http = sim_kit::http_client::client(|builder| {
+            let builder = builder.user_agent("Mozilla/5.0 (teamsim browser)").cookie_provider(cookies.clone());
+            builder.redirect(reqwest::redirect::Policy::none())
+        });
         let client = Self { http, cookies, base };
         let page = client.http.get(client.url("auth-sign-in")).send().await?.text().await?;
         let token = client.token();

@@ -2,6 +2,7 @@
 
 use anyhow::ensure;
 use reqwest::Response;
+use sim_kit::http_client::client;
 use url::Url;
 
 /// The user agent of these requests, so that journals tell people from programs.
@@ -13,18 +14,18 @@ pub struct Browser {
     client: reqwest::Client,
 }
 
+impl Default for Browser {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Browser {
     /// A fresh profile.
-    ///
-    /// # Errors
-    /// When the client cannot be built.
-    pub fn new() -> anyhow::Result<Self> {
-        let client = crate::http_client_builder()
-            .user_agent(USER_AGENT)
-            .cookie_store(true)
-            .timeout(std::time::Duration::from_secs(60))
-            .build()?;
-        Ok(Self { client })
+    #[must_use]
+    pub fn new() -> Self {
+        let minute = std::time::Duration::from_secs(60);
+        Self { client: client(|builder| builder.user_agent(USER_AGENT).cookie_store(true).timeout(minute)) }
     }
 
     /// Fills in Connect's sign-in form.

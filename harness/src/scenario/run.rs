@@ -158,7 +158,7 @@ struct Player<'a> {
 
 impl<'a> Player<'a> {
     async fn new(target: &'a Target) -> anyhow::Result<Self> {
-        let client = crate::http_client()?;
+        let client = crate::http_client();
         let mut player =
             Self { target, client, browsers: HashMap::new(), workbench: None, session: None, began: HashMap::new() };
         for server in [Server::Workbench, Server::Connect, Server::PackageManager] {
@@ -325,7 +325,7 @@ impl<'a> Player<'a> {
         let url = self.target.connect.join(&format!("content/{guid}/"))?;
         let name = user.unwrap_or_default();
         if !self.browsers.contains_key(name) {
-            let browser = Browser::new()?;
+            let browser = Browser::new();
             if let Some(user) = user {
                 let user = self.target.user(user)?;
                 browser.sign_in_to_connect(&self.target.connect, user.username, &user.password).await?;

@@ -63,6 +63,5 @@ impl Drop for Up {
 }
 
 pub(crate) fn http() -> reqwest::Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().build().unwrap()
+    sim_kit::http_client::client(|builder| builder)
 }
