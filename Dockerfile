@@ -25,7 +25,8 @@ COPY --from=binary /out/teamsim /teamsim
 COPY --from=binary --chown=10001:10001 /out/data /data
 COPY --from=binary --chown=10001:10001 /out/tmp /tmp
 USER 10001:10001
-ENV TEAMSIM_BIND=0.0.0.0 TEAMSIM_DATA_DIR=/data
+# Large sorts of SQLite need a place that can be written, also where /tmp is small or not there.
+ENV TEAMSIM_BIND=0.0.0.0 TEAMSIM_DATA_DIR=/data SQLITE_TMPDIR=/data
 VOLUME /data
 ENTRYPOINT ["/teamsim"]
 CMD ["up"]

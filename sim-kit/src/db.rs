@@ -12,7 +12,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Row as _};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// One numbered step of a product's schema. The text runs on both engines.
@@ -136,6 +136,9 @@ impl Db {
             .max_connections(8)
             .acquire_timeout(Duration::from_secs(10))
             .test_before_acquire(engine == Engine::Postgres)
+            // SQLite ends a transaction itself when the disk is full or fails; the pool's count of open ones is wrong then,
+            // and such a connection would refuse every transaction to come.
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if engine == Engine::Sqlite {
@@ -147,6 +150,7 @@ impl Db {
                             "PRAGMA busy_timeout = 10000",
                             "PRAGMA foreign_keys = ON",
                             "PRAGMA cache_size = -2000",
+                            "PRAGMA journal_size_limit = 4194304",
                         ] {
                             sqlx::query(pragma).execute(&mut *connection).await?;
                         }

@@ -51,6 +51,17 @@ async fn sqlite() {
     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM notes").fetch_one(again.pool()).await.unwrap();
     assert_eq!(count, 1, "an opened database is not migrated twice");
 
+    // A failure that ends the transaction behind the pool's back, as a full disk does.
+    for _ in 0..20 {
+        let mut tx = again.write().await.unwrap();
+        let failing = "INSERT OR ROLLBACK INTO notes (id, text, number) VALUES ('a', NULL, 1)";
+        assert!(sqlx::query(failing).execute(&mut *tx).await.is_err());
+        drop(tx);
+    }
+    let mut tx = again.write().await.unwrap();
+    sqlx::query("UPDATE notes SET number = 7").execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+
     let changed = [Migration { sql: "CREATE TABLE notes (id TEXT);", ..MIGRATIONS[0] }];
     assert!(matches!(Db::sqlite(&path, &changed).await, Err(DbError::Changed { version: 1, .. })));
     assert!(matches!(Db::sqlite(&path, &[]).await, Err(DbError::Newer(1))));

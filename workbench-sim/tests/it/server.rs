@@ -56,8 +56,7 @@ pub(crate) async fn publisher(workbench: &Running) -> Client {
 
 /// A plain client without cookies or redirects.
 pub(crate) fn http() -> reqwest::Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+    sim_kit::http_client::client(|builder| builder.redirect(reqwest::redirect::Policy::none()))
 }
 
 /// A Package Manager with two Python projects (`needy` requires `needed`) and two R packages likewise, and a Connect that
