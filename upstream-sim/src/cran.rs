@@ -6,13 +6,10 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::NaiveDate;
-use md5::{Digest as _, Md5};
-use pkg_formats::archive::{File, Files};
 use pkg_formats::dcf;
-use pkg_formats::psp::{Artifact, ArtifactKind, Digest, FeedKind, Op, RRecord, RState, RVersion};
-use pkg_formats::r::binary::{BinarySpec, Built};
-use pkg_formats::r::source::SourceSpec;
+use pkg_formats::psp::{FeedKind, Op, RRecord, RState, RVersion};
 
+use crate::artifacts::{self, Builds, Version};
 use crate::catalogue::{self, CranEntry, R_BASE, r_items, r_name};
 use crate::draw::Draw;
 use crate::history::{
@@ -25,13 +22,6 @@ const FEED: &str = "cran";
 
 /// 2017-10-10, the first day of the real service's history.
 const START: i64 = 17_449;
-
-/// Minor versions of R that binaries are built for, and the day each came.
-const R_MINORS: [(&str, i64); 5] =
-    [("4.2", 19_104), ("4.3", 19_468), ("4.4", 19_837), ("4.5", 20_189), ("4.6", 20_567)];
-
-/// Files of version `v` have the numbers `8v` (source) to `8v + 5` (binaries, in the order of [`R_MINORS`]).
-const FILES_A_VERSION: u32 = 8;
 
 /// Real packages that made-up ones like to import.
 const POPULAR: [&str; 16] = [
@@ -305,48 +295,32 @@ impl Cran {
         imports
     }
 
-    /// Which minor versions of R (places in [`R_MINORS`]) have a binary of `release`. `age`: how many releases up to the
-    /// newest known one come after it.
-    fn binaries(&self, package: Package, name: &str, release: &Release, age: usize) -> Vec<u32> {
+    /// What `release` is built for. `until`: when it stopped being current. `age`: how many releases up to the newest
+    /// known one come after it.
+    fn builds(&self, package: Package, name: &str, release: &Release, until: Option<i64>, age: usize) -> Builds {
+        let desktop = Builds::desktop(release.at, until);
         match self.filler(package) {
-            None if age == 0 => (0..R_MINORS.len() as u32).collect(),
-            None => vec![0],
+            None if age == 0 => Builds::all(),
+            None => Builds { linux: vec![0], ..Builds::default() }.with_desktop(&desktop),
             Some(_) => {
                 let mut draw = Draw::new(self.seed, FEED, name, &format!("binaries {}", release.version));
                 // Builds fail now and then; clients then get the source.
                 if draw.chance(0.08) {
-                    return Vec::new();
+                    return Builds::default();
                 }
-                let day = release.at / DAY;
-                let newest = R_MINORS.iter().rposition(|(_, came)| *came <= day).unwrap_or(0) as u32;
-                if newest == 0 || draw.chance(0.05) { vec![newest] } else { vec![0, newest] }
+                let newest = Builds::newest_on(release.at / DAY);
+                let linux = if newest == 0 || draw.chance(0.05) { vec![newest] } else { vec![0, newest] };
+                let builds = Builds { linux, ..Builds::default() };
+                // Hashing files of all versions would take too long.
+                if !Builds::is_recent(until) {
+                    return builds;
+                }
+                let mut builds = builds.with_desktop(&desktop);
+                builds.windows.retain(|_| !draw.chance(0.04));
+                builds.macos.retain(|_| !draw.chance(0.06));
+                builds
             }
         }
-    }
-
-    fn source(description: &dcf::Record, name: &str, version: &str) -> Vec<u8> {
-        let (namespace, code) = contents(name, version);
-        let files =
-            Files::from([("NAMESPACE".to_owned(), File::from(namespace)), ("R/about.R".to_owned(), File::from(code))]);
-        SourceSpec { description: description.clone(), files }
-            .tar_gz()
-            .expect("names and versions of the catalogue are well formed")
-    }
-
-    fn binary(description: &dcf::Record, name: &str, version: &str, at: i64, minor: usize) -> Vec<u8> {
-        let (namespace, code) = contents(name, version);
-        let built = Built {
-            r: format!("{}.0", R_MINORS[minor].0).parse().expect("three numbers"),
-            platform: String::new(),
-            time: time(at).format("%Y-%m-%d %H:%M:%S UTC").to_string(),
-            os: "unix",
-        };
-        // R asks a package with compiled code against which internals it was built. There is no such code in this one.
-        let mut description = description.clone();
-        description.set("NeedsCompilation", "no");
-        BinarySpec { description, namespace, code, files: Files::new(), built }
-            .tar_gz()
-            .expect("names, versions and dependency fields of the catalogue are well formed")
     }
 }
 
@@ -408,38 +382,18 @@ impl Packages for Cran {
             .take_while(|(_, release)| release.at < cut)
             .map(|(i, release)| {
                 let description = self.description(package, &name, release);
-                let filename = format!("{name}_{}.tar.gz", release.version);
-                let mut artifact = |kind, minor: Option<usize>, bytes: &[u8]| {
-                    let sha256 = Digest::of(bytes);
-                    let number = i as u32 * FILES_A_VERSION + minor.map_or(0, |minor| minor as u32 + 1);
-                    files.push((sha256, number));
-                    let anywhere = minor.map(|_| "*".to_owned());
-                    Artifact {
-                        arch: anywhere.clone(),
-                        filename: filename.clone(),
-                        kind,
-                        md5: if minor.is_none() { hex::encode(Md5::digest(bytes)) } else { String::new() },
-                        r: minor.map(|minor| R_MINORS[minor].0.to_owned()),
-                        sha256,
-                        size: bytes.len() as u64,
-                        tag: anywhere,
-                    }
-                };
-                let mut artifacts =
-                    vec![artifact(ArtifactKind::Source, None, &Self::source(&description, &name, &release.version))];
-                for minor in self.binaries(package, &name, release, anchor.saturating_sub(i)) {
-                    let bytes = Self::binary(&description, &name, &release.version, release.at, minor as usize);
-                    artifacts.push(artifact(ArtifactKind::Linux, Some(minor as usize), &bytes));
-                }
                 let next = releases.get(i + 1).map(|next| next.at);
                 let over = next.or(match end {
                     Some(End::Archived(at) | End::Removed(at)) => Some(at),
                     None => None,
                 });
                 let archived_at = over.filter(|at| *at < cut).map(time);
+                let version =
+                    Version { description: &description, name: &name, version: &release.version, at: release.at };
+                let builds = self.builds(package, &name, release, over, anchor.saturating_sub(i));
                 RVersion {
                     archived_at,
-                    artifacts,
+                    artifacts: version.artifacts(i, &builds, &mut files),
                     description: dcf::write(std::slice::from_ref(&description)),
                     published_at: time(release.at),
                     readme: None,
@@ -460,12 +414,9 @@ impl Packages for Cran {
     fn file(&self, package: Package, file: u32) -> Vec<u8> {
         let name = self.name(package);
         let (releases, _) = self.life(package, &name);
-        let release = &releases[(file / FILES_A_VERSION) as usize];
+        let release = &releases[artifacts::version_of(file)];
         let description = self.description(package, &name, release);
-        match file % FILES_A_VERSION {
-            0 => Self::source(&description, &name, &release.version),
-            minor => Self::binary(&description, &name, &release.version, release.at, minor as usize - 1),
-        }
+        Version { description: &description, name: &name, version: &release.version, at: release.at }.file(file)
     }
 }
 
@@ -482,16 +433,6 @@ fn closure(names: &[String]) -> HashSet<&'static str> {
         }
     }
     found
-}
-
-/// `NAMESPACE` and code of a package: it loads, and says what it is.
-fn contents(name: &str, version: &str) -> (String, String) {
-    let function = format!("about_{name}");
-    let namespace = format!("export({function})\n");
-    let code = format!(
-        "{function} <- function() \"{name} {version}: synthetic contents made by teamsim, not the real package\"\n"
-    );
-    (namespace, code)
 }
 
 /// A version somewhat before `version`: one less in the last number that can be less.

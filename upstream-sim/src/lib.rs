@@ -11,12 +11,14 @@
 //! | `catalogue` | the facts |
 //! | `draw`, `history`, `names` | chance, calendar and names of what is made up |
 //! | `packages`: `cran`, `pypi` | from a package's number to its events, record and files |
+//! | `artifacts` | the files of an R package |
 //! | `feed` | checkpoints, and from a digest back to bytes |
 //! | `spool` | packs, in memory or on disk |
 //! | `service` | feeds, key, heads |
 //! | `documents`, `objects` | handlers |
 //! | [`cli`] | the service as a process |
 
+mod artifacts;
 mod catalogue;
 pub mod cli;
 mod config;

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::str::FromStr as _;
 
 use chrono::{DateTime, Utc};
+use md5::Digest as _;
 use pkg_formats::archive;
 use pkg_formats::psp::{ArtifactKind, Digest, PythonRecord, RRecord, RState};
 use pkg_formats::python::metadata::Metadata;
@@ -116,17 +117,67 @@ async fn r_files_are_what_their_records_say() {
         for artifact in &version.artifacts {
             let bytes = service.blob(&artifact.sha256).await;
             assert_eq!(bytes.len() as u64, artifact.size);
-            assert_eq!(artifact.filename, format!("{}_{}.tar.gz", record.name, version.version));
-            let inside = r::package::read_description(&bytes[..], &archive::Limits::default()).unwrap();
-            let built = inside.get("Built").map(str::to_owned);
-            match artifact.kind {
-                ArtifactKind::Source => assert_eq!(inside, described),
-                _ => assert!(built.unwrap().starts_with(&format!("R {}.0; ; ", artifact.r.as_ref().unwrap()))),
+            let extension = match artifact.kind {
+                ArtifactKind::Source | ArtifactKind::Linux => "tar.gz",
+                ArtifactKind::Macos => "tgz",
+                ArtifactKind::Windows => "zip",
+            };
+            assert_eq!(artifact.filename, format!("{}_{}.{extension}", record.name, version.version));
+            let inside = if artifact.kind == ArtifactKind::Windows {
+                let mut zip = zip::ZipArchive::new(std::io::Cursor::new(&bytes)).unwrap();
+                assert!(zip.file_names().all(|name| name.unwrap().starts_with(&format!("{}/", record.name))));
+                let file = zip.by_name(&format!("{}/DESCRIPTION", record.name)).unwrap();
+                dcf::parse_one(&std::io::read_to_string(file).unwrap()).unwrap()
+            } else {
+                r::package::read_description(&bytes[..], &archive::Limits::default()).unwrap()
+            };
+            let md5 = hex::encode(md5::Md5::digest(&bytes));
+            assert_eq!(artifact.md5, if artifact.kind == ArtifactKind::Linux { String::new() } else { md5 });
+            let os = if artifact.kind == ArtifactKind::Windows { "windows" } else { "unix" };
+            match &artifact.r {
+                None => assert_eq!(inside, described),
+                Some(r) => {
+                    let built = inside.get("Built").unwrap();
+                    assert!(built.starts_with(&format!("R {r}.0; ; ")) && built.ends_with(os), "{built}");
+                }
             }
         }
     }
     let httr2 = cran.r("httr2");
     assert!(httr2.versions.len() >= 4, "earlier versions are there");
+}
+
+#[tokio::test]
+async fn windows_and_macos_have_what_is_built_and_not_more() {
+    let config = Config { cran_packages: 1500, ..Config::only(&["shiny"]) };
+    let cran = followed(&service_at(config, 1, NOW).await, "cran").await;
+    let kinds = |record: &RRecord| -> BTreeSet<(ArtifactKind, String, String, String)> {
+        let artifacts = record.versions.iter().filter(|v| v.state == RState::Current).flat_map(|v| &v.artifacts);
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        artifacts.map(|a| (a.kind, text(&a.r), text(&a.tag), text(&a.arch))).collect()
+    };
+    let shiny = kinds(&cran.r("shiny"));
+    let has = |kind, r: &str, tag: &str, arch: &str| shiny.contains(&(kind, r.into(), tag.into(), arch.into()));
+    for r in ["4.3", "4.4", "4.5", "4.6"] {
+        assert!(has(ArtifactKind::Windows, r, "", "x86_64"), "{shiny:?}");
+        assert!(has(ArtifactKind::Macos, r, "big-sur-x86_64", "x86_64"));
+        let arm = if r == "4.6" { "sonoma-arm64" } else { "big-sur-arm64" };
+        assert!(has(ArtifactKind::Macos, r, arm, "arm64"));
+    }
+    assert!(shiny.iter().all(|(kind, r, ..)| *kind == ArtifactKind::Linux || r != "4.2"));
+
+    // Of the others some are built for one system and not for the other, and most for both.
+    let all: Vec<_> = cran.all_r().iter().map(kinds).filter(|kinds| !kinds.is_empty()).collect();
+    let built = |kinds: &BTreeSet<(ArtifactKind, String, String, String)>, wanted| {
+        kinds.iter().any(|(kind, r, ..)| *kind == wanted && r == "4.6")
+    };
+    let count = |windows: bool, macos: bool| {
+        all.iter()
+            .filter(|k| built(k, ArtifactKind::Windows) == windows && built(k, ArtifactKind::Macos) == macos)
+            .count()
+    };
+    assert!(count(true, true) * 10 > all.len() * 8, "{} of {}", count(true, true), all.len());
+    assert!(count(false, true) > 10 && count(false, false) > 10);
 }
 
 /// The version of an R package that is current on a date.
