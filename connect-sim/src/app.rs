@@ -27,6 +27,8 @@ struct Inner {
     replays: Replays,
     /// Rung when a task waits for a worker.
     work: Notify,
+    /// Rung when a schedule was changed.
+    scheduled: Notify,
     /// One bell a task, for those who wait for its output.
     bells: Mutex<HashMap<String, Weak<Notify>>>,
     /// Held for reading from the write of a blob to that of its row, and for writing while a blob without rows goes:
@@ -55,6 +57,7 @@ impl App {
             config,
             replays,
             work: Notify::new(),
+            scheduled: Notify::new(),
             bells: Mutex::default(),
             blob_rows: RwLock::default(),
             unpacking: Mutex::default(),
@@ -132,6 +135,17 @@ impl App {
     #[must_use]
     pub fn work(&self) -> &Notify {
         &self.0.work
+    }
+
+    /// Tells the watch that a schedule was changed.
+    pub fn ring_for_schedules(&self) {
+        self.0.scheduled.notify_one();
+    }
+
+    /// The bell that [`App::ring_for_schedules`] rings.
+    #[must_use]
+    pub fn scheduled(&self) -> &Notify {
+        &self.0.scheduled
     }
 
     /// The bell of one task.

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
 use sim_kit::origin::Origin;
+use sqlx::AnyConnection;
 
 use crate::access::{Role, Seen, visible};
 use crate::app::App;
@@ -19,7 +20,14 @@ use crate::store::content::Filter;
 use crate::store::users::User;
 use crate::users::time;
 
-fn shown(origin: &Origin, seen: &Seen, owner: Option<&User>, vanity: Option<&str>, detailed: bool) -> Value {
+fn shown(
+    origin: &Origin,
+    seen: &Seen,
+    owner: Option<&User>,
+    vanity: Option<&str>,
+    scheduled: bool,
+    detailed: bool,
+) -> Value {
     let Seen { content, role } = seen;
     let s = &content.settings;
     let url = vanity.map_or_else(|| format!("/content/{}/", content.guid), str::to_owned);
@@ -67,7 +75,7 @@ fn shown(origin: &Origin, seen: &Seen, owner: Option<&User>, vanity: Option<&str
         "owner_guid": content.owner_guid,
         "owner_email": owned(|user| json!(user.email)),
         "owner_locked": owned(|user| json!(user.locked)),
-        "is_scheduled": false,
+        "is_scheduled": scheduled,
         "git": Value::Null,
         "users": Value::Null,
         "groups": Value::Null,
@@ -75,11 +83,29 @@ fn shown(origin: &Origin, seen: &Seen, owner: Option<&User>, vanity: Option<&str
     })
 }
 
-async fn show(db: &mut sqlx::AnyConnection, origin: &Origin, seen: &Seen, principal: &Principal) -> Result<Value> {
+async fn show(db: &mut AnyConnection, origin: &Origin, seen: &Seen, principal: &Principal) -> Result<Value> {
     let owner = store::users::by_guid(db, &seen.content.owner_guid).await?;
     let vanity = store::vanities::of_content(db, &seen.content.guid).await?;
+    let scheduled = store::schedules::scheduled(db).await?.contains(&seen.content.guid);
     let detailed = principal.role > Role::Viewer;
-    Ok(shown(origin, seen, owner.as_ref(), vanity.as_ref().map(|v| v.path.as_str()), detailed))
+    let vanity = vanity.as_ref().map(|v| v.path.as_str());
+    Ok(shown(origin, seen, owner.as_ref(), vanity, scheduled, detailed))
+}
+
+/// An item by number or guid.
+///
+/// # Errors
+/// 404 when there is none that the caller may see.
+pub async fn find(db: &mut AnyConnection, principal: &Principal, id: &str) -> Result<Seen> {
+    let guid = match id.parse() {
+        Ok(id) => store::content::by_id(db, id).await?.map(|content| content.guid),
+        Err(_) => Some(id.to_owned()),
+    };
+    let missing = || Error::missing("application");
+    visible(db, principal, &guid.ok_or_else(missing)?).await.map_err(|error| match error {
+        Error::Refused { .. } => missing(),
+        other => other,
+    })
 }
 
 /// `GET /applications/{id}`, by number or guid.
@@ -93,15 +119,7 @@ pub async fn get(
     Path(id): Path<String>,
 ) -> Result<Json<Value>> {
     let mut db = app.read().await?;
-    let guid = match id.parse() {
-        Ok(id) => store::content::by_id(&mut db, id).await?.map(|content| content.guid),
-        Err(_) => Some(id),
-    };
-    let missing = || Error::missing("application");
-    let seen = visible(&mut db, &principal, &guid.ok_or_else(missing)?).await.map_err(|error| match error {
-        Error::Refused { .. } => missing(),
-        other => other,
-    })?;
+    let seen = find(&mut db, &principal, &id).await?;
     Ok(Json(show(&mut db, &app.origin(origin), &seen, &principal).await?))
 }
 

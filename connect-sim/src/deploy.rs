@@ -41,6 +41,7 @@ async fn start(app: &App, principal: &Principal, guid: &str, fields: &Fields, ki
         kind: kind.to_owned(),
         content_guid: Some(guid.to_owned()),
         bundle_id: Some(bundle.id),
+        variant_id: None,
         activate: kind == "deploy" && activate.value().unwrap_or(true),
         user_guid: principal.user.guid.clone(),
         state: "queued".to_owned(),

@@ -49,7 +49,11 @@ impl FromRequest<App> for Raw {
     }
 }
 
-async fn read(body: Body, limit: usize) -> Result<Bytes> {
+/// The whole body, of at most `limit` bytes.
+///
+/// # Errors
+/// 413 when it is longer, 400 when it breaks off.
+pub async fn read(body: Body, limit: usize) -> Result<Bytes> {
     to_bytes(body, limit).await.map_err(|error| {
         let text = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
         if text.contains("length limit") {
@@ -283,6 +287,24 @@ impl Query {
             Some("true" | "t" | "1") => Ok(true),
             Some("false" | "f" | "0") => Ok(false),
             Some(_) => Err(Error::bad(Code::InvalidParameter, format!("`{name}` must be true or false."))),
+        }
+    }
+}
+
+/// A time of a query, as RFC 3339, in microseconds.
+///
+/// # Errors
+/// 400 when it is none.
+pub fn moment(query: &Query, name: &str) -> Result<Option<i64>> {
+    let Some(text) = query.text(name) else { return Ok(None) };
+    // A plus sign that was not encoded arrives as a space.
+    let read = chrono::DateTime::parse_from_rfc3339(text)
+        .or_else(|_| chrono::DateTime::parse_from_rfc3339(&text.replace(' ', "+")));
+    match read {
+        Ok(at) => Ok(Some(at.timestamp_micros())),
+        Err(_) => {
+            let text = format!("`{name}` must be a time such as 2026-01-31T09:30:00Z.");
+            Err(Error::bad(Code::InvalidTimeFormat, text))
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | [`auth`], [`access`] | who asks, and what it may do |
 //! | [`content`], [`bundles`], [`deploy`], [`tasks`] | publishing |
 //! | [`build`] | the work behind a deploy |
+//! | [`variants`], [`schedules`] | documents that are rendered, and when |
 //! | [`serving`], [`runtime`] | content itself |
 //! | [`ui`] | pages |
 //! | [`store`] | SQL |
@@ -20,6 +21,7 @@ pub mod access;
 pub mod app;
 pub mod applications;
 pub mod auth;
+pub mod bookmarks;
 pub mod build;
 pub mod bundles;
 pub mod cli;
@@ -37,14 +39,18 @@ pub mod packages;
 pub mod permissions;
 pub mod routes;
 pub mod runtime;
+pub mod schedules;
 pub mod server_settings;
 pub mod serving;
 pub mod store;
 pub mod tags;
 pub mod tasks;
+pub mod thumbnails;
+pub mod timezones;
 pub mod ui;
 pub mod users;
 pub mod vanities;
+pub mod variants;
 pub mod version;
 
 use std::sync::Arc;
@@ -72,6 +78,7 @@ pub fn product(config: Config) -> Product {
                 users::seed(&app).await?;
                 runtime::files::sweep(&app).await?;
                 build::start(&app).await?;
+                schedules::start(&app);
                 let (router, routes) = routes::router(app);
                 Ok(Simulator { router, routes })
             })

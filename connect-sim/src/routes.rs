@@ -18,8 +18,8 @@ use crate::error::{Code, Error};
 use crate::ui::dashboard;
 use crate::version::Version;
 use crate::{
-    applications, bundles, content, deploy, environment, groups, jobs, keys, packages, permissions, server_settings,
-    serving, tags, tasks, users, vanities,
+    applications, bookmarks, bundles, content, deploy, environment, groups, jobs, keys, packages, permissions,
+    schedules, server_settings, serving, tags, tasks, thumbnails, timezones, users, vanities, variants,
 };
 
 use Fidelity::{ClientProven, Documented, Inferred};
@@ -61,11 +61,14 @@ fn table(version: Version) -> Table<App> {
         .row("GET", "/__api__/server_settings/applications", server_settings::applications, "", Documented)
         .row("GET", "/__api__/server_settings/scheduler", server_settings::scheduler, "", Documented)
         .row("GET", "/__api__/server_settings/scheduler/{app_mode}", server_settings::scheduler_of, "", Documented)
+        .row("GET", "/__api__/v1/server_settings/public", server_settings::public, "", Inferred)
         .row("GET", "/__api__/v1/server_settings/r", server_settings::r, "", Documented)
         .row("GET", "/__api__/v1/server_settings/python", server_settings::python, "", Documented)
         .row("GET", "/__api__/v1/server_settings/quarto", server_settings::quarto, "2021.08.0", Documented)
         .row("GET", "/__api__/v1/server_settings/tensorflow", server_settings::tensorflow, "2024.05.0", Documented)
         .row("GET", "/__api__/v1/server_settings/nodejs", server_settings::nodejs, "2026.04.0", Documented)
+        .row("GET", "/__api__/v1/timezones", timezones::list, "", Documented)
+        .row("GET", "/__api__/timezones", timezones::list, "", Documented)
         // Ways in
         .row("POST", "/__api__/v1/bootstrap", auth::bootstrap::bootstrap, "2022.10.0", Documented)
         .row("POST", "/__api__/v1/experimental/bootstrap", auth::bootstrap::bootstrap, "2022.10.0", ClientProven)
@@ -127,12 +130,39 @@ fn table(version: Version) -> Table<App> {
         .row("DELETE", "/__api__/v1/content/{guid}/tags/{tag_id}", tags::unassign, "", Documented)
         .row("GET", "/__api__/applications", applications::list, "", Documented)
         .row("GET", "/__api__/applications/{id}", applications::get, "", Documented)
+        .row("PUT", "/__api__/v1/content/{guid}/thumbnail", thumbnails::put, "2024.09.0", Documented)
+        .row("DELETE", "/__api__/v1/content/{guid}/thumbnail", thumbnails::delete, "2024.09.0", Documented)
+        .row("GET", "/__api__/applications/{id}/image", thumbnails::legacy_get, "", Documented)
+        .row("POST", "/__api__/applications/{id}/image", thumbnails::legacy_set, "", Documented)
+        .row("DELETE", "/__api__/applications/{id}/image", thumbnails::legacy_unset, "", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/bookmark", bookmarks::get, "", Documented)
+        .row("POST", "/__api__/v1/content/{guid}/bookmark", bookmarks::create, "", Documented)
+        .row("DELETE", "/__api__/v1/content/{guid}/bookmark", bookmarks::delete, "", Documented)
+        // Documents
+        .row("POST", "/__api__/v1/content/{guid}/render", variants::render_content, "", Documented)
+        .row("GET", "/__api__/applications/{id}/variants", variants::list, "", Documented)
+        .row("GET", "/__api__/variants/{id}", variants::get, "", Documented)
+        .row("POST", "/__api__/variants/{id}", variants::update, "", Documented)
+        .row("POST", "/__api__/variants/{id}/render", variants::render, "", Documented)
+        .row("GET", "/__api__/variants/{id}/renderings", variants::renderings, "", Documented)
+        .row("GET", "/__api__/variants/{id}/schedules", schedules::of_variant, "", Documented)
+        .row("GET", "/__api__/variants/{id}/subscribers", variants::subscribers, "", Inferred)
+        .row("POST", "/__api__/variants/{id}/subscribers", variants::subscribe, "", Inferred)
+        .row("DELETE", "/__api__/variants/{id}/subscribers/{user_guid}", variants::unsubscribe, "", Documented)
+        .row("GET", "/__api__/schedules/{id}", schedules::get, "", Documented)
+        .row("POST", "/__api__/schedules", schedules::create, "", Documented)
+        .row("POST", "/__api__/schedules/{id}", schedules::update, "", Documented)
+        .row("DELETE", "/__api__/schedules/{id}", schedules::delete, "", Documented)
+        .row("GET", "/__api__/v1/experimental/schedules", schedules::all, "", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/schedule/history", schedules::history, "", Inferred)
         // Bundles, builds, what runs
         .row("GET", "/__api__/v1/content/{guid}/bundles", bundles::list, "", ClientProven)
         .row("POST", "/__api__/v1/content/{guid}/bundles", bundles::upload::upload, "", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}/bundles/{id}", bundles::get, "", ClientProven)
         .row("DELETE", "/__api__/v1/content/{guid}/bundles/{id}", bundles::delete, "", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}/bundles/{id}/download", bundles::download, "", ClientProven)
+        .row("GET", "/__api__/v1/content/{guid}/bundles/{id}/files", bundles::files::list, "", Inferred)
+        .row("GET", "/__api__/v1/content/{guid}/bundles/{id}/files/{*path}", bundles::files::get, "", Documented)
         .row("POST", "/__api__/v1/content/{guid}/deploy", deploy::deploy, "", ClientProven)
         .row("POST", "/__api__/v1/content/{guid}/build", deploy::build, "", ClientProven)
         .row("GET", "/__api__/v1/tasks/{id}", tasks::get, "", ClientProven)

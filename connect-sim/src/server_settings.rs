@@ -82,7 +82,7 @@ pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> J
         "queue_ui": false,
         "runtimes": ["R", "Python", "Quarto"],
         "default_content_list_view": "compact",
-        "maximum_app_image_size": 10_000_000,
+        "maximum_app_image_size": crate::thumbnails::LARGEST,
         "server_settings_toggler": false,
         "git_enabled": false,
         "git_available": false,
@@ -107,6 +107,20 @@ pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> J
         settings.extend(more);
     }
     Json(settings)
+}
+
+/// `GET /v1/server_settings/public`: what a login page needs.
+pub async fn public(State(app): State<App>) -> Json<Value> {
+    Json(json!({
+        "authentication": authentication(),
+        "dashboard_path": "/connect",
+        "logout_url": "__logout__",
+        "system_display_name": app.config().system_name,
+        "self_registration": false,
+        "public_warning": "",
+        "http_warning": false,
+        "customized_landing": false,
+    }))
 }
 
 /// `GET /server_settings/applications`

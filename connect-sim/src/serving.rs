@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `/content/{guid}/…` | the active bundle |
 //! | `/content/{guid}/_bundle{id}/…` | one bundle, for those who may change the item |
-//! | `/content/{guid}/__thumbnail__` | 204: there is none |
+//! | `/content/{guid}/v{key}/…`, `/content/{guid}/v{key}/_rev{id}/…` | a variant of a document, one rendering of it |
+//! | `/content/{guid}/__thumbnail__` | the picture, or 204 |
 //!
 //! Access comes first. A browser that has not signed in is led to the login page, other clients get 401.
 
@@ -24,6 +25,7 @@ use crate::error::{Code, Error, Result};
 use crate::runtime::{Runtime, Visit};
 use crate::store;
 use crate::store::content::Content;
+use crate::thumbnails;
 
 /// `* /content/{guid}` and below.
 ///
@@ -121,11 +123,18 @@ async fn visit(
         return Ok((StatusCode::MOVED_PERMANENTLY, [(LOCATION, location)]).into_response());
     };
     if below == "__thumbnail__" {
-        return Ok(StatusCode::NO_CONTENT.into_response());
+        return thumbnails::serve(app, &content.guid, &request.method, &request.headers).await;
     }
     let draft = below.split_once('/').unwrap_or((below, "")).0.strip_prefix("_bundle");
     let (bundle, path) = match draft.and_then(|id| id.parse::<i64>().ok()) {
-        None => (content.bundle_id, below),
+        None => match rendering(app, content, below).await? {
+            Some((_, None)) => {
+                let location = origin.url(&format!("{base}{below}/"));
+                return Ok((StatusCode::FOUND, [(LOCATION, location)]).into_response());
+            }
+            Some((bundle, Some(path))) => (bundle, path),
+            None => (content.bundle_id, below),
+        },
         Some(id) => {
             let editor = matches!(role, AppRole::Owner | AppRole::Editor)
                 || matches!(caller, Caller::User(principal) if principal.is_administrator());
@@ -167,6 +176,26 @@ async fn visit(
         }
         answer => answer,
     }
+}
+
+/// The bundle and the path of `v{key}/…` and `v{key}/_rev{id}/…`: none when `below` is no such path, no path when the
+/// slash at its end is missing.
+async fn rendering<'p>(app: &App, content: &Content, below: &'p str) -> Result<Option<(Option<i64>, Option<&'p str>)>> {
+    let split = |path: &'p str| path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    let (first, rest) = split(below);
+    let Some(key) = first.strip_prefix('v').filter(|key| key.len() == 8) else { return Ok(None) };
+    let mut db = app.read().await?;
+    let variants = store::variants::of_content(&mut db, &content.guid).await?;
+    let Some(variant) = variants.iter().find(|variant| variant.key == key) else { return Ok(None) };
+    let Some(rest) = rest else { return Ok(Some((content.bundle_id, None))) };
+    let (second, below) = split(rest);
+    let Some(id) = second.strip_prefix("_rev").and_then(|id| id.parse::<i64>().ok()) else {
+        return Ok(Some((content.bundle_id, Some(rest))));
+    };
+    let renderings = store::renderings::of_variant(&mut db, variant.id).await?;
+    let found = renderings.iter().find(|rendering| rendering.id == id);
+    let found = found.ok_or_else(|| Error::missing("rendering"))?;
+    Ok(Some((Some(found.bundle_id), below)))
 }
 
 fn message(app: &App, status: StatusCode, title: &str, text: &str) -> Result<Response> {

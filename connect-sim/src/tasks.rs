@@ -67,6 +67,16 @@ async fn find(app: &App, id: &str) -> Result<Task> {
     store::tasks::get(&mut *app.read().await?, id).await?.ok_or_else(|| Error::missing("task"))
 }
 
+/// A task as the unversioned API answers with it, with the members of v1 beside the older ones.
+#[must_use]
+pub fn legacy(task: &Task, output: &[String], user_id: i64) -> Value {
+    let mut shown = shown(task, 0, output);
+    shown["user_id"] = json!(user_id);
+    shown["status"] = json!(output);
+    shown["last_status"] = shown["last"].clone();
+    shown
+}
+
 fn shown(task: &Task, first: i64, output: &[String]) -> Value {
     // The lines were read after the task and may be more.
     let last = task.lines.max(first.min(task.lines) + i64::try_from(output.len()).unwrap_or(0));

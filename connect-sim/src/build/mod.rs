@@ -22,7 +22,9 @@ use crate::store;
 use crate::store::bundles::Bundle;
 use crate::store::content::Content;
 use crate::store::jobs::Job;
+use crate::store::renderings::Rendering;
 use crate::store::tasks::Task;
+use crate::variants;
 use log::Log;
 use steps::{Built, Failure};
 
@@ -212,6 +214,9 @@ async fn keep(
     built: &Built,
     now: i64,
 ) -> Result<()> {
+    if task.kind == "render" {
+        return Ok(());
+    }
     store::bundles::set_runtime(tx, bundle.id, &built.runtime).await?;
     store::bundles::set_packages(tx, bundle.id, &built.packages).await?;
     if task.activate {
@@ -228,16 +233,15 @@ async fn keep(
     Ok(())
 }
 
-/// Notes the processes that the real product would have started.
+/// Notes the processes that the real product would have started, and what they rendered.
 async fn jobs(app: &App, tx: &mut sim_kit::Tx, task: &Task, bundle: &Bundle, built: &Built, now: i64) -> Result<()> {
-    if built.restored.is_empty() {
-        return Ok(());
-    }
     let mut log = store::tasks::output(tx, &task.id, 0).await?;
     log.insert(0, format!("[rsc-session] Content GUID: {}", bundle.content_guid));
     log.insert(1, format!("[rsc-session] Bundle ID: {}", bundle.id));
     let mode = ContentType::of(&bundle.app_mode);
-    let rendered = mode.filter(|mode| mode.kind() == crate::content_type::Kind::Rendered && task.activate);
+    let rendered = mode
+        .filter(|mode| mode.kind() == crate::content_type::Kind::Rendered && (task.activate || task.kind == "render"));
+    let mut last = String::new();
     for tag in built.restored.iter().copied().chain(rendered.map(ContentType::job_tag)) {
         let job = Job {
             id: store::next(&mut *tx, "job").await?,
@@ -251,6 +255,19 @@ async fn jobs(app: &App, tx: &mut sim_kit::Tx, task: &Task, bundle: &Bundle, bui
             error: None,
         };
         store::jobs::insert(&mut *tx, &job, &log.join("\n")).await?;
+        last = job.key;
+    }
+    if rendered.is_some() {
+        let default = variants::default_of(app, &mut *tx, &bundle.content_guid, now).await?;
+        let rendering = Rendering {
+            id: store::next(&mut *tx, "rendering").await?,
+            variant_id: task.variant_id.unwrap_or(default.id),
+            bundle_id: bundle.id,
+            job_key: last,
+            rendered: now,
+            duration: (now - task.created).max(0).saturating_mul(1_000),
+        };
+        store::renderings::insert(&mut *tx, &rendering).await?;
     }
     Ok(())
 }

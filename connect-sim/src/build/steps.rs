@@ -77,6 +77,8 @@ impl From<sqlx::Error> for Stop {
     }
 }
 
+const NOT_RENDERED: &str = "The document is not rendered: this is the simulated runtime.";
+
 /// What a build works on.
 pub(super) struct Job<'a> {
     pub(super) app: &'a App,
@@ -117,6 +119,10 @@ pub(super) async fn build(app: &App, task: &Task, log: &Log) -> Result<Box<Built
     }
     let launching = format!("Launching {}...", mode.noun());
 
+    if task.kind == "render" {
+        let closing = vec![NOT_RENDERED.to_owned(), launching];
+        return Ok(Box::new(Built { closing, ..Built::default() }));
+    }
     if bundle.runtime.built && task.kind == "deploy" {
         log.line(format!("Bundle {} has been built before; it is activated as it is.", bundle.id));
         let packages = store::bundles::packages(&mut *app.read().await?, bundle.id).await?;
@@ -132,7 +138,7 @@ pub(super) async fn build(app: &App, task: &Task, log: &Log) -> Result<Box<Built
         r::restore(&job, &mut built).await?;
         python::restore(&job, &mut built).await?;
         if mode.kind() == Kind::Rendered {
-            built.closing.push("The document is not rendered: this is the simulated runtime.".to_owned());
+            built.closing.push(NOT_RENDERED.to_owned());
         }
     }
     built.runtime.built = true;

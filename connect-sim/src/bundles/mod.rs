@@ -3,11 +3,12 @@
 //! | route | who |
 //! | --- | --- |
 //! | `GET`, `POST /v1/content/{guid}/bundles` | owner, collaborators, administrators |
-//! | `GET`, `DELETE /v1/content/{guid}/bundles/{id}`, `GET …/download` | the same |
+//! | `GET`, `DELETE /v1/content/{guid}/bundles/{id}`, `GET …/download`, `GET …/files` | the same |
 //!
 //! An upload is checked before anything of it is kept: the gzip and tar streams to their end, every path, the manifest.
 
 pub mod check;
+pub mod files;
 pub mod spool;
 pub mod upload;
 
@@ -19,7 +20,7 @@ use axum::response::Response;
 use http::header::CONTENT_DISPOSITION;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Map, Value, json};
-use sim_kit::serve_bytes;
+use sim_kit::{Digest, serve_bytes};
 use sqlx::AnyConnection;
 
 use crate::access::{Seen, editable};
@@ -170,9 +171,17 @@ pub async fn discard(app: &App, bundle: &Bundle) -> Result<()> {
             _ => {}
         }
     }
+    drop_blob(app, &bundle.digest).await
+}
+
+/// Takes a blob away unless a row names it.
+///
+/// # Errors
+/// When the database or the files fail.
+pub async fn drop_blob(app: &App, digest: &Digest) -> Result<()> {
     let _alone = app.blob_rows().write().await;
-    if !store::bundles::uses(&mut *app.read().await?, &bundle.digest).await? {
-        app.world().blobs().delete(&bundle.digest).await?;
+    if !store::bundles::uses(&mut *app.read().await?, digest).await? {
+        app.world().blobs().delete(digest).await?;
     }
     Ok(())
 }

@@ -154,10 +154,15 @@ pub async fn delete(State(app): State<App>, principal: Principal, Path(guid): Pa
     let mut tx = app.write().await?;
     editable(&mut tx, &principal, &guid).await?;
     let bundles = store::bundles::of_content(&mut tx, &guid).await?;
+    let thumbnail = store::thumbnails::get(&mut tx, &guid).await?;
     store::content::delete(&mut tx, &guid).await?;
     tx.commit().await?;
     for bundle in bundles {
         bundles::discard(&app, &bundle).await?;
     }
+    if let Some(thumbnail) = thumbnail {
+        bundles::drop_blob(&app, &thumbnail.digest).await?;
+    }
+    app.ring_for_schedules();
     Ok(StatusCode::NO_CONTENT)
 }

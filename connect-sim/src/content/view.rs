@@ -1,6 +1,6 @@
 //! A content item as callers see it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 use sim_kit::origin::Origin;
@@ -67,6 +67,8 @@ struct Extras {
     tags: Vec<Tag>,
     assigned: HashMap<String, Vec<i64>>,
     vanities: HashMap<String, String>,
+    bookmarked: HashSet<String>,
+    schedules: HashMap<String, Vec<Value>>,
 }
 
 impl<'a> Viewer<'a> {
@@ -132,10 +134,22 @@ impl<'a> Viewer<'a> {
         }
         if include.vanity_url {
             let all = match items {
-                [item] => store::vanities::of_content(db, &item.guid).await?.into_iter().collect(),
-                _ => store::vanities::all(db).await?,
+                [item] => store::vanities::of_content(&mut *db, &item.guid).await?.into_iter().collect(),
+                _ => store::vanities::all(&mut *db).await?,
             };
             extras.vanities = all.into_iter().map(|vanity| (vanity.content_guid, vanity.path)).collect();
+        }
+        if include.bookmarked {
+            let marked = store::bookmarks::of_user(&mut *db, &self.principal.user.guid).await?;
+            extras.bookmarked = marked.into_iter().collect();
+        }
+        if include.schedule {
+            for schedule in store::schedules::all(&mut *db).await? {
+                if let Some(variant) = store::variants::get(&mut *db, schedule.variant_id).await? {
+                    let shown = crate::schedules::in_content(&schedule);
+                    extras.schedules.entry(variant.content_guid).or_default().push(shown);
+                }
+            }
         }
         Ok(extras)
     }
@@ -153,10 +167,11 @@ impl<'a> Viewer<'a> {
             shown.insert("vanity_url".to_owned(), json!(self.origin.url(path)));
         }
         if include.bookmarked {
-            shown.insert("bookmarked".to_owned(), json!(false));
+            shown.insert("bookmarked".to_owned(), json!(extras.bookmarked.contains(&content.guid)));
         }
         if include.schedule {
-            shown.insert("schedules".to_owned(), json!([]));
+            let schedules = extras.schedules.get(&content.guid).cloned().unwrap_or_default();
+            shown.insert("schedules".to_owned(), Value::Array(schedules));
         }
         Value::Object(shown)
     }

@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use super::content::Runtime;
-use super::{as_json, flag, json};
+use super::{as_json, digest, flag, json};
 
 /// An uploaded archive.
 #[derive(Debug, Clone)]
@@ -41,16 +41,12 @@ pub struct Bundle {
 }
 
 fn bundle(row: &AnyRow) -> sqlx::Result<Bundle> {
-    let digest: String = row.try_get("digest")?;
     Ok(Bundle {
         id: row.try_get("id")?,
         content_guid: row.try_get("content_guid")?,
         created_by: row.try_get("created_by")?,
         created: row.try_get("created")?,
-        digest: digest.parse().map_err(|error: sim_kit::blobs::BlobError| sqlx::Error::ColumnDecode {
-            index: "digest".to_owned(),
-            source: error.into(),
-        })?,
+        digest: digest(row, "digest")?,
         size: row.try_get("size")?,
         metadata: json(row, "metadata")?,
         app_mode: row.try_get("app_mode")?,
@@ -140,7 +136,7 @@ pub async fn delete(db: &mut AnyConnection, id: i64) -> sqlx::Result<()> {
 /// # Errors
 /// When the database fails.
 pub async fn uses(db: &mut AnyConnection, digest: &Digest) -> sqlx::Result<bool> {
-    let sql = "SELECT 1 FROM bundles WHERE digest = $1 LIMIT 1";
+    let sql = "SELECT 1 FROM bundles WHERE digest = $1 UNION SELECT 1 FROM thumbnails WHERE digest = $1 LIMIT 1";
     Ok(sqlx::query(sql).bind(digest.to_string()).fetch_optional(db).await?.is_some())
 }
 

@@ -1,26 +1,33 @@
 //! The only place with SQL. Plain functions on a connection that return plain structs; one file a resource.
 
+pub mod bookmarks;
 pub mod bundles;
 pub mod content;
 pub mod groups;
 pub mod jobs;
 pub mod keys;
 pub mod permissions;
+pub mod renderings;
+pub mod schedules;
 pub mod sessions;
 pub mod tags;
 pub mod tasks;
+pub mod thumbnails;
 pub mod tokens;
 pub mod users;
 pub mod vanities;
 pub mod variables;
+pub mod variants;
 
 use sim_kit::Migration;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 /// The schema.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "init", sql: include_str!("../../migrations/0001_init.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "init", sql: include_str!("../../migrations/0001_init.sql") },
+    Migration { version: 2, name: "variants", sql: include_str!("../../migrations/0002_variants.sql") },
+];
 
 /// The next number of `kind`, from 1; never given twice, also not after its holder is gone. Needs a write transaction.
 ///
@@ -59,6 +66,15 @@ pub async fn set_meta(db: &mut AnyConnection, key: &str, value: &str) -> sqlx::R
 /// A boolean column.
 fn flag(row: &AnyRow, column: &str) -> sqlx::Result<bool> {
     Ok(row.try_get::<i64, _>(column)? != 0)
+}
+
+/// A column that holds the digest of a blob.
+fn digest(row: &AnyRow, column: &str) -> sqlx::Result<sim_kit::Digest> {
+    let text: String = row.try_get(column)?;
+    text.parse().map_err(|error: sim_kit::blobs::BlobError| sqlx::Error::ColumnDecode {
+        index: column.to_owned(),
+        source: error.into(),
+    })
 }
 
 /// A column that holds JSON of a known shape.

@@ -13,12 +13,14 @@ use super::flag;
 pub struct Task {
     /// 16 letters and digits.
     pub id: String,
-    /// `deploy` or `build`.
+    /// `deploy`, `build` or `render`; any other is finished when it is inserted.
     pub kind: String,
     /// For what.
     pub content_guid: Option<String>,
     /// With what.
     pub bundle_id: Option<i64>,
+    /// The variant to render.
+    pub variant_id: Option<i64>,
     /// Whether the bundle becomes the active one.
     pub activate: bool,
     /// Who asked for it.
@@ -45,6 +47,7 @@ fn task(row: &AnyRow) -> sqlx::Result<Task> {
         kind: row.try_get("kind")?,
         content_guid: row.try_get("content_guid")?,
         bundle_id: row.try_get("bundle_id")?,
+        variant_id: row.try_get("variant_id")?,
         activate: flag(row, "activate")?,
         user_guid: row.try_get("user_guid")?,
         state: row.try_get("state")?,
@@ -64,19 +67,32 @@ fn task(row: &AnyRow) -> sqlx::Result<Task> {
 pub async fn insert(db: &mut AnyConnection, task: &Task) -> sqlx::Result<()> {
     let number = super::next(&mut *db, "task").await?;
     sqlx::query(
-        "INSERT INTO tasks (id, number, kind, content_guid, bundle_id, activate, user_guid, state, attempts, created, \
-         code, error, lines) VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', 0, $8, 0, '', 0)",
+        "INSERT INTO tasks (id, number, kind, content_guid, bundle_id, variant_id, activate, user_guid, state, attempts, \
+         created, code, error, lines) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', 0, $9, 0, '', 0)",
     )
     .bind(&task.id)
     .bind(number)
     .bind(&task.kind)
     .bind(&task.content_guid)
     .bind(task.bundle_id)
+    .bind(task.variant_id)
     .bind(i64::from(task.activate))
     .bind(&task.user_guid)
     .bind(task.created)
     .execute(db)
     .await?;
+    Ok(())
+}
+
+/// Inserts a task whose work is done in the same transaction, with its output.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_finished(db: &mut AnyConnection, task: &Task, output: &[String]) -> sqlx::Result<()> {
+    insert(&mut *db, task).await?;
+    append(&mut *db, &task.id, output).await?;
+    let sql = "UPDATE tasks SET state = 'finished', finished = created, code = $2, error = $3 WHERE id = $1";
+    sqlx::query(sql).bind(&task.id).bind(task.code).bind(&task.error).execute(db).await?;
     Ok(())
 }
 

@@ -245,6 +245,14 @@ pub(crate) fn python_bundle(app_mode: &str, requirements: &str) -> Vec<u8> {
     bundle(&manifest, &[("app.py", "app = None"), ("requirements.txt", requirements)])
 }
 
+pub(crate) fn document_bundle() -> Vec<u8> {
+    let manifest = json!({
+        "version": 1, "metadata": {"appmode": "quarto-static", "primary_rmd": "doc.qmd"},
+        "quarto": {"version": "1.4.557", "engines": ["markdown"]},
+    });
+    bundle(&manifest, &[("doc.qmd", "# Document"), ("doc.html", "<h1>Document</h1>")])
+}
+
 pub(crate) fn r_bundle(app_mode: &str, packages: &[(&str, &str)]) -> Vec<u8> {
     let packages: serde_json::Map<String, Value> = packages
         .iter()

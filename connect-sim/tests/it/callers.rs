@@ -10,7 +10,7 @@ use connect_sim::{Config, product};
 use serde_json::{Value, json};
 use sim_kit::{World, WorldConfig};
 
-use super::app::{Caller, TestApp, static_bundle};
+use super::app::{Caller, TestApp, document_bundle, static_bundle};
 
 /// Route, body, and the status for each caller in the order above.
 type Row = (&'static str, &'static str, [u16; 8]);
@@ -24,6 +24,7 @@ fn rows() -> Vec<Row> {
     let publishers = [401, 403, 401, 403, 200, 200, 200, 200];
     let administrators = [401, 403, 401, 403, 403, 403, 403, 200];
     let seers = [401, 403, 401, 403, 403, 200, 200, 200];
+    let guessers = [401, 403, 401, 404, 404, 200, 200, 200];
     let then = |row: [u16; 8], status| row.map(|s| if s == 200 { status } else { s });
     vec![
         ("GET /__ping__", "", PUBLIC),
@@ -31,6 +32,9 @@ fn rows() -> Vec<Row> {
         ("GET /__api__/server_settings/applications", "", publishers),
         ("GET /__api__/server_settings/scheduler", "", publishers),
         ("GET /__api__/server_settings/scheduler/{app_mode}", "", publishers),
+        ("GET /__api__/v1/server_settings/public", "", PUBLIC),
+        ("GET /__api__/v1/timezones", "", everyone),
+        ("GET /__api__/timezones", "", everyone),
         ("GET /__api__/v1/server_settings/r", "", publishers),
         ("GET /__api__/v1/server_settings/python", "", publishers),
         ("GET /__api__/v1/server_settings/quarto", "", publishers),
@@ -98,7 +102,7 @@ fn rows() -> Vec<Row> {
         ("DELETE /__api__/v1/content/{guid}/tags/{tag_id}", "", then(seers, 404)),
         ("GET /__api__/applications", "", everyone),
         // Numbers can be guessed: those who may not see get what those get who ask for nothing.
-        ("GET /__api__/applications/{id}", "", [401, 403, 401, 404, 404, 200, 200, 200]),
+        ("GET /__api__/applications/{id}", "", guessers),
         ("GET /__api__/v1/content/{guid}/bundles", "", seers),
         ("POST /__api__/v1/content/{guid}/bundles", "no archive", then(seers, 400)),
         ("GET /__api__/v1/content/{guid}/bundles/{id}", "", seers),
@@ -116,6 +120,32 @@ fn rows() -> Vec<Row> {
         ("GET /__api__/v1/packages", "", publishers),
         ("GET /__api__/v1/content/{guid}/packages", "", seers),
         ("GET /__api__/v1/content/{guid}/lockfile", "", then(seers, 404)),
+        ("PUT /__api__/v1/content/{guid}/thumbnail", "GIF89a", then(seers, 204)),
+        ("DELETE /__api__/v1/content/{guid}/thumbnail", "", then(seers, 404)),
+        ("GET /__api__/applications/{id}/image", "", then(guessers, 204)),
+        ("POST /__api__/applications/{id}/image", "GIF89a", then(guessers, 204)),
+        ("DELETE /__api__/applications/{id}/image", "", then(guessers, 404)),
+        ("GET /__api__/v1/content/{guid}/bookmark", "", then(seers, 404)),
+        ("POST /__api__/v1/content/{guid}/bookmark", "", then(seers, 201)),
+        ("DELETE /__api__/v1/content/{guid}/bookmark", "", then(seers, 404)),
+        ("GET /__api__/v1/content/{guid}/bundles/{id}/files", "", seers),
+        ("GET /__api__/v1/content/{guid}/bundles/{id}/files/{*path}", "", then(seers, 404)),
+        ("POST /__api__/v1/content/{guid}/render", "{}", then(seers, 202)),
+        ("GET /__api__/applications/{id}/variants", "", guessers),
+        ("GET /__api__/variants/{id}", "", guessers),
+        ("POST /__api__/variants/{id}", "{}", guessers),
+        ("POST /__api__/variants/{id}/render", "{}", guessers),
+        ("GET /__api__/variants/{id}/renderings", "", guessers),
+        ("GET /__api__/variants/{id}/schedules", "", guessers),
+        ("GET /__api__/variants/{id}/subscribers", "", guessers),
+        ("POST /__api__/variants/{id}/subscribers", "[]", guessers),
+        ("DELETE /__api__/variants/{id}/subscribers/{user_guid}", "", then(guessers, 404)),
+        ("GET /__api__/schedules/{id}", "", guessers),
+        ("POST /__api__/schedules", "{\"variant_id\":{id},\"type\":\"weekday\"}", [401, 403, 401, 403, 404, 409, 409, 409]),
+        ("POST /__api__/schedules/{id}", "{}", guessers),
+        ("DELETE /__api__/schedules/{id}", "", then(guessers, 204)),
+        ("GET /__api__/v1/experimental/schedules", "", publishers),
+        ("GET /__api__/v1/content/{guid}/schedule/history", "", seers),
         // An administrator manages content without seeing what it shows.
         ("* /content/{guid}", "", [401, 403, 401, 403, 403, 301, 301, 403]),
         ("* /content/{guid}/", "", [401, 403, 401, 403, 403, 200, 200, 403]),
@@ -183,15 +213,29 @@ impl Fixture {
             || path.contains("/applications/")
             || path.contains("/tasks/")
             || path.contains("view/apps")
+            || path.contains("/variants/")
+            || path.contains("/schedules")
         {
             guid = publisher.create(&unique).await;
-            let bundle = publisher.upload(&guid, static_bundle("x")).await.ok()["id"].clone();
+            let is_document =
+                ["/render", "/variants/", "/schedules", "/schedule/"].iter().any(|part| path.contains(part));
+            let bundle = if is_document { document_bundle() } else { static_bundle("x") };
+            let bundle = publisher.upload(&guid, bundle).await.ok()["id"].clone();
             let task = publisher.deploy(&guid, &json!({})).await["id"].clone();
             let grant = json!({"principal_guid": self.collaborator, "principal_type": "user", "role": "owner"});
             let permission =
                 publisher.post(&format!("/v1/content/{guid}/permissions"), &grant).await.ok()["id"].clone();
             let number = publisher.get(&format!("/v1/content/{guid}")).await.ok()["id"].clone();
+            let (mut variant, mut schedule) = (Value::Null, Value::Null);
+            if is_document {
+                let variants = publisher.get(&format!("/applications/{guid}/variants")).await.ok();
+                let body = json!({"variant_id": variants[0]["id"], "type": "weekday"});
+                schedule = json!(publisher.post("/schedules", &body).await.ok()["id"].to_string());
+                variant = json!(variants[0]["id"].to_string());
+            }
             let chosen = match path {
+                _ if path.contains("/schedules/{id}") => schedule,
+                _ if path.contains("/variants/") || path.contains("/schedules") => variant,
                 _ if path.contains("/bundles/") => bundle,
                 _ if path.contains("/permissions/") => permission,
                 _ if path.contains("/applications/") => number,

@@ -30,7 +30,18 @@ fn values() -> Vec<Value> {
     ]
 }
 
-const FIELDS: [&str; 30] = [
+const FIELDS: [&str; 41] = [
+    "variant_key",
+    "variant_id",
+    "app_id",
+    "type",
+    "schedule",
+    "timezone",
+    "start_time",
+    "end_time",
+    "visibility",
+    "email_all",
+    "bundle",
     "name",
     "title",
     "description",

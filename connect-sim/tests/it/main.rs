@@ -12,6 +12,7 @@ mod callers;
 mod clients;
 mod content;
 mod dashboard;
+mod documents;
 mod hostile;
 mod people;
 mod process;

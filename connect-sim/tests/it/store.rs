@@ -108,6 +108,7 @@ async fn leases(db: sim_kit::Db) {
         kind: "deploy".to_owned(),
         content_guid: None,
         bundle_id: None,
+        variant_id: None,
         activate: true,
         user_guid: "u".to_owned(),
         state: "queued".to_owned(),
