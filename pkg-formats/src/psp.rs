@@ -6,7 +6,7 @@
 //!
 //! # Vocabulary
 //!
-//! A **feed** (`cran`, `pypi`) is a log of **checkpoints**, numbered from 1 without gaps. A checkpoint names, by
+//! A **feed** (`cran`, `pypi`, `bioc-3.22`, `sysreqs`, `distros`, `vulns`) is a log of **checkpoints**, numbered from 1 without gaps. A checkpoint names, by
 //! SHA-256, the **records** that are new in it; a record is the whole published history of one package as of that
 //! checkpoint. A **blob** is any file. Everything that is named by a digest never changes.
 //!
@@ -17,10 +17,21 @@
 //! | [`page_path`] | [`CheckpointPage`] | full pages immutable, the last one 60 s |
 //! | [`checkpoint_path`] | [`Checkpoint`] | immutable |
 //! | [`index_path`] | [`IndexRoot`] or a shard: map of name to record digest | immutable |
-//! | [`record_path`] | [`RRecord`] or [`PythonRecord`] | immutable |
+//! | [`record_path`] | [`RRecord`], [`BiocRecord`], [`PythonRecord`] or [`DocumentRecord`] | immutable |
 //! | [`blob_path`] | deltas, full states, packs, package files, wheel metadata | immutable |
 //!
 //! All documents are canonical JSON: UTF-8, keys sorted, no insignificant space. Times are RFC 3339 in UTC.
+//!
+//! | feed | kind | records |
+//! |---|---|---|
+//! | `cran` | `r` | [`RRecord`] |
+//! | `bioc-{release}` | `r` | [`BiocRecord`]: an [`RRecord`] with one field more, `component` |
+//! | `pypi` | `python` | [`PythonRecord`] |
+//! | `sysreqs` | `documents` | [`DocumentRecord`] of a [`SysreqsRule`] |
+//! | `distros` | `documents` | [`DocumentRecord`] of a [`Distro`] |
+//! | `vulns` | `documents` | [`DocumentRecord`] of a [`Vulnerability`] |
+//!
+//! Clients leave alone what they do not know: fields, feeds, kinds of feeds and kinds of artifacts.
 //!
 //! # How a client follows a feed
 //!
@@ -47,12 +58,15 @@
 //! - Python: a file exists at *t* when `upload_time < t`; it is yanked at *t* when `yanked_at <= t`.
 //! - A package with `removed_at <= t` does not exist at *t*, not even in the archive.
 //!
+//! Documents have no past: whatever the date, the newest record counts.
+//!
 //! A checkpoint with `snapshot_date` *D* has `created_at` = *D* 00:00 UTC and knows all events before that instant and none
 //! after. Dates from the feed's `history_from` to the head's `snapshot_date` can be served.
 //!
 //! Removed packages keep their record (and stay in the index), so that earlier dates can still be served.
 
 mod checkpoint;
+mod document;
 mod index;
 mod object;
 mod record;
@@ -70,9 +84,15 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 pub use checkpoint::{Checkpoint, CheckpointPage, CheckpointRef, Counts, DeltaEvent, FullLine, Op};
+pub use document::{
+    Affected, AffectedPackage, AffectedRange, DatabaseSpecific, Distro, DocumentRecord, Severity, SysreqsInstall,
+    SysreqsRule, Vulnerability,
+};
 pub use index::{Index, IndexRoot, shard_of};
 pub use object::{Encoding, Lines, Object};
-pub use record::{Artifact, ArtifactKind, PythonFile, PythonRecord, RRecord, RState, RVersion};
+pub use record::{
+    Artifact, ArtifactKind, BIOC_COMPONENTS, BiocRecord, PythonFile, PythonRecord, RRecord, RState, RVersion,
+};
 pub use root::{FeedInfo, FeedKind, Head, Key, Root, Signature};
 
 // In every struct of the wire the fields stand in the order of their names, so that what `derive(Serialize)` writes is

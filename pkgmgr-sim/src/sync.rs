@@ -82,6 +82,9 @@ pub enum SyncError {
     /// The service has no such feed.
     #[error("the package service has no feed {0:?}")]
     NoFeed(String),
+    /// The feed holds something newer than this program.
+    #[error("the package service has a feed of this name, but of a kind that this version does not know")]
+    UnknownKind,
     /// A number is missing in the list of checkpoints.
     #[error("the package service lists no checkpoint {0}")]
     MissingCheckpoint(u64),

@@ -37,6 +37,21 @@ pub struct RVersion {
     pub version: String,
 }
 
+/// The history of a package within one release of Bioconductor. Whoever does not care for the component may read it as an
+/// [`RRecord`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BiocRecord {
+    /// The repository it lies in, one of [`BIOC_COMPONENTS`]; it never moves.
+    pub component: String,
+    /// The rest; its fields stand beside `component`.
+    #[serde(flatten)]
+    pub package: RRecord,
+}
+
+/// The repositories of a Bioconductor release, as they are called in URLs: `packages/{release}/{component}`. A release has
+/// them all, even where one is empty.
+pub const BIOC_COMPONENTS: [&str; 5] = ["bioc", "data/annotation", "data/experiment", "workflows", "books"];
+
 /// Whether a version is offered or only kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -50,7 +65,7 @@ pub enum RState {
 /// A file of an R version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
-    /// CPU (`x86_64`, `arm64`), or `*` when the file runs on every one; null for source.
+    /// CPU (`x86_64`, `arm64`; of Windows always `x86_64`), or `*` when the file runs on every one; null for source.
     pub arch: Option<String>,
     /// Name under which clients get it.
     pub filename: String,
@@ -64,11 +79,12 @@ pub struct Artifact {
     pub sha256: Digest,
     /// Bytes.
     pub size: u64,
-    /// Linux: the distribution's code (`jammy`), or `*` when the file runs on every one. macOS: the flavor. Else null.
+    /// Linux: the distribution's code (`jammy`), or `*` when the file runs on every one. macOS: the flavor (`big-sur-arm64`),
+    /// which is the segment of the URL between `macosx` and `contrib`. Else null.
     pub tag: Option<String>,
 }
 
-/// What an [`Artifact`] is.
+/// What an [`Artifact`] is. Names that this version does not know are read as [`ArtifactKind::Other`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ArtifactKind {
@@ -80,6 +96,9 @@ pub enum ArtifactKind {
     Source,
     /// Installed tree, `.zip`.
     Windows,
+    /// Something newer than this program, to be left alone.
+    #[serde(other)]
+    Other,
 }
 
 /// The history of a Python project.

@@ -31,18 +31,23 @@ pub struct FeedInfo {
     pub history_from: NaiveDate,
     /// Which kind of record it holds.
     pub kind: FeedKind,
-    /// `cran`, `pypi`.
+    /// `cran`, `pypi`, `bioc-3.22`, `sysreqs`, `distros`, `vulns`.
     pub name: String,
 }
 
-/// Which kind of record a feed holds.
+/// Which kind of record a feed holds. Names that this version does not know are read as [`FeedKind::Other`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FeedKind {
-    /// [`PythonRecord`]s.
+    /// [`DocumentRecord`](super::DocumentRecord)s.
+    Documents,
+    /// [`PythonRecord`](super::PythonRecord)s.
     Python,
-    /// [`RRecord`]s.
+    /// [`RRecord`](super::RRecord)s; in the feeds of Bioconductor [`BiocRecord`](super::BiocRecord)s, which can be read as such.
     R,
+    /// Something newer than this program; such a feed cannot be followed, and hinders no other.
+    #[serde(other)]
+    Other,
 }
 
 /// A public key of a [`Root`].

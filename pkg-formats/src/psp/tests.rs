@@ -118,6 +118,50 @@ fn derived_json_is_canonical() {
         removed_at: None,
         summary: "s".into(),
     });
+    check(&BiocRecord {
+        component: "bioc".into(),
+        package: RRecord { name: "a".into(), removed_at: None, versions: vec![] },
+    });
+    check(&DocumentRecord { changed_at: at(1), document: Value::Null, name: "a".into(), removed_at: None });
+    check(&SysreqsRule {
+        applies_to: vec![],
+        installs: vec![SysreqsInstall {
+            on: BTreeMap::new(),
+            packages: vec![],
+            post_install: vec![],
+            pre_install: vec![],
+        }],
+        name: "a".into(),
+        words: vec![],
+    });
+    check(&Distro {
+        arch: vec![],
+        binaries: true,
+        code: "jammy".into(),
+        display: "Ubuntu".into(),
+        distribution: "ubuntu".into(),
+        hidden: false,
+        install_command: None,
+        name: "jammy".into(),
+        os: "linux".into(),
+        release: "22.04".into(),
+        sysreqs: true,
+    });
+    check(&Vulnerability {
+        affected: vec![Affected {
+            package: AffectedPackage { ecosystem: "PyPI".into(), name: "a".into() },
+            ranges: vec![AffectedRange { events: vec![], kind: "ECOSYSTEM".into() }],
+        }],
+        aliases: vec![],
+        database_specific: DatabaseSpecific { base_score_tenths: 98, invented: true },
+        details: String::new(),
+        id: "a".into(),
+        modified: at(1),
+        published: at(1),
+        severity: vec![Severity { score: String::new(), kind: "CVSS_V3".into() }],
+        summary: String::new(),
+        withdrawn: Some(at(2)),
+    });
     let mut index = Index::default();
     for name in ["b", "a", "c"] {
         index.insert(name, Digest::of(b""));
@@ -126,6 +170,18 @@ fn derived_json_is_canonical() {
         let value: Value = serde_json::from_slice(&document).unwrap();
         assert_eq!(document, canonical_json(&value));
     }
+}
+
+#[test]
+fn what_is_newer_is_read_and_left_alone() {
+    let mut newer = serde_json::to_value(root()).unwrap();
+    newer["feeds"][0]["kind"] = "holograms".into();
+    newer["feeds"][0]["depth"] = 3.into();
+    assert_eq!(Root::parse(newer.to_string().as_bytes()).unwrap().feeds[0].kind, FeedKind::Other);
+    assert_eq!(serde_json::from_str::<ArtifactKind>("\"wasm\"").unwrap(), ArtifactKind::Other);
+    let record = serde_json::json!({"component": "books", "name": "a", "removed_at": null, "versions": []});
+    let bioc: BiocRecord = serde_json::from_value(record.clone()).unwrap();
+    assert_eq!(bioc.package, serde_json::from_value::<RRecord>(record).unwrap());
 }
 
 #[test]

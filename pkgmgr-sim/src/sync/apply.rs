@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use chrono::{DateTime, NaiveTime, Utc};
 use futures_util::StreamExt as _;
 use pkg_formats::psp::{
-    self, Checkpoint, DeltaEvent, Digest, FeedInfo, FeedKind, FullLine, Index, Lines, Object, PspError, PythonRecord,
-    RRecord,
+    self, Checkpoint, DeltaEvent, Digest, DocumentRecord, FeedInfo, FeedKind, FullLine, Index, Lines, Object, PspError,
+    PythonRecord, RRecord,
 };
 use sim_kit::Tx;
 
@@ -167,6 +167,8 @@ impl App {
         let same: fn(&str, &str, DateTime<Utc>) -> bool = match writer.kind {
             FeedKind::R => record::r_same_until,
             FeedKind::Python => record::python_same_until,
+            // Documents have no past.
+            FeedKind::Documents | FeedKind::Other => |old, new, _| old == new,
         };
         let unchanged = |old: &str, new: &str| same(old, new, t);
         packages::put(tx, writer.source, writer.first_id, &batch.packages, writer.is_first, unchanged).await?;
@@ -375,5 +377,17 @@ fn read_record(
             }
             Ok(record::python_package(&record, json, digest.to_string()))
         }
+        FeedKind::Documents => {
+            let record: DocumentRecord = serde_json::from_str(&json).map_err(malformed)?;
+            count(record.changed_at, |d| d.updated += 1);
+            Ok(Package {
+                name: record.name,
+                digest: digest.to_string(),
+                changed_at: record.changed_at.timestamp_micros(),
+                entry: String::new(),
+                record: json,
+            })
+        }
+        FeedKind::Other => Err(SyncError::UnknownKind),
     }
 }
