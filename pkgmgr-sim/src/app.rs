@@ -11,6 +11,7 @@ use sim_kit::http_client::Link;
 use crate::config::Config;
 use crate::error::Error;
 use crate::files::Files;
+use crate::hot::Hot;
 use crate::renderings::Renderings;
 use crate::snapshot::Snapshots;
 use crate::stamp::Stamps;
@@ -34,6 +35,7 @@ pub(crate) struct Inner {
     pub(crate) files: Files,
     pub(crate) renderings: Renderings,
     pub(crate) snapshots: Snapshots,
+    pub(crate) hot: Hot,
     view: RwLock<Arc<View>>,
     /// When the view was read.
     viewed: Mutex<Instant>,
@@ -100,6 +102,7 @@ impl App {
             files,
             renderings,
             snapshots: Snapshots::default(),
+            hot: Hot::default(),
             upstream,
             config,
             view: RwLock::default(),
@@ -136,6 +139,7 @@ impl App {
         view.repos = repos::list(db).await?.into_iter().map(|repo| (repo.name.clone(), Arc::new(repo))).collect();
         *self.0.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
         self.0.snapshots.forget();
+        self.0.hot.forget();
         Ok(())
     }
 

@@ -12,6 +12,7 @@
 //! | [`store`] | sources, repos, transactions, packages: the only SQL |
 //! | [`record`] | what a package's history shows at a time |
 //! | [`renderings`] | index pages kept ready |
+//! | `hot` | whole answers kept for the requests that come most often |
 //! | [`stamp`] | the `Repository: RSPM` in served R packages |
 //! | [`platform`] | distributions, and how clients say what they run on |
 
@@ -23,6 +24,7 @@ pub mod cran;
 pub mod error;
 pub mod files;
 pub mod home;
+mod hot;
 pub mod platform;
 pub mod record;
 pub mod renderings;
@@ -63,6 +65,6 @@ async fn build(world: World, config: Config) -> Result<Simulator, error::Error> 
     if syncs {
         world.spawn(app.clone().sync_for_ever());
     }
-    let (router, routes) = routes::table().finish(app, routes::not_found);
-    Ok(Simulator { router: routes::with_plain_paths(router), routes })
+    let (router, routes) = routes::table().finish(app.clone(), routes::not_found);
+    Ok(Simulator { router: routes::with_plain_paths(router, app), routes })
 }

@@ -24,6 +24,7 @@ use pkg_formats::psp::Digest;
 use sim_kit::serve_bytes::{Content, Source, serve};
 
 use crate::error::Error;
+use crate::hot::Repeatable;
 use crate::snapshot::Freshness;
 
 /// Bytes of renderings in memory at most.
@@ -105,8 +106,10 @@ impl Rendering {
             headers.insert(ETAG, etag.clone());
             headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
             headers.insert(LAST_MODIFIED, freshness.modified_header.clone());
-            let body = if method == Method::HEAD { Body::empty() } else { Body::from(body.clone()) };
-            (headers, body).into_response()
+            let whole = if method == Method::HEAD { Body::empty() } else { Body::from(body.clone()) };
+            let mut response = (headers, whole).into_response();
+            response.extensions_mut().insert(Repeatable(body.clone()));
+            response
         };
         let has_body = response.status() != StatusCode::NOT_MODIFIED;
         let headers = response.headers_mut();

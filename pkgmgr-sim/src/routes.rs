@@ -12,6 +12,7 @@ use tower::ServiceExt as _;
 
 use crate::app::App;
 use crate::error::{ApiError, Error};
+use crate::hot::Asked;
 use crate::{api, cran, home, simple};
 
 /// Every endpoint. `{snapshot}` is `latest`, a date or the number of a transaction.
@@ -60,10 +61,18 @@ pub async fn not_found(uri: Uri) -> Response {
 
 /// Around the table: `//` in repository paths counts as `/`, because not every client trims the slash at the end of a
 /// repository's URL, and every answer from a repository says that it comes from one.
-pub(crate) fn with_plain_paths(router: Router) -> Router {
+pub(crate) fn with_plain_paths(router: Router, app: App) -> Router {
     Router::new().fallback_service(tower::service_fn(move |mut request: Request| {
-        let router = router.clone();
+        let (router, app) = (router.clone(), app.clone());
         async move {
+            let asked = Asked::of(&request);
+            let age = app.0.hot.age();
+            if let Some(asked) = &asked
+                && app.look_again().await.is_ok()
+                && let Some(answer) = app.0.hot.answer(asked)
+            {
+                return Ok(answer);
+            }
             let is_repository = !request.uri().path().starts_with("/__");
             if is_repository && request.uri().path().contains("//") {
                 plain_path(&mut request);
@@ -78,6 +87,9 @@ pub(crate) fn with_plain_paths(router: Router) -> Router {
                 headers.insert(REPOSITORY_TYPE, HeaderValue::from_static("RSPM"));
                 headers.insert(CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
                 headers.insert(FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+            }
+            if let Some(asked) = asked {
+                app.0.hot.keep(asked, age, &response);
             }
             Ok(response)
         }

@@ -23,11 +23,9 @@ pub(crate) struct CutConnection;
 pub(crate) async fn observe(instance: Arc<Instance>, mut request: Request) -> Response {
     let started = Instant::now();
     let world = &instance.world;
-    let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
-    let method = request.method().clone();
-    let mut entry = Entry::new(Direction::In, world.clock().now(), method.as_str(), &path);
-    entry.user_agent =
-        request.headers().get(USER_AGENT).and_then(|v| v.to_str().ok()).map(|v| v.chars().take(300).collect());
+    // Clones of these share what they hold.
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let agent = request.headers().get(USER_AGENT).cloned();
     // HTTP/1.1 clients always send Host; give absolute-form requests the same face.
     if !request.headers().contains_key(HOST)
         && let Some(host) = request.uri().authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok())
@@ -38,43 +36,54 @@ pub(crate) async fn observe(instance: Arc<Instance>, mut request: Request) -> Re
         direction: Direction::In,
         peer: None,
         method: method.as_str(),
-        path: request.uri().path(),
+        path: uri.path(),
     });
-    let refused = match &firing {
-        Some(Firing { phase: Phase::Before, effect, .. }) => refuse(effect).await,
-        _ => None,
+    let mut response = match firing {
+        None => instance.answer(request).await,
+        Some(ref firing) => under_fault(&instance, request, firing).await,
     };
-    let mut response = match refused {
-        Some(response) => response,
-        None => {
-            let response = instance.answer(request).await;
-            match &firing {
-                Some(Firing { phase: Phase::After, effect, .. }) => refuse(effect).await.unwrap_or(response),
-                _ => response,
-            }
-        }
-    };
-    if let Some(firing) = firing {
-        response = spoil_body(response, firing.effect);
-        entry.fault = Some(firing.rule);
-    }
     let now = world.clock().now();
-    if let Ok(date) = HeaderValue::from_str(&http_date(now)) {
+    if let Ok(date) = HeaderValue::try_from(http_date(now)) {
         response.headers_mut().insert(DATE, date);
     }
-    let cut = response.extensions().get::<CutConnection>().is_some();
-    entry.time = now;
+    let mut entry = Entry::new(Direction::In, now, method.as_str(), uri.path_and_query().map_or("/", |p| p.as_str()));
+    entry.user_agent = agent.and_then(|value| Some(shortened(value.to_str().ok()?)));
+    entry.fault = firing.map(|firing| firing.rule);
     entry.duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    entry.status = (!cut).then(|| response.status().as_u16());
-    entry.route = response.extensions().get::<Matched>().map(|m| m.0.as_str().to_owned());
-    entry.principal = response.extensions().get::<Principal>().map(|p| p.0.clone());
-    if response.extensions().get::<Unmatched>().is_some() {
+    let extensions = response.extensions();
+    entry.status = extensions.get::<CutConnection>().is_none().then(|| response.status().as_u16());
+    entry.route = extensions.get::<Matched>().map(|m| m.0.as_str().to_owned());
+    entry.principal = extensions.get::<Principal>().map(|p| p.0.clone());
+    if extensions.get::<Unmatched>().is_some() {
         entry.unmatched = true;
-        entry.nearest = nearest(&instance.routes, method.as_str(), path.split('?').next().unwrap_or_default());
-        tracing::warn!(%method, path, nearest = entry.nearest.as_deref(), "unmatched request");
+        entry.nearest = nearest(&instance.routes, method.as_str(), uri.path());
+        tracing::warn!(%method, %uri, nearest = entry.nearest.as_deref(), "unmatched request");
     }
     world.journal().record(entry);
     response
+}
+
+/// The first 300 bytes or so.
+fn shortened(text: &str) -> String {
+    text[..text.floor_char_boundary(300)].to_owned()
+}
+
+async fn under_fault(instance: &Instance, request: Request, firing: &Firing) -> Response {
+    let refused = match firing.phase {
+        Phase::Before => refuse(&firing.effect).await,
+        Phase::After => None,
+    };
+    let response = match refused {
+        Some(response) => response,
+        None => {
+            let response = instance.answer(request).await;
+            match firing.phase {
+                Phase::After => refuse(&firing.effect).await.unwrap_or(response),
+                Phase::Before => response,
+            }
+        }
+    };
+    spoil_body(response, firing.effect.clone())
 }
 
 /// The answer that a fault gives in place of the product's, if it is of that kind. Waits out latencies.

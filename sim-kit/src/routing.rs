@@ -12,6 +12,7 @@ use axum::handler::Handler;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 /// How sure we are that a route behaves as the real product's. A label may only go up.
@@ -135,7 +136,7 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
     {
         let router = self
             .router
-            .route_layer(axum::middleware::from_fn(remember_route))
+            .route_layer(tower::layer::layer_fn(RememberRoute))
             .fallback_service(tower::ServiceBuilder::new().layer(axum::middleware::from_fn(mark_unmatched)).service(
                 tower::service_fn({
                     let state = state.clone();
@@ -150,13 +151,34 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
     }
 }
 
-async fn remember_route(request: Request, next: Next) -> Response {
-    let matched = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = next.run(request).await;
-    if let Some(matched) = matched {
-        response.extensions_mut().insert(Matched(matched));
+/// Puts the pattern of the route on its answers. A service of its own, because every request passes it.
+#[derive(Clone)]
+struct RememberRoute<S>(S);
+
+impl<S> tower::Service<Request> for RememberRoute<S>
+where
+    S: tower::Service<Request, Response = Response>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
     }
-    response
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let matched = request.extensions().get::<MatchedPath>().cloned();
+        let answer = self.0.call(request);
+        Box::pin(async move {
+            let mut response = answer.await?;
+            if let Some(matched) = matched {
+                response.extensions_mut().insert(Matched(matched));
+            }
+            Ok(response)
+        })
+    }
 }
 
 async fn mark_unmatched(request: Request, next: Next) -> Response {

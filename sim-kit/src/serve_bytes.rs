@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH,
     IF_RANGE, LAST_MODIFIED, RANGE,
@@ -146,7 +146,17 @@ fn index(position: u64) -> usize {
 /// `Sun, 06 Nov 1994 08:49:37 GMT`.
 #[must_use]
 pub fn http_date(time: DateTime<Utc>) -> String {
-    time.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = MONTHS[time.month0() as usize];
+    // By hand: every answer has one, and a format string is read anew each time.
+    let (day, year) = (time.day(), time.year());
+    format!(
+        "{}, {day:02} {month} {year:04} {:02}:{:02}:{:02} GMT",
+        time.weekday(),
+        time.hour(),
+        time.minute(),
+        time.second()
+    )
 }
 
 fn parse_http_date(value: &HeaderValue) -> Option<DateTime<Utc>> {
@@ -250,6 +260,17 @@ mod tests {
         }
         assert_eq!(ask(&[(RANGE, "bytes=0-3"), (IF_RANGE, "\"old\"")]).await, all);
         assert_eq!(ask(&[(RANGE, "bytes=0-0"), (IF_RANGE, "\"t\"")]).await.1, "0");
+    }
+
+    #[test]
+    fn dates() {
+        for (seconds, text) in
+            [(784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"), (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT")]
+        {
+            let time = DateTime::from_timestamp(seconds, 0).unwrap();
+            assert_eq!(http_date(time), text);
+            assert_eq!(parse_http_date(&text.parse().unwrap()), Some(time));
+        }
     }
 
     #[tokio::test]
