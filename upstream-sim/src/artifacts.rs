@@ -63,6 +63,13 @@ impl Builds {
         Self { linux, ..Self::default() }.with_desktop(&Self::desktop(0, None))
     }
 
+    /// One minor version on every system that has files for it.
+    pub(crate) fn of_r(r: &str) -> Self {
+        let minor = R_MINORS.iter().position(|(minor, _)| *minor == r).expect("one of the minor versions");
+        let builds = Self { linux: vec![minor], ..Self::default() };
+        if minor >= DESKTOP_FROM { builds.with_desktop(&[minor]) } else { builds }
+    }
+
     /// Minor versions that were the newest while a version was current: from second `at` to before `until`, or for good.
     pub(crate) fn desktop(at: i64, until: Option<i64>) -> Vec<usize> {
         let last = Self::newest_on(until.map_or(i64::MAX, |until| until / DAY));

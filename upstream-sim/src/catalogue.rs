@@ -43,6 +43,39 @@ pub(crate) struct PypiEntry {
     pub(crate) requires: Vec<&'static str>,
 }
 
+/// A package of Bioconductor.
+pub(crate) struct BiocEntry {
+    pub(crate) name: &'static str,
+    /// One of [`pkg_formats::psp::BIOC_COMPONENTS`].
+    pub(crate) component: &'static str,
+    /// In release 3.16.
+    pub(crate) version: &'static str,
+    pub(crate) license: &'static str,
+    pub(crate) compiled: bool,
+    pub(crate) title: &'static str,
+    pub(crate) imports: &'static str,
+    pub(crate) linking_to: &'static str,
+}
+
+impl BiocEntry {
+    /// The version's three numbers.
+    pub(crate) fn numbers(&self) -> [u32; 3] {
+        let mut parts = self.version.split('.').map(|part| part.parse().expect("the embedded table has three numbers"));
+        std::array::from_fn(|_| parts.next().expect("the embedded table has three numbers"))
+    }
+
+    /// The broadest of the terms that Bioconductor files packages under.
+    pub(crate) fn view(&self) -> &'static str {
+        match self.component {
+            "data/annotation" => "AnnotationData",
+            "data/experiment" => "ExperimentData",
+            "workflows" => "Workflow",
+            "books" => "Book",
+            _ => "Software",
+        }
+    }
+}
+
 /// Entries and their places by (normalised) name.
 pub(crate) struct Entries<T> {
     pub(crate) all: Vec<T>,
@@ -112,6 +145,28 @@ static PYPI: LazyLock<Entries<PypiEntry>> = LazyLock::new(|| {
     Entries { all, places }
 });
 
+static BIOC: LazyLock<Entries<BiocEntry>> = LazyLock::new(|| {
+    let all: Vec<BiocEntry> = rows(include_str!("../data/bioc.tsv"))
+        .map(|row| BiocEntry {
+            name: row[0],
+            component: row[1],
+            version: row[2],
+            license: row[3],
+            compiled: row[4].contains('c'),
+            title: row[5],
+            imports: row[6],
+            linking_to: row[7],
+        })
+        .collect();
+    let places = all.iter().enumerate().map(|(place, entry)| (entry.name.to_owned(), place)).collect();
+    Entries { all, places }
+});
+
+/// The packages of Bioconductor, sorted by name.
+pub(crate) fn bioc() -> &'static Entries<BiocEntry> {
+    &BIOC
+}
+
 /// The R packages, sorted by name.
 pub(crate) fn cran() -> &'static Entries<CranEntry> {
     &CRAN
@@ -123,7 +178,7 @@ pub(crate) fn pypi() -> &'static Entries<PypiEntry> {
 }
 
 /// Rows of a tab-separated table; cells that are missing at the end are empty.
-fn rows(table: &'static str) -> impl Iterator<Item = [&'static str; 11]> {
+pub(crate) fn rows(table: &'static str) -> impl Iterator<Item = [&'static str; 11]> {
     table.lines().filter(|line| !line.starts_with('#')).map(|line| {
         let mut row = [""; 11];
         for (cell, text) in row.iter_mut().zip(line.split('\t')) {
@@ -207,6 +262,38 @@ mod tests {
         }
         for recommended in ["Matrix", "MASS", "lattice", "nlme", "survival", "mgcv"] {
             assert!(cran.all[cran.places[recommended]].recommended, "{recommended}");
+        }
+    }
+
+    #[test]
+    fn the_table_of_bioconductor_needs_itself_and_cran_only() {
+        let bioc = bioc();
+        assert!(bioc.all.len() >= 100, "{}", bioc.all.len());
+        for component in pkg_formats::psp::BIOC_COMPONENTS {
+            assert!(bioc.all.iter().any(|entry| entry.component == component), "{component} is empty");
+        }
+        for entry in &bioc.all {
+            assert!(pkg_formats::r::is_package_name(entry.name), "{}", entry.name);
+            assert!(pkg_formats::psp::BIOC_COMPONENTS.contains(&entry.component), "{}", entry.name);
+            assert!(!cran().places.contains_key(entry.name), "{} is in CRAN", entry.name);
+            // At its first day in the release.
+            let [x, y, _] = entry.numbers();
+            for field in [entry.imports, entry.linking_to] {
+                for dependency in pkg_formats::r::deps::parse(field).unwrap() {
+                    let name = dependency.name.as_str();
+                    match bioc.places.get(name).map(|place| bioc.all[*place].numbers()) {
+                        Some([x, y, _]) => {
+                            let first = format!("{x}.{y}.0").parse().unwrap();
+                            assert!(dependency.accepts(&first), "{}: {dependency:?}", entry.name);
+                        }
+                        None => assert!(
+                            cran().places.contains_key(name) || R_BASE.contains(&name),
+                            "{} {x}.{y} needs {name}",
+                            entry.name
+                        ),
+                    }
+                }
+            }
         }
     }
 

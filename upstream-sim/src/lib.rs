@@ -10,7 +10,8 @@
 //! |---|---|
 //! | `catalogue` | the facts |
 //! | `draw`, `history`, `names` | chance, calendar and names of what is made up |
-//! | `packages`: `cran`, `pypi` | from a package's number to its events, record and files |
+//! | `packages`: `cran`, `bioc`, `pypi` | from a package's number to its events, record and files |
+//! | `almanac` | feeds that are not of packages: system requirements, distributions, vulnerabilities |
 //! | `artifacts` | the files of an R package |
 //! | `feed` | checkpoints, and from a digest back to bytes |
 //! | `spool` | packs, in memory or on disk |
@@ -18,7 +19,9 @@
 //! | `documents`, `objects` | handlers |
 //! | [`cli`] | the service as a process |
 
+mod almanac;
 mod artifacts;
+mod bioc;
 mod catalogue;
 pub mod cli;
 mod config;

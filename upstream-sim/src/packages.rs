@@ -1,4 +1,4 @@
-//! What a feed needs of its packages. [`crate::cran`] and [`crate::pypi`] are the two kinds.
+//! What a feed needs of its packages. [`crate::cran`], [`crate::bioc`], [`crate::pypi`] and [`crate::almanac`] are the kinds.
 
 use chrono::NaiveDate;
 use pkg_formats::psp::{Digest, FeedKind};

@@ -7,11 +7,14 @@ use ed25519_dalek::SigningKey;
 use pkg_formats::psp::{Digest, Head, Key, PROTOCOL, Root};
 use sha2::{Digest as _, Sha256};
 
+use crate::almanac::Almanac;
+use crate::bioc::{self, Bioc};
 use crate::config::Config;
 use crate::cran::Cran;
 use crate::error::Error;
 use crate::feed::Feed;
 use crate::history;
+use crate::packages::Packages;
 use crate::pypi::Pypi;
 
 /// A head is believed for this long.
@@ -22,7 +25,7 @@ const HEAD_SECONDS: i64 = 600;
 
 /// Feeds and key: a pure function of seed, config and the day the daily checkpoints begin.
 pub(crate) struct Service {
-    feeds: [Arc<Feed>; 2],
+    feeds: Vec<Arc<Feed>>,
     key: SigningKey,
     id: String,
 }
@@ -41,17 +44,33 @@ impl Service {
         };
         // Another history is another service: seed, sizes, first day and the tables and code that make the contents.
         let identity = format!(
-            "{config:?} {daily_from} {} {} {} {}",
+            "{config:?} {daily_from} {} {}",
             env!("CARGO_PKG_VERSION"),
-            Digest::of(include_bytes!("../data/cran.tsv")),
-            Digest::of(include_bytes!("../data/pypi.tsv")),
-            Digest::of(include_bytes!("build_backend.py")),
+            Digest::of(
+                concat!(
+                    include_str!("../data/bioc.tsv"),
+                    include_str!("../data/cran.tsv"),
+                    include_str!("../data/distros.tsv"),
+                    include_str!("../data/pypi.tsv"),
+                    include_str!("../data/sysreqs.tsv"),
+                    include_str!("build_backend.py"),
+                )
+                .as_bytes()
+            ),
+        );
+        // What the named packages of Bioconductor need of CRAN is named along.
+        let cran_only = only.map(|only| [only, &bioc::needed_of_cran(only)].concat());
+        let mut packages: Vec<Box<dyn Packages>> = vec![
+            Box::new(Cran::new(seed, config.cran_packages, cran_only.as_deref())),
+            Box::new(Pypi::new(seed, config.pypi_packages, only)),
+        ];
+        packages.extend(Bioc::releases(seed, only).into_iter().map(|bioc| Box::new(bioc) as Box<dyn Packages>));
+        packages.extend(
+            [Almanac::sysreqs(), Almanac::distros(), Almanac::vulns(seed)]
+                .map(|almanac| Box::new(almanac) as Box<dyn Packages>),
         );
         Self {
-            feeds: [
-                Arc::new(Feed::new(Box::new(Cran::new(seed, config.cran_packages, only)), daily_from)),
-                Arc::new(Feed::new(Box::new(Pypi::new(seed, config.pypi_packages, only)), daily_from)),
-            ],
+            feeds: packages.into_iter().map(|packages| Arc::new(Feed::new(packages, daily_from))).collect(),
             key: SigningKey::from_bytes(&secret("signing key", "")),
             id: hex::encode(&secret("service", &identity)[..16]),
         }

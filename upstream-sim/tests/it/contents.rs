@@ -121,6 +121,7 @@ async fn r_files_are_what_their_records_say() {
                 ArtifactKind::Source | ArtifactKind::Linux => "tar.gz",
                 ArtifactKind::Macos => "tgz",
                 ArtifactKind::Windows => "zip",
+                ArtifactKind::Other => panic!("{artifact:?}"),
             };
             assert_eq!(artifact.filename, format!("{}_{}.{extension}", record.name, version.version));
             let inside = if artifact.kind == ArtifactKind::Windows {

@@ -1,6 +1,8 @@
 //! The package service as its clients see it.
 #![allow(clippy::unwrap_used)]
 
+mod almanac;
+mod bioc;
 mod chain;
 mod contents;
 mod faults;
