@@ -40,6 +40,7 @@ pub mod permissions;
 pub mod routes;
 pub mod runtime;
 pub mod schedules;
+pub mod search;
 pub mod server_settings;
 pub mod serving;
 pub mod store;

@@ -19,7 +19,7 @@ use crate::ui::dashboard;
 use crate::version::Version;
 use crate::{
     applications, bookmarks, bundles, content, deploy, environment, groups, jobs, keys, packages, permissions,
-    schedules, server_settings, serving, tags, tasks, thumbnails, timezones, users, vanities, variants,
+    schedules, search, server_settings, serving, tags, tasks, thumbnails, timezones, users, vanities, variants,
 };
 
 use Fidelity::{ClientProven, Documented, Inferred};
@@ -138,6 +138,8 @@ fn table(version: Version) -> Table<App> {
         .row("GET", "/__api__/v1/content/{guid}/bookmark", bookmarks::get, "", Documented)
         .row("POST", "/__api__/v1/content/{guid}/bookmark", bookmarks::create, "", Documented)
         .row("DELETE", "/__api__/v1/content/{guid}/bookmark", bookmarks::delete, "", Documented)
+        .row("GET", "/__api__/v1/search/content", search::content, "2024.04.0", Documented)
+        .row("GET", "/__api__/v1/search/variants", search::variants, "2024.04.0", Inferred)
         // Documents
         .row("POST", "/__api__/v1/content/{guid}/render", variants::render_content, "", Documented)
         .row("GET", "/__api__/applications/{id}/variants", variants::list, "", Documented)

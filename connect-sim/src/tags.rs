@@ -41,6 +41,14 @@ fn ancestors(all: &[Tag], id: i64) -> impl Iterator<Item = &Tag> {
     })
 }
 
+/// The names of a tag from its category down, in lower case.
+#[must_use]
+pub fn path_of(all: &[Tag], id: i64) -> Vec<String> {
+    let mut names: Vec<String> = ancestors(all, id).map(|tag| tag.name.to_lowercase()).collect();
+    names.reverse();
+    names
+}
+
 /// The tags of an item: those assigned, and those above them.
 #[must_use]
 pub fn with_ancestors(all: &[Tag], assigned: &[i64]) -> Value {

@@ -130,6 +130,8 @@ fn rows() -> Vec<Row> {
         ("DELETE /__api__/v1/content/{guid}/bookmark", "", then(seers, 404)),
         ("GET /__api__/v1/content/{guid}/bundles/{id}/files", "", seers),
         ("GET /__api__/v1/content/{guid}/bundles/{id}/files/{*path}", "", then(seers, 404)),
+        ("GET /__api__/v1/search/content", "", everyone),
+        ("GET /__api__/v1/search/variants", "", everyone),
         ("POST /__api__/v1/content/{guid}/render", "{}", then(seers, 202)),
         ("GET /__api__/applications/{id}/variants", "", guessers),
         ("GET /__api__/variants/{id}", "", guessers),

@@ -17,5 +17,6 @@ mod hostile;
 mod people;
 mod process;
 mod recordings;
+mod search;
 mod serving;
 mod store;

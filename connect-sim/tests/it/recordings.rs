@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::app::{TestApp, python_bundle};
+use super::app::{TestApp, document_bundle, python_bundle};
 use super::index::Index;
 
 #[allow(clippy::disallowed_methods)] // the machine that runs the test
@@ -60,6 +60,9 @@ async fn shapes_are_those_of_real_servers() {
     publisher.post("/v1/groups", &json!({"name": "group"})).await.ok();
     let category = app.admin().post("/v1/tags", &json!({"name": "c"})).await.ok();
     app.admin().post("/v1/tags", &json!({"name": "t", "parent_id": category["id"]})).await.ok();
+    let document = publisher.publish("document", document_bundle()).await;
+    let variants = publisher.get(&format!("/applications/{document}/variants")).await.ok();
+    let render = format!("/variants/{}/render", variants[0]["id"]);
     let started = publisher.post(&format!("/v1/content/{guid}/deploy"), &json!({})).await.ok();
     let task = started["task_id"].as_str().unwrap();
     publisher.finished(task).await;
@@ -83,6 +86,11 @@ async fn shapes_are_those_of_real_servers() {
         ("posit-sdk/v1/groups.json".into(), "/v1/groups".into()),
         ("posit-sdk/v1/tags.json".into(), "/v1/tags".into()),
         ("posit-sdk/v1/packages.json".into(), "/v1/packages".into()),
+        ("connectapi/2025.09.0/__api__/v1/search/content-d37a6d.json".into(), "/v1/search/content?q=recorded".into()),
+        (
+            "posit-sdk/applications/f2f37341-e21d-3d80-c698-a935ad614066/variants.json".into(),
+            format!("/applications/{document}/variants"),
+        ),
         ("posit-sdk/v1/tasks/jXhOhdm5OOSkGhJw.json".into(), format!("/v1/tasks/{task}")),
     ];
     let mut found = BTreeSet::new();
@@ -92,6 +100,12 @@ async fn shapes_are_those_of_real_servers() {
         let recorded: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
         let ours = app.admin().get(path).await.ok();
         differences(path.split('?').next().unwrap(), &recorded, &ours, &mut found);
+    }
+    for file in
+        ["posit-sdk/variants/6627/render.json", "connectapi/2024.08.0/__api__/variants/6644/render-38c41e-POST.json"]
+    {
+        let recorded: Value = serde_json::from_str(&std::fs::read_to_string(folder.join(file)).unwrap()).unwrap();
+        differences("/variants/{id}/render", &recorded, &publisher.post(&render, &json!({})).await.ok(), &mut found);
     }
     let found: Vec<String> =
         found.into_iter().map(|text| text.replace(&guid, "{guid}").replace(task, "{id}")).collect();
