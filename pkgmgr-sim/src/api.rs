@@ -2,16 +2,23 @@
 //!
 //! Things are addressed by number or by name. Lists take `_limit`, `_page` (from 1) and `_order`; the real server's header for
 //! totals is not known, here it is `X-Total-Count`.
+//!
+//! How the real server's command line talks to it remotely is not known; the methods that change something are our own.
 
+pub mod contents;
 pub mod packages;
 pub mod repos;
 pub mod sources;
 pub mod status;
+pub mod subscriptions;
+pub mod tokens;
+pub mod uploads;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use chrono::SecondsFormat;
 use http::{HeaderName, HeaderValue};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -60,6 +67,31 @@ impl Paging {
             Some(other) => Err(Error::BadRequest(format!("_order must be asc or desc, not {other:?}"))),
         }
     }
+}
+
+/// The JSON in a request's body. `example` shows what is expected.
+fn body<T: DeserializeOwned>(bytes: &[u8], example: &str) -> Result<T, Error> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Error::BadRequest(format!("the body must be JSON such as {example}: {error}")))
+}
+
+/// Refuses names of repos and sources that could not be addressed.
+fn check_name(name: &str) -> Result<(), Error> {
+    let reserved = ["latest", "client", "upload"];
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    let good = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.len() <= 64
+        && name.bytes().all(plain)
+        && !name.bytes().all(|b| b.is_ascii_digit())
+        && !reserved.contains(&name);
+    if good {
+        return Ok(());
+    }
+    Err(Error::BadRequest(format!(
+        "{name:?} cannot be a name: use up to 64 letters, digits, dots, dashes and underscores, not only digits, starting with a \
+         letter or digit, and none of {}",
+        reserved.join(", ")
+    )))
 }
 
 /// A page of a list with the number of all items.

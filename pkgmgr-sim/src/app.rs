@@ -8,6 +8,7 @@ use sim_kit::World;
 use sim_kit::db::Engine;
 use sim_kit::http_client::Link;
 
+use crate::auth::{self, Known};
 use crate::config::Config;
 use crate::error::Error;
 use crate::files::Files;
@@ -18,7 +19,7 @@ use crate::stamp::Stamps;
 use crate::store::repos::Repo;
 use crate::store::sources::Source;
 use crate::store::transactions::Point;
-use crate::store::{repos, sources, transactions};
+use crate::store::{repos, sources, tokens, transactions};
 use crate::sync::Progress;
 
 /// How long a node may not see what another one did.
@@ -36,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) renderings: Renderings,
     pub(crate) snapshots: Snapshots,
     pub(crate) hot: Hot,
+    token_key: String,
     view: RwLock<Arc<View>>,
     /// When the view was read.
     viewed: Mutex<Instant>,
@@ -54,6 +56,10 @@ pub(crate) struct View {
     pub(crate) newest: HashMap<i64, Point>,
     /// The first time that a source fed by a feed can be asked for.
     pub(crate) history_from: HashMap<i64, i64>,
+    /// Tokens by their ids.
+    pub(crate) tokens: HashMap<String, Known>,
+    /// What tokens are signed with.
+    pub(crate) token_key: String,
 }
 
 impl View {
@@ -79,8 +85,14 @@ impl View {
         let id = id_or_name.parse::<i64>().ok();
         self.sources
             .iter()
+            .filter(|source| !source.deleted)
             .find(|source| source.name == id_or_name || Some(source.id) == id)
             .ok_or_else(|| Error::NotFound(format!("there is no source {id_or_name:?}")))
+    }
+
+    /// All sources that are not deleted, by number.
+    pub(crate) fn sources_in_order(&self) -> impl Iterator<Item = &Source> {
+        self.sources.iter().filter(|source| !source.deleted)
     }
 
     /// All repos by number.
@@ -95,6 +107,7 @@ impl App {
     /// Opens the state of `world`, with the repos every fresh world has.
     pub(crate) async fn open(world: World, config: Config) -> Result<Self, Error> {
         seed(&world).await?;
+        let token_key = auth::seed(&world).await?;
         let upstream = Link::new(&world, "package-service");
         let files = Files::new(&world, &upstream, &config)?;
         let renderings = Renderings::new(world.folder("renderings")?);
@@ -105,6 +118,7 @@ impl App {
             hot: Hot::default(),
             upstream,
             config,
+            token_key,
             view: RwLock::default(),
             viewed: Mutex::new(Instant::now()),
             syncs: Mutex::default(),
@@ -135,6 +149,11 @@ impl App {
             if let Some(feed) = sources::feed(db, source.id).await? {
                 view.history_from.insert(source.id, feed.history_from);
             }
+        }
+        view.token_key.clone_from(&self.0.token_key);
+        for token in tokens::list(db).await? {
+            let grants = serde_json::from_str(&token.scopes)?;
+            view.tokens.insert(token.id.clone(), Known { token, grants });
         }
         view.repos = repos::list(db).await?.into_iter().map(|repo| (repo.name.clone(), Arc::new(repo))).collect();
         *self.0.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);

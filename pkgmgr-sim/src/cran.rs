@@ -325,18 +325,26 @@ async fn package(
 }
 
 impl App {
-    /// The record of an R package in the first source of a snapshot that has it, and the time to look at it.
+    /// The record of an R package in the first source of a snapshot that has a current version of it, else in the first that has an
+    /// archived one, and the time to look at it.
     pub(crate) async fn r_record(
         &self,
         snapshot: &Snapshot,
         name: &str,
     ) -> Result<Option<(RRecord, chrono::DateTime<chrono::Utc>)>, Error> {
+        let mut archived = None;
         for part in &snapshot.parts {
             if let Some((_, json)) = packages::get(self.world().db(), part.source, part.at, name).await? {
-                return Ok(Some((serde_json::from_str(&json)?, instant(part.at.as_of))));
+                let (record, t): (RRecord, _) = (serde_json::from_str(&json)?, instant(part.at.as_of));
+                if record::current(&record, t).is_some() {
+                    return Ok(Some((record, t)));
+                }
+                if archived.is_none() && record::archived(&record, t).next().is_some() {
+                    archived = Some((record, t));
+                }
             }
         }
-        Ok(None)
+        Ok(archived)
     }
 }
 

@@ -4,7 +4,8 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderValue, StatusCode};
 use serde_json::json;
 use sim_kit::blobs::BlobError;
 
@@ -17,6 +18,18 @@ pub enum Error {
     /// The request makes no sense.
     #[error("{0}")]
     BadRequest(String),
+    /// No token, or one that is not valid (any more).
+    #[error("{0}")]
+    Unauthorized(String),
+    /// A valid token that does not allow this.
+    #[error("{0}")]
+    Forbidden(String),
+    /// It is there already, or in the way of something.
+    #[error("{0}")]
+    Conflict(String),
+    /// More bytes than are taken.
+    #[error("{0}")]
+    TooLarge(String),
     /// A file is not here and the package service does not give it.
     #[error("the package service does not provide this file: {0}")]
     Upstream(String),
@@ -33,6 +46,10 @@ impl Error {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Upstream(_) => StatusCode::BAD_GATEWAY,
             Self::Refused(_) => StatusCode::BAD_GATEWAY,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -50,6 +67,10 @@ impl Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
+        // The only things that can be there twice are names.
+        if error.as_database_error().is_some_and(|error| error.is_unique_violation()) {
+            return Self::Conflict("this name is taken".to_owned());
+        }
         Self::Internal(format!("database: {error}"))
     }
 }
@@ -75,8 +96,17 @@ impl From<serde_json::Error> for Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         self.log();
-        (self.status(), format!("{self}\n")).into_response()
+        challenged((self.status(), format!("{self}\n")).into_response())
     }
+}
+
+/// Clients with a netrc file ask first without credentials and need the challenge to come again with them.
+fn challenged(mut response: Response) -> Response {
+    if response.status() == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static("Basic realm=\"Package Manager\", charset=\"UTF-8\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 /// An [`Error`] under `/__api__/`.
@@ -93,6 +123,6 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.0.log();
         let status = self.0.status();
-        (status, Json(json!({ "code": status.as_u16(), "error": self.0.to_string() }))).into_response()
+        challenged((status, Json(json!({ "code": status.as_u16(), "error": self.0.to_string() }))).into_response())
     }
 }

@@ -10,6 +10,8 @@
 //! | [`config`] | settings |
 //! | [`routes`] | the one table of routes |
 //! | [`store`] | sources, repos, transactions, packages: the only SQL |
+//! | [`auth`] | tokens, and who may do what |
+//! | [`local`], [`curated`] | sources that people fill |
 //! | [`record`] | what a package's history shows at a time |
 //! | [`renderings`] | index pages kept ready |
 //! | `hot` | whole answers kept for the requests that come most often |
@@ -18,13 +20,17 @@
 
 pub mod api;
 pub mod app;
+pub mod auth;
+mod change;
 pub mod cli;
 pub mod config;
 pub mod cran;
+pub mod curated;
 pub mod error;
 pub mod files;
 pub mod home;
 mod hot;
+pub mod local;
 pub mod platform;
 pub mod record;
 pub mod renderings;
@@ -40,6 +46,7 @@ use std::sync::Arc;
 use sim_kit::{Product, Simulator, World};
 
 pub use app::App;
+pub use auth::admin_token;
 pub use config::Config;
 pub use sync::synced;
 
@@ -66,5 +73,6 @@ async fn build(world: World, config: Config) -> Result<Simulator, error::Error> 
         world.spawn(app.clone().sync_for_ever());
     }
     let (router, routes) = routes::table().finish(app.clone(), routes::not_found);
+    let router = routes::guarded(router, app.clone());
     Ok(Simulator { router: routes::with_plain_paths(router, app), routes })
 }

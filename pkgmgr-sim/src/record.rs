@@ -118,7 +118,7 @@ pub fn python_package(record: &PythonRecord, json: String, digest: String) -> Pa
 }
 
 /// `record` as it would have been at `t`.
-fn r_before(mut record: RRecord, t: DateTime<Utc>) -> RRecord {
+pub(crate) fn r_before(mut record: RRecord, t: DateTime<Utc>) -> RRecord {
     record.removed_at = record.removed_at.filter(|at| *at <= t);
     record.versions.retain(|v| v.published_at < t);
     for version in &mut record.versions {
@@ -128,7 +128,7 @@ fn r_before(mut record: RRecord, t: DateTime<Utc>) -> RRecord {
     record
 }
 
-fn python_before(mut record: PythonRecord, t: DateTime<Utc>) -> PythonRecord {
+pub(crate) fn python_before(mut record: PythonRecord, t: DateTime<Utc>) -> PythonRecord {
     record.removed_at = record.removed_at.filter(|at| *at <= t);
     record.files.retain(|f| f.upload_time < t);
     for file in &mut record.files {

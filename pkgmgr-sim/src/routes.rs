@@ -1,9 +1,11 @@
 //! The one table of routes.
 
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::handler::Handler as _;
+use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Uri};
 use serde_json::json;
 use sim_kit::Table;
@@ -14,6 +16,9 @@ use crate::app::App;
 use crate::error::{ApiError, Error};
 use crate::hot::Asked;
 use crate::{api, cran, home, simple};
+
+/// Bytes of a form with a package file.
+const FORM: usize = crate::local::LARGEST + (1 << 20);
 
 /// Every endpoint. `{snapshot}` is `latest`, a date or the number of a transaction.
 #[must_use]
@@ -36,6 +41,24 @@ pub fn table() -> Table<App> {
         .row("GET", "/__api__/sources/{source}/packages", api::packages::of_source, "", Documented)
         .row("GET", "/__api__/sources/{source}/transactions", api::sources::transactions, "", Documented)
         .row("POST", "/__api__/sync", api::sources::sync, "", Inferred)
+        .row("POST", "/__api__/repos", api::repos::create, "", Inferred)
+        .row("PATCH", "/__api__/repos/{repo}", api::repos::edit, "", Inferred)
+        .row("DELETE", "/__api__/repos/{repo}", api::repos::delete, "", Inferred)
+        .row("POST", "/__api__/repos/{repo}/sources", api::subscriptions::subscribe, "", Inferred)
+        .row("PUT", "/__api__/repos/{repo}/sources", api::subscriptions::reorder, "", Inferred)
+        .row("DELETE", "/__api__/repos/{repo}/sources/{source}", api::subscriptions::unsubscribe, "", Inferred)
+        .row("POST", "/__api__/sources", api::sources::create, "", Inferred)
+        .row("PATCH", "/__api__/sources/{source}", api::sources::edit, "", Inferred)
+        .row("DELETE", "/__api__/sources/{source}", api::sources::delete, "", Inferred)
+        .row("POST", "/__api__/sources/{source}/packages", api::contents::add, "", Inferred)
+        .row("DELETE", "/__api__/sources/{source}/packages/{name}", api::contents::remove, "", Inferred)
+        .row("POST", "/__api__/sources/{source}/packages/{name}/archive", api::contents::archive, "", Inferred)
+        .row("POST", "/__api__/sources/{source}/packages/{name}/yank", api::contents::yank, "", Inferred)
+        .row("POST", "/__api__/sources/{source}/update", api::contents::update, "", Inferred)
+        .row("GET", "/__api__/tokens", api::tokens::list, "", Inferred)
+        .row("POST", "/__api__/tokens", api::tokens::create, "", Inferred)
+        .row("DELETE", "/__api__/tokens/{id}", api::tokens::revoke, "", Inferred)
+        .row("POST", "/upload/pypi/{source}", api::uploads::pypi.layer(DefaultBodyLimit::max(FORM)), "", ClientProven)
         .row("GET", "/{repo}/{snapshot}/src/contrib/{*file}", cran::source, "", ClientProven)
         .row("GET", "/{repo}/__linux__/{distro}/{snapshot}/src/contrib/{*file}", cran::linux, "", ClientProven)
         .row(
@@ -57,6 +80,25 @@ pub fn table() -> Table<App> {
 pub async fn not_found(uri: Uri) -> Response {
     let error = Error::NotFound(format!("there is nothing at {}", uri.path()));
     if uri.path().starts_with("/__api__/") { ApiError(error).into_response() } else { error.into_response() }
+}
+
+/// Around the table: nothing of an authenticated repo is seen without a token.
+pub(crate) fn guarded(router: Router, app: App) -> Router {
+    router.layer(axum::middleware::from_fn(move |request: Request, next: Next| {
+        let app = app.clone();
+        async move {
+            if let Err(refusal) = app.guard(request.uri(), request.headers()).await {
+                return refusal;
+            }
+            let has_token = request.headers().contains_key(AUTHORIZATION);
+            let principal = if has_token { app.principal(request.headers()) } else { None };
+            let mut response = next.run(request).await;
+            if let Some(principal) = principal {
+                response.extensions_mut().insert(principal);
+            }
+            response
+        }
+    }))
 }
 
 /// Around the table: `//` in repository paths counts as `/`, because not every client trims the slash at the end of a

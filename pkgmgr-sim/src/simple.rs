@@ -208,7 +208,10 @@ impl App {
     ) -> Result<Option<(PythonRecord, chrono::DateTime<chrono::Utc>)>, Error> {
         for part in &snapshot.parts {
             if let Some((_, json)) = packages::get(self.world().db(), part.source, part.at, name).await? {
-                return Ok(Some((serde_json::from_str(&json)?, instant(part.at.as_of))));
+                let (record, t): (PythonRecord, _) = (serde_json::from_str(&json)?, instant(part.at.as_of));
+                if record::files(&record, t).next().is_some() {
+                    return Ok(Some((record, t)));
+                }
             }
         }
         Ok(None)

@@ -21,6 +21,7 @@ use crate::app::{App, View};
 use crate::error::Error;
 use crate::record::instant;
 use crate::store::repos::{Repo, Subscription};
+use crate::store::sources;
 use crate::store::transactions::{self, Point};
 
 /// A repo at a state of its sources. What it shows never changes.
@@ -133,6 +134,16 @@ impl App {
         Ok(snapshot)
     }
 
+    /// A source at a state; for one that shows a state of another, that one's.
+    pub(crate) async fn part(&self, view: &View, source: i64, at: Point) -> Result<Part, Error> {
+        if view.source(source).is_none_or(|source| source.kind != "cran-snapshot") {
+            return Ok(Part { source, at });
+        }
+        let pin = sources::pin(self.world().db(), source, at.tx).await?;
+        let (source, at) = pin.ok_or_else(|| Error::Internal(format!("source {source} has no pin")))?;
+        Ok(Part { source, at })
+    }
+
     async fn resolve(&self, view: &View, repo: Arc<Repo>, segment: &str) -> Result<Snapshot, Error> {
         let db = self.world().db();
         let no_sources = || Error::NotFound(format!("repository {} has no sources", repo.name));
@@ -150,7 +161,7 @@ impl App {
             let now = repo.subscriptions.last().ok_or_else(no_sources)?;
             for &source in &now.sources {
                 match newest(source) {
-                    Some(at) => parts.push(Part { source, at }),
+                    Some(at) => parts.push(self.part(view, source, at).await?),
                     None if is_fed(source) => return Err(unsynced(source)),
                     None => {}
                 }
@@ -179,7 +190,7 @@ impl App {
                     return Err(Error::NotFound(format!("{segment} is in the future")));
                 }
                 if let Some(at) = transactions::point_at(db, source, at).await? {
-                    parts.push(Part { source, at });
+                    parts.push(self.part(view, source, at).await?);
                 }
             }
         } else if let Some(id) = parse_id(segment) {
@@ -190,7 +201,7 @@ impl App {
             let then: &Subscription = repo.subscriptions.iter().rev().find(|s| s.since_tx <= id).ok_or_else(missing)?;
             for &source in &then.sources {
                 if let Some(at) = transactions::point(db, source, id).await? {
-                    parts.push(Part { source, at });
+                    parts.push(self.part(view, source, at).await?);
                 }
             }
             if parts.is_empty() {
@@ -213,7 +224,7 @@ impl App {
 }
 
 /// Exactly `YYYY-MM-DD`, and a day that exists.
-fn parse_date(text: &str) -> Option<NaiveDate> {
+pub(crate) fn parse_date(text: &str) -> Option<NaiveDate> {
     let is_shaped = text.len() == 10
         && text.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() });
     is_shaped.then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).flatten()

@@ -24,7 +24,7 @@ pub const STAMP: &str = "RSPM";
 /// Packages larger than this are served as they came: rewriting holds them in memory.
 const LARGEST: u64 = 64 << 20;
 /// What a package may unpack to.
-const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: Limits = Limits {
     entries: 100_000,
     total_bytes: 512 << 20,
     entry_bytes: 256 << 20,

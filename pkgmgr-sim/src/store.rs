@@ -6,14 +6,17 @@
 pub mod packages;
 pub mod repos;
 pub mod sources;
+pub mod tokens;
 pub mod transactions;
 
 use sim_kit::{Migration, Tx};
 use sqlx::Row as _;
 
 /// The tables.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "init", sql: include_str!("../migrations/0001_init.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "init", sql: include_str!("../migrations/0001_init.sql") },
+    Migration { version: 2, name: "administration", sql: include_str!("../migrations/0002_administration.sql") },
+];
 
 /// A transaction number above all that will ever be given.
 pub const FOREVER: i64 = i64::MAX;
@@ -33,6 +36,20 @@ pub async fn take_numbers(tx: &mut Tx, counter: &str, n: i64) -> sqlx::Result<i6
         .fetch_one(&mut **tx)
         .await?;
     Ok(row.try_get::<i64, _>(0)? - n + 1)
+}
+
+/// A time for a change, in microseconds since 1970: `now`, or shortly after the last change when the clock stands still. Times of
+/// changes differ by at least two, so that there is an instant between any two.
+///
+/// # Errors
+/// The database's.
+pub async fn take_instant(tx: &mut Tx, now: i64) -> sqlx::Result<i64> {
+    let at = take_numbers(tx, "instant", 2).await?;
+    if at >= now {
+        return Ok(at);
+    }
+    sqlx::query("UPDATE counters SET value = $1 WHERE name = 'instant'").bind(now + 1).execute(&mut **tx).await?;
+    Ok(now)
 }
 
 /// `$first, $first+1, …`: `n` placeholders.

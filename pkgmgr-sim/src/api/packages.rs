@@ -53,9 +53,11 @@ pub async fn of_source(
 ) -> Result<Response, ApiError> {
     let view = app.view();
     let source = view.source_named(&source)?;
-    let parts: Vec<Part> =
-        view.newest.get(&source.id).map(|at| Part { source: source.id, at: *at }).into_iter().collect();
-    Ok(list(&app, &parts, source.kind.contains("pypi") || source.kind.contains("python"), &filter).await?)
+    let parts: Vec<Part> = match view.newest.get(&source.id) {
+        Some(at) => vec![app.part(&view, source.id, *at).await?],
+        None => Vec::new(),
+    };
+    Ok(list(&app, &parts, source.is_python(), &filter).await?)
 }
 
 const PAGE: i64 = 2000;
@@ -120,17 +122,29 @@ pub async fn show(
     Ok(Json(found.ok_or_else(missing)?))
 }
 
-async fn id_of(app: &App, snapshot: &Snapshot, name: &str) -> Result<Option<(i64, String, DateTime<Utc>)>, Error> {
+/// The number of a package, its record as JSON and the time to look at it, in the first source that shows any of it.
+async fn id_of(
+    app: &App,
+    snapshot: &Snapshot,
+    name: &str,
+    shows: fn(&str, DateTime<Utc>) -> Result<bool, Error>,
+) -> Result<Option<(i64, String, DateTime<Utc>)>, Error> {
+    let mut hidden = None;
     for part in &snapshot.parts {
         if let Some((id, json)) = packages::get(app.world().db(), part.source, part.at, name).await? {
-            return Ok(Some((id, json, instant(part.at.as_of))));
+            let t = instant(part.at.as_of);
+            if shows(&json, t)? {
+                return Ok(Some((id, json, t)));
+            }
+            hidden = hidden.or(Some((id, json, t)));
         }
     }
-    Ok(None)
+    Ok(hidden)
 }
 
 async fn r_package(app: &App, snapshot: &Snapshot, name: &str, version: Option<&str>) -> Result<Option<Value>, Error> {
-    let Some((id, json, t)) = id_of(app, snapshot, name).await? else { return Ok(None) };
+    let shows = |json: &str, t| Ok(record::current(&serde_json::from_str(json)?, t).is_some());
+    let Some((id, json, t)) = id_of(app, snapshot, name, shows).await? else { return Ok(None) };
     let record: RRecord = serde_json::from_str(&json)?;
     let current = record::current(&record, t);
     let mut known = current.into_iter().chain(record::archived(&record, t));
@@ -179,7 +193,8 @@ async fn python_package(
     name: &str,
     version: Option<&str>,
 ) -> Result<Option<Value>, Error> {
-    let Some((id, json, t)) = id_of(app, snapshot, name).await? else { return Ok(None) };
+    let shows = |json: &str, t| Ok(record::files(&serde_json::from_str(json)?, t).next().is_some());
+    let Some((id, json, t)) = id_of(app, snapshot, name, shows).await? else { return Ok(None) };
     let record: PythonRecord = serde_json::from_str(&json)?;
     let mut versions: Vec<&str> = record::files(&record, t).map(|(file, _)| file.version.as_str()).collect();
     versions.dedup();

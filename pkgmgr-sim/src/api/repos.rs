@@ -1,17 +1,22 @@
 //! `/__api__/repos`: what clients address.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Paging, sources, time};
 use crate::app::App;
+use crate::auth::Caller;
 use crate::error::{ApiError, Error};
 use crate::record::instant;
-use crate::store::repos::Repo;
-use crate::store::transactions::{self, Point};
+use crate::store::repos::{self, Repo};
+use crate::store::transactions::{self, Point, Transaction};
 
-fn repo_json(repo: &Repo) -> Value {
+pub(super) fn repo_json(repo: &Repo) -> Value {
     json!({
         "id": repo.id,
         "name": repo.name,
@@ -39,6 +44,105 @@ pub async fn sources(State(app): State<App>, Path(repo): Path<String>) -> Result
     let repo = view.repo(&repo)?;
     let now = repo.subscriptions.last().map(|s| s.sources.as_slice()).unwrap_or_default();
     Ok(Json(now.iter().filter_map(|id| view.source(*id)).map(sources::source_json).collect()))
+}
+
+/// What there is to say of a repo; what is left out stays, or gets the default.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Draft {
+    name: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    description: Option<String>,
+    authenticated: Option<bool>,
+    hidden: Option<bool>,
+}
+
+/// The repo types that can be created, as they are stored.
+fn kind(text: &str) -> Result<&'static str, Error> {
+    ["R", "Python"].into_iter().find(|kind| kind.eq_ignore_ascii_case(text)).ok_or_else(|| {
+        Error::BadRequest(format!("there are no repositories of type {text:?} here; the types are R and Python"))
+    })
+}
+
+const MOST_DESCRIPTION: usize = 4096;
+
+impl Draft {
+    fn read(bytes: &[u8]) -> Result<Self, Error> {
+        let draft: Self = super::body(bytes, r#"{"name": "prod", "type": "R", "description": "For production"}"#)?;
+        if let Some(name) = &draft.name {
+            super::check_name(name)?;
+        }
+        if draft.description.as_ref().is_some_and(|text| text.len() > MOST_DESCRIPTION) {
+            return Err(Error::BadRequest(format!("a description has at most {MOST_DESCRIPTION} bytes")));
+        }
+        Ok(draft)
+    }
+
+    fn apply(self, repo: &mut Repo) {
+        repo.name = self.name.unwrap_or_else(|| std::mem::take(&mut repo.name));
+        repo.description = self.description.unwrap_or_else(|| std::mem::take(&mut repo.description));
+        repo.authenticated = self.authenticated.unwrap_or(repo.authenticated);
+        repo.hidden = self.hidden.unwrap_or(repo.hidden);
+    }
+}
+
+fn changed(repo: i64, action: &str, tag: String) -> Transaction {
+    Transaction { repo_id: Some(repo), action: action.to_owned(), tag, ..Transaction::default() }
+}
+
+/// `POST /__api__/repos`
+pub async fn create(State(app): State<App>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
+    caller.may_administrate()?;
+    let draft = Draft::read(&body)?;
+    let kind = kind(draft.kind.as_deref().unwrap_or("R"))?;
+    let name = draft.name.clone().ok_or_else(|| Error::BadRequest("a repository needs a name".to_owned()))?;
+    let mut change = app.begin().await?;
+    let id = repos::create(&mut change.tx, &name, kind, "", change.at).await?;
+    let mut repo = Repo {
+        id,
+        name,
+        kind: kind.to_owned(),
+        description: String::new(),
+        hidden: false,
+        authenticated: false,
+        created_at: change.at,
+        subscriptions: Vec::new(),
+    };
+    draft.apply(&mut repo);
+    repos::update(&mut change.tx, &repo).await?;
+    app.conclude(change, changed(id, "Create", format!("Repository {}", repo.name))).await?;
+    Ok((StatusCode::CREATED, Json(repo_json(&repo))).into_response())
+}
+
+/// `PATCH /__api__/repos/{repo}`
+pub async fn edit(
+    State(app): State<App>,
+    caller: Caller,
+    Path(repo): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    caller.may_administrate()?;
+    let draft = Draft::read(&body)?;
+    let mut repo = Repo::clone(&*app.view().repo(&repo)?);
+    if draft.kind.as_deref().is_some_and(|kind| !kind.eq_ignore_ascii_case(&repo.kind)) {
+        return Err(Error::BadRequest("the type of a repository cannot be changed".to_owned()).into());
+    }
+    draft.apply(&mut repo);
+    let mut change = app.begin().await?;
+    repos::update(&mut change.tx, &repo).await?;
+    app.conclude(change, changed(repo.id, "Edit", format!("Repository {}", repo.name))).await?;
+    Ok(Json(repo_json(&repo)))
+}
+
+/// `DELETE /__api__/repos/{repo}`: its snapshots go with it, its sources stay.
+pub async fn delete(State(app): State<App>, caller: Caller, Path(repo): Path<String>) -> Result<StatusCode, ApiError> {
+    caller.may_administrate()?;
+    let repo = app.view().repo(&repo)?;
+    let mut change = app.begin().await?;
+    repos::delete(&mut change.tx, repo.id).await?;
+    app.conclude(change, changed(repo.id, "Delete", format!("Repository {}", repo.name))).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The states of a repo that have a day of their own, oldest first.

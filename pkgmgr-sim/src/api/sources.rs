@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 
 use super::{Paging, time};
 use crate::app::App;
+use crate::auth::Caller;
 use crate::error::{ApiError, Error};
-use crate::store::sources::Source;
+use crate::store::repos;
+use crate::store::sources::{self, Source};
 use crate::store::transactions::{self, Transaction};
 
 pub(super) fn source_json(source: &Source) -> Value {
@@ -20,7 +22,7 @@ pub(super) fn source_json(source: &Source) -> Value {
 
 /// `GET /__api__/sources`
 pub async fn list(State(app): State<App>) -> Json<Vec<Value>> {
-    Json(app.view().sources.iter().map(source_json).collect())
+    Json(app.view().sources_in_order().map(source_json).collect())
 }
 
 /// `GET /__api__/sources/{source}`
@@ -28,10 +30,104 @@ pub async fn show(State(app): State<App>, Path(source): Path<String>) -> Result<
     Ok(Json(source_json(app.view().source_named(&source)?)))
 }
 
+/// The source types that can be created.
+const KINDS: [&str; 5] = ["local", "local-python", "cran-snapshot", "curated-cran", "curated-pypi"];
+
+/// What there is to say of a source.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Draft {
+    name: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// The date that the source shows or takes its packages from.
+    snapshot: Option<String>,
+}
+
+fn changed(source: i64, action: &str, tag: String) -> Transaction {
+    Transaction { source_id: Some(source), action: action.to_owned(), tag, ..Transaction::default() }
+}
+
+/// `POST /__api__/sources`
+pub async fn create(State(app): State<App>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
+    caller.may_create_sources()?;
+    let draft: Draft = super::body(&body, r#"{"name": "team", "type": "local"}"#)?;
+    let name = draft.name.ok_or_else(|| Error::BadRequest("a source needs a name".to_owned()))?;
+    super::check_name(&name)?;
+    let kind = draft.kind.as_deref().unwrap_or("local");
+    if !KINDS.contains(&kind) {
+        let kinds = KINDS.join(", ");
+        return Err(
+            Error::BadRequest(format!("sources of type {kind:?} cannot be created; the types are {kinds}")).into()
+        );
+    }
+    if kind.starts_with("local") && draft.snapshot.is_some() {
+        return Err(Error::BadRequest(format!("a source of type {kind} has no snapshot")).into());
+    }
+    let pin = match kind.starts_with("local") {
+        true => None,
+        false => Some(app.pinned(kind, draft.snapshot.as_deref()).await?),
+    };
+    let mut change = app.begin().await?;
+    let id = sources::create(&mut change.tx, &name, kind, None, change.at).await?;
+    let mut done = changed(id, "Create", format!("Source {name}"));
+    if let Some((base, at)) = pin {
+        sources::set_pin(&mut change.tx, id, change.id, base, at).await?;
+        done.as_of = change.as_of();
+    }
+    app.conclude(change, done).await?;
+    Ok((StatusCode::CREATED, Json(source_json(app.view().source_named(&name)?))).into_response())
+}
+
+/// `PATCH /__api__/sources/{source}`
+pub async fn edit(
+    State(app): State<App>,
+    caller: Caller,
+    Path(source): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let source = app.view().source_named(&source)?.clone();
+    caller.may_edit(&source)?;
+    let draft: Draft = super::body(&body, r#"{"name": "team"}"#)?;
+    let (Some(name), None, None) = (draft.name, draft.kind, draft.snapshot) else {
+        return Err(Error::BadRequest("of a source only the name can be changed".to_owned()).into());
+    };
+    if source.feed.is_some() {
+        return Err(Error::BadRequest(format!("source {} is built in and keeps its name", source.name)).into());
+    }
+    super::check_name(&name)?;
+    let mut change = app.begin().await?;
+    sources::rename(&mut change.tx, source.id, &name).await?;
+    app.conclude(change, changed(source.id, "Edit", format!("Source {} is now {name}", source.name))).await?;
+    Ok(Json(source_json(app.view().source_named(&name)?)))
+}
+
+/// `DELETE /__api__/sources/{source}`: when no repo is made of it. Snapshots of the past still show it.
+pub async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path(source): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let source = app.view().source_named(&source)?.clone();
+    caller.may_edit(&source)?;
+    if source.feed.is_some() {
+        return Err(Error::BadRequest(format!("source {} is built in and cannot be deleted", source.name)).into());
+    }
+    let mut change = app.begin().await?;
+    // Looked at while nobody else can subscribe.
+    let repos = repos::list_in(&mut change.tx).await?;
+    if let Some(repo) = repos.iter().find(|r| r.subscriptions.last().is_some_and(|s| s.sources.contains(&source.id))) {
+        return Err(Error::Conflict(format!("repository {} subscribes to it; unsubscribe it first", repo.name)).into());
+    }
+    sources::delete(&mut change.tx, source.id).await?;
+    app.conclude(change, changed(source.id, "Delete", format!("Source {}", source.name))).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// The real server's number for the kind of a transaction; only that of a sync is known.
 const SYNC: i64 = 3;
 
-fn transaction_json(t: &Transaction) -> Value {
+pub(super) fn transaction_json(t: &Transaction) -> Value {
     json!({
         "id": t.id,
         "created": time(t.created_at),
@@ -78,16 +174,16 @@ struct Wanted {
 }
 
 /// `POST /__api__/sync`: synchronise now, as `rspm sync` asks for. The shape is ours; the real one is not known.
-pub async fn sync(State(app): State<App>, body: Bytes) -> Result<Response, ApiError> {
+pub async fn sync(State(app): State<App>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
+    caller.may_administrate()?;
     let wanted: Wanted = match body.is_empty() {
         true => Wanted::default(),
-        false => serde_json::from_slice(&body)
-            .map_err(|e| Error::BadRequest(format!("the body must be JSON such as {{\"source\": \"cran\"}}: {e}")))?,
+        false => super::body(&body, r#"{"source": "cran"}"#)?,
     };
     let view = app.view();
     let sources: Vec<Source> = match &wanted.source {
         Some(name) => vec![view.source_named(name)?.clone()],
-        None => view.sources.iter().filter(|s| s.feed.is_some()).cloned().collect(),
+        None => view.sources_in_order().filter(|s| s.feed.is_some()).cloned().collect(),
     };
     if let Some(other) = sources.iter().find(|s| s.feed.is_none()) {
         return Err(Error::BadRequest(format!("source {:?} follows no feed", other.name)).into());

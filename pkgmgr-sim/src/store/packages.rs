@@ -60,6 +60,20 @@ pub async fn get(db: &Db, source: i64, at: Point, name: &str) -> sqlx::Result<Op
     row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
 }
 
+/// The record of a package in the newest state of `source`, as a transaction sees it.
+///
+/// # Errors
+/// The database's.
+pub async fn newest(tx: &mut Tx, source: i64, name: &str) -> sqlx::Result<Option<String>> {
+    let row = sqlx::query("SELECT record FROM packages WHERE source_id = $1 AND name = $2 AND until_tx = $3")
+        .bind(source)
+        .bind(name)
+        .bind(FOREVER)
+        .fetch_optional(&mut **tx)
+        .await?;
+    row.map(|row| row.try_get(0)).transpose()
+}
+
 /// Up to `limit` packages of a state whose names come after `after`, in the order of their names. The order is the
 /// database's; it need not be that of bytes. With `whole` each shows its record.
 ///

@@ -1,7 +1,7 @@
 //! Repos and the sources they are made of.
 
 use sim_kit::{Db, Tx};
-use sqlx::Row as _;
+use sqlx::{AnyConnection, Row as _};
 
 use super::take_numbers;
 
@@ -42,7 +42,18 @@ pub struct Subscription {
 /// # Errors
 /// The database's.
 pub async fn list(db: &Db) -> sqlx::Result<Vec<Repo>> {
-    let mut connection = db.read().await?;
+    read(&mut *db.read().await?).await
+}
+
+/// All repos, as a transaction sees them.
+///
+/// # Errors
+/// The database's.
+pub async fn list_in(tx: &mut Tx) -> sqlx::Result<Vec<Repo>> {
+    read(&mut *tx).await
+}
+
+async fn read(connection: &mut AnyConnection) -> sqlx::Result<Vec<Repo>> {
     let rows =
         sqlx::query("SELECT id, name, type, description, hidden, authenticated, created_at FROM repos ORDER BY id")
             .fetch_all(&mut *connection)
@@ -109,5 +120,32 @@ pub async fn subscribe(tx: &mut Tx, repo: i64, since_tx: i64, now: i64, sources:
         .bind(sources)
         .execute(&mut **tx)
         .await?;
+    Ok(())
+}
+
+/// Writes name, description and flags of `repo`.
+///
+/// # Errors
+/// The database's; a name that is taken is a violated constraint.
+pub async fn update(tx: &mut Tx, repo: &Repo) -> sqlx::Result<()> {
+    sqlx::query("UPDATE repos SET name = $1, description = $2, hidden = $3, authenticated = $4 WHERE id = $5")
+        .bind(&repo.name)
+        .bind(&repo.description)
+        .bind(i64::from(repo.hidden))
+        .bind(i64::from(repo.authenticated))
+        .bind(repo.id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Takes a repo away.
+///
+/// # Errors
+/// The database's.
+pub async fn delete(tx: &mut Tx, repo: i64) -> sqlx::Result<()> {
+    for sql in ["DELETE FROM subscriptions WHERE repo_id = $1", "DELETE FROM repos WHERE id = $1"] {
+        sqlx::query(sql).bind(repo).execute(&mut **tx).await?;
+    }
     Ok(())
 }

@@ -5,6 +5,7 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::take_numbers;
+use super::transactions::Point;
 
 /// A set of packages of one origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,22 @@ pub struct Source {
     pub feed: Option<String>,
     /// Microseconds since 1970.
     pub created_at: i64,
+    /// Out of sight; only snapshots of the past show it.
+    pub deleted: bool,
+}
+
+impl Source {
+    /// Whether it holds Python packages; else it holds R packages.
+    #[must_use]
+    pub fn is_python(&self) -> bool {
+        self.kind.contains("pypi") || self.kind.contains("python")
+    }
+
+    /// Whether people put packages into it one by one.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.kind == "local" || self.kind == "local-python"
+    }
 }
 
 /// How far a source has followed its feed.
@@ -41,6 +58,7 @@ fn source(row: &AnyRow) -> sqlx::Result<Source> {
         kind: row.try_get(2)?,
         feed: row.try_get(3)?,
         created_at: row.try_get(4)?,
+        deleted: row.try_get::<i64, _>(5)? != 0,
     })
 }
 
@@ -49,8 +67,9 @@ fn source(row: &AnyRow) -> sqlx::Result<Source> {
 /// # Errors
 /// The database's.
 pub async fn list(db: &Db) -> sqlx::Result<Vec<Source>> {
-    let rows =
-        sqlx::query("SELECT id, name, type, feed, created_at FROM sources ORDER BY id").fetch_all(db.pool()).await?;
+    let rows = sqlx::query("SELECT id, name, type, feed, created_at, deleted FROM sources ORDER BY id")
+        .fetch_all(db.pool())
+        .await?;
     rows.iter().map(source).collect()
 }
 
@@ -69,6 +88,59 @@ pub async fn create(tx: &mut Tx, name: &str, kind: &str, feed: Option<&str>, now
         .execute(&mut **tx)
         .await?;
     Ok(id)
+}
+
+/// Gives a source another name.
+///
+/// # Errors
+/// The database's; a name that is taken is a violated constraint.
+pub async fn rename(tx: &mut Tx, source: i64, name: &str) -> sqlx::Result<()> {
+    sqlx::query("UPDATE sources SET name = $1 WHERE id = $2").bind(name).bind(source).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Takes a source out of sight and frees its name.
+///
+/// # Errors
+/// The database's.
+pub async fn delete(tx: &mut Tx, source: i64) -> sqlx::Result<()> {
+    sqlx::query("UPDATE sources SET deleted = 1, name = name || ' (deleted ' || CAST(id AS TEXT) || ')' WHERE id = $1")
+        .bind(source)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// The state of which other source `source` shows after transaction `tx`: that source's number and state.
+///
+/// # Errors
+/// The database's.
+pub async fn pin(db: &Db, source: i64, tx: i64) -> sqlx::Result<Option<(i64, Point)>> {
+    let row = sqlx::query(
+        "SELECT base_id, base_tx, base_as_of FROM pins WHERE source_id = $1 AND since_tx <= $2
+         ORDER BY since_tx DESC LIMIT 1",
+    )
+    .bind(source)
+    .bind(tx)
+    .fetch_optional(db.pool())
+    .await?;
+    row.map(|row| Ok((row.try_get(0)?, Point { tx: row.try_get(1)?, as_of: row.try_get(2)? }))).transpose()
+}
+
+/// Makes `source` show the state `at` of `base` from transaction `since_tx` on.
+///
+/// # Errors
+/// The database's.
+pub async fn set_pin(tx: &mut Tx, source: i64, since_tx: i64, base: i64, at: Point) -> sqlx::Result<()> {
+    sqlx::query("INSERT INTO pins (source_id, since_tx, base_id, base_tx, base_as_of) VALUES ($1, $2, $3, $4, $5)")
+        .bind(source)
+        .bind(since_tx)
+        .bind(base)
+        .bind(at.tx)
+        .bind(at.as_of)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// Where a source stands; none before its first synchronisation.

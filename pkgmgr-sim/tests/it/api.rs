@@ -120,7 +120,7 @@ async fn bad_questions_get_errors_that_help() {
 async fn refusals_before_the_handlers_have_the_same_shape() {
     let team = Team::synced().await;
     let client = reqwest::Client::new();
-    let wrong_method = team.send(client.delete(team.url("/__api__/repos/cran"))).await;
+    let wrong_method = team.send(client.delete(team.url("/__api__/repos"))).await;
     assert_eq!(wrong_method.json(), json!({"code": 405, "error": "Method Not Allowed"}));
     assert!(wrong_method.header("allow").contains("GET"));
     let twice = team.get("/__api__/repos/cran/packages?name=a&name=b").await;

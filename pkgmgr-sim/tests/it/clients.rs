@@ -3,6 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use pkg_formats::archive::Files;
+use pkg_formats::python::metadata::Metadata;
+use pkg_formats::python::sdist::SdistSpec;
+use pkg_formats::python::wheel::WheelSpec;
+use serde_json::{Value, json};
 use sim_kit::testing::need_tool;
 use tokio::process::Command;
 
@@ -195,4 +200,54 @@ async fn curl() {
     assert_eq!(plain, unpacked);
     let posted = ask(&[&status[..], &["-X", "POST", &index]].concat()).await;
     assert!(posted.starts_with("405 "), "{posted}");
+}
+
+#[tokio::test]
+async fn twine_uploads_what_pip_then_installs() {
+    let (Some(twine), Some(pip)) = (need_tool("twine"), need_tool("pip")) else { return };
+    let team = Team::synced().await;
+    team.does("POST", "/__api__/sources", json!({"name": "wheels", "type": "local-python"})).await;
+    let repo = json!({"name": "private", "type": "Python", "authenticated": true});
+    team.does("POST", "/__api__/repos", repo).await;
+    team.does("POST", "/__api__/repos/private/sources", json!({"source": "wheels"})).await;
+    let folder = tempfile::tempdir().unwrap();
+    let Some(python) = environment(folder.path()).await else { return };
+    let mut metadata = Metadata::new("Own_Thing", "1.0");
+    metadata.description = "Ours.".to_owned();
+    let files = Files::from([("own_thing.py".to_owned(), "version = '1.0'\n".into())]);
+    let wheel = WheelSpec::new(metadata.clone(), files.clone());
+    let sdist = SdistSpec { metadata, files };
+    let wheel_path = folder.path().join(wheel.file_name().unwrap());
+    let sdist_path = folder.path().join(sdist.file_name().unwrap());
+    std::fs::write(&wheel_path, wheel.zip().unwrap()).unwrap();
+    std::fs::write(&sdist_path, sdist.tar_gz().unwrap()).unwrap();
+    let token = async |draft: Value| team.does("POST", "/__api__/tokens", draft).await["token"].clone();
+    let write = token(json!({"scope": ["sources:write"], "sources": ["wheels"]})).await;
+    let read = token(json!({"scope": ["repos:read"], "repos": ["private"]})).await;
+    let url = team.url("/upload/pypi/wheels");
+    let upload = async |password: &Value, path: &Path| {
+        let password = password.as_str().unwrap();
+        let fixed = ["upload", "--non-interactive", "--repository-url", &url, "-u", "__token__", "-p", password];
+        run(&twine, &[&fixed[..], &[path.to_str().unwrap()]].concat()).await
+    };
+    let output = upload(&read, &wheel_path).await;
+    assert!(!output.status.success() && said(&output).contains("403"), "{}", said(&output));
+    for path in [&wheel_path, &sdist_path] {
+        let output = upload(&write, path).await;
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    let output = upload(&write, &wheel_path).await;
+    assert!(!output.status.success() && said(&output).contains("409"), "{}", said(&output));
+
+    let install = async |index: String| {
+        let target = python.to_str().unwrap();
+        run(&pip, &["--python", target, "install", "--no-input", "--no-cache-dir", "--index-url", &index, "own-thing"])
+            .await
+    };
+    let index = team.url("/private/latest/simple");
+    let output = install(index.clone()).await;
+    assert!(!output.status.success(), "{}", said(&output));
+    let output = install(index.replace("://", &format!("://__token__:{}@", read.as_str().unwrap()))).await;
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(version_of(&python, "own_thing").await, "1.0");
 }

@@ -1,6 +1,8 @@
 //! Package Manager over real sockets, fed by a package service that the tests hold in their hands.
 #![allow(clippy::unwrap_used)]
 
+mod access;
+mod administration;
 mod api;
 mod clients;
 mod cran;
@@ -122,7 +124,35 @@ impl Team {
     }
 
     pub(crate) async fn try_sync(&self) -> Answer {
-        self.send(self.client.post(self.url("/__api__/sync"))).await
+        self.admin("POST", "/__api__/sync", Value::Null).await
+    }
+
+    /// A token that allows everything.
+    pub(crate) fn token(&self) -> String {
+        pkgmgr_sim::admin_token(self.running.world().ids().seed())
+    }
+
+    pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method.parse().unwrap(), self.url(path))
+    }
+
+    /// With the administrator's token.
+    pub(crate) async fn admin(&self, method: &str, path: &str, body: Value) -> Answer {
+        let request = self.request(method, path).bearer_auth(self.token());
+        self.send(if body.is_null() { request } else { request.json(&body) }).await
+    }
+
+    /// Something an administrator does that must succeed.
+    pub(crate) async fn does(&self, method: &str, path: &str, body: Value) -> Value {
+        let answer = self.admin(method, path, body).await;
+        assert!(answer.status.is_success(), "{method} {path}: {}", answer.text());
+        if answer.body.is_empty() { Value::Null } else { answer.json() }
+    }
+
+    /// Adds a package file to a source.
+    pub(crate) async fn add(&self, source: &str, query: &str, bytes: Vec<u8>) -> Answer {
+        let path = format!("/__api__/sources/{source}/packages{query}");
+        self.send(self.request("POST", &path).bearer_auth(self.token()).body(bytes)).await
     }
 
     pub(crate) async fn sync(&self) {

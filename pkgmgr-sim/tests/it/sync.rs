@@ -172,7 +172,7 @@ async fn a_service_without_the_feed_or_with_nonsense() {
     assert!(team.refused().await.contains("root.json is malformed"));
     let bad = team.running.url() + "/__api__/sync";
     for (body, reason) in [("{\"source\":\"nothing\"}", "no source"), ("{\"sauce\":1}", "JSON"), ("x", "JSON")] {
-        let answer = team.send(reqwest::Client::new().post(&bad).body(body)).await;
+        let answer = team.send(reqwest::Client::new().post(&bad).bearer_auth(team.token()).body(body)).await;
         assert!(answer.status.is_client_error() && answer.text().contains(reason), "{answer:?}");
     }
 }

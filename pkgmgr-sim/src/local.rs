@@ -1,0 +1,492 @@
+//! Local sources: packages that people put in one by one.
+//!
+//! A package is checked before it is taken: it must be of the source's language, whole, and be named as it says inside. Its bytes are
+//! stored under their digest, its record is that of a feed ([`crate::record`]), and every change is a transaction, so the states
+//! before stay as they were. Of R packages the newest version is current and the others are archived, whatever the order they come
+//! in. When the current version is removed, the newest of the rest takes its place; that is our choice.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use md5::Md5;
+use pkg_formats::archive::{self, Kind};
+use pkg_formats::dcf;
+use pkg_formats::psp::{Artifact, ArtifactKind, Digest, PythonFile, PythonRecord, RRecord, RState, RVersion};
+use pkg_formats::python::metadata::Metadata;
+use pkg_formats::python::name::normalize;
+use pkg_formats::python::wheel::{WheelName, read_metadata};
+use pkg_formats::python::{sdist, version};
+use pkg_formats::r::{self, package};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use std::io::Read as _;
+
+use crate::app::App;
+use crate::change::Change;
+use crate::error::Error;
+use crate::record::{self, instant};
+use crate::renderings::blocking;
+use crate::stamp::LIMITS;
+use crate::store::packages::{self, Package};
+use crate::store::sources::Source;
+use crate::store::transactions::Transaction;
+
+/// Bytes of a package file that can be added.
+pub(crate) const LARGEST: usize = 256 << 20;
+
+/// A file to be added.
+#[derive(Debug, Default)]
+pub(crate) struct Upload {
+    pub(crate) bytes: Bytes,
+    /// Needed for Python; for R it only must fit.
+    pub(crate) filename: Option<String>,
+    /// Digests in hexadecimal that the sender has told.
+    pub(crate) sha256: Option<String>,
+    pub(crate) md5: Option<String>,
+    /// The name and version that the sender has told.
+    pub(crate) name: Option<String>,
+    pub(crate) version: Option<String>,
+    /// Take the place of the same version.
+    pub(crate) replace: bool,
+}
+
+/// What was added or removed.
+#[derive(Debug, Serialize)]
+pub struct Done {
+    /// The package.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The file; empty where there is no single one.
+    pub filename: String,
+    /// Number of the transaction.
+    pub transaction: i64,
+}
+
+/// A package file that has been looked into.
+enum Checked {
+    R { name: String, version: r::RVersion, description: String },
+    Python { metadata: Box<Metadata>, filename: String, beside: Option<Bytes> },
+}
+
+impl App {
+    /// Adds a package file to a local source.
+    pub(crate) async fn add(&self, source: &Source, upload: Upload) -> Result<Done, Error> {
+        is_local(source)?;
+        let python = source.is_python();
+        let (checked, digest, upload) = blocking(move || check(python, upload)).await??;
+        let blobs = self.world().blobs();
+        blobs.put(upload.bytes.clone()).await?;
+        let size = upload.bytes.len() as u64;
+        match checked {
+            Checked::R { name, version, description } => {
+                let filename = format!("{name}_{version}.tar.gz");
+                let artifact = Artifact {
+                    arch: None,
+                    filename: filename.clone(),
+                    kind: ArtifactKind::Source,
+                    md5: hex::encode(Md5::digest(&upload.bytes)),
+                    r: None,
+                    sha256: digest,
+                    size,
+                    tag: None,
+                };
+                let replace = upload.replace;
+                let text = version.to_string();
+                self.change_r(source, &name, "Add", &text, move |record, at| {
+                    add_r(record, &version, artifact, description, at, replace)
+                })
+                .await
+                .map(|transaction| Done { name, version: text, filename, transaction })
+            }
+            Checked::Python { metadata, filename, beside } => {
+                let metadata_sha256 = match beside {
+                    Some(bytes) => Some(Digest(*blobs.put(bytes).await?.as_bytes())),
+                    None => None,
+                };
+                let file = PythonFile {
+                    filename: filename.clone(),
+                    metadata_sha256,
+                    requires_python: metadata.requires_python.clone(),
+                    sha256: digest,
+                    size,
+                    upload_time: DateTime::UNIX_EPOCH,
+                    version: metadata.version.clone(),
+                    yanked: None,
+                    yanked_at: None,
+                };
+                let (name, version) = (normalize(&metadata.name), metadata.version.clone());
+                let replace = upload.replace;
+                self.change_python(source, &name, "Add", &filename, move |record, at| {
+                    add_python(record, &metadata, file, at, replace)
+                })
+                .await
+                .map(|transaction| Done { name, version, filename, transaction })
+            }
+        }
+    }
+
+    /// Removes `what` of a package: `all`, `current`, a version, or a file of a Python project.
+    pub(crate) async fn remove(&self, source: &Source, name: &str, what: &str) -> Result<i64, Error> {
+        is_local(source)?;
+        match source.is_python() {
+            true => {
+                let name = normalize(name);
+                self.change_python(source, &name, "Remove", what, |record, at| remove_python(record, what, at)).await
+            }
+            false => self.change_r(source, name, "Remove", what, |record, at| remove_r(record, what, at)).await,
+        }
+    }
+
+    /// Archives the current version of an R package, so that the index has none.
+    pub(crate) async fn archive(&self, source: &Source, name: &str) -> Result<i64, Error> {
+        is_local(source)?;
+        if source.is_python() {
+            return Err(Error::BadRequest("Python projects have no archive; yank the version".to_owned()));
+        }
+        self.change_r(source, name, "Archive", "current", |record, at| {
+            let current = record.versions.iter_mut().find(|v| v.archived_at.is_none());
+            let current = current.ok_or_else(|| Error::Conflict(format!("{} is archived already", record.name)))?;
+            current.archived_at = Some(at);
+            current.state = RState::Archived;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Yanks a version or file of a Python project; without a reason takes that back.
+    pub(crate) async fn yank(
+        &self,
+        source: &Source,
+        name: &str,
+        what: &str,
+        reason: Option<String>,
+    ) -> Result<i64, Error> {
+        is_local(source)?;
+        if !source.is_python() {
+            return Err(Error::BadRequest("R packages cannot be yanked; archive or remove the version".to_owned()));
+        }
+        let action = if reason.is_some() { "Yank" } else { "Unyank" };
+        self.change_python(source, &normalize(name), action, what, |record, at| {
+            let mut found = false;
+            for file in record.files.iter_mut().filter(|f| f.version == what || f.filename == what) {
+                found = true;
+                file.yanked.clone_from(&reason);
+                file.yanked_at = reason.as_ref().map(|_| at);
+            }
+            if found { Ok(()) } else { Err(no_such(&record.name, what)) }
+        })
+        .await
+    }
+
+    async fn change_r(
+        &self,
+        source: &Source,
+        name: &str,
+        action: &str,
+        what: &str,
+        edit: impl FnOnce(&mut RRecord, DateTime<Utc>) -> Result<(), Error>,
+    ) -> Result<i64, Error> {
+        let mut change = self.begin().await?;
+        let held = packages::newest(&mut change.tx, source.id, name).await?;
+        let held: Option<RRecord> = held.map(|json| serde_json::from_str(&json)).transpose()?;
+        let held = held.filter(|record| record.removed_at.is_none());
+        let is_new = held.is_none();
+        if is_new && action != "Add" {
+            return Err(Error::NotFound(format!("source {} has no package {name}", source.name)));
+        }
+        let empty = RRecord { name: name.to_owned(), removed_at: None, versions: Vec::new() };
+        let mut record = held.unwrap_or(empty);
+        let at = instant(change.at);
+        edit(&mut record, at)?;
+        let json = serde_json::to_string(&record)?;
+        let digest = Digest::of(json.as_bytes()).to_string();
+        let package = record::r_package(&record, json, digest);
+        let counted = Counted { is_new, is_gone: record.removed_at.is_some(), action, name, what };
+        self.write_local(change, source, package, counted).await
+    }
+
+    async fn change_python(
+        &self,
+        source: &Source,
+        name: &str,
+        action: &str,
+        what: &str,
+        edit: impl FnOnce(&mut PythonRecord, DateTime<Utc>) -> Result<(), Error>,
+    ) -> Result<i64, Error> {
+        let mut change = self.begin().await?;
+        let held = packages::newest(&mut change.tx, source.id, name).await?;
+        let held: Option<PythonRecord> = held.map(|json| serde_json::from_str(&json)).transpose()?;
+        let held = held.filter(|record| record.removed_at.is_none());
+        let is_new = held.is_none();
+        if is_new && action != "Add" {
+            return Err(Error::NotFound(format!("source {} has no project {name}", source.name)));
+        }
+        let empty = PythonRecord {
+            files: Vec::new(),
+            last_serial: 0,
+            license: None,
+            name: name.to_owned(),
+            project: name.to_owned(),
+            removed_at: None,
+            summary: String::new(),
+        };
+        let mut record = held.unwrap_or(empty);
+        edit(&mut record, instant(change.at))?;
+        record.last_serial = change.id.try_into().unwrap_or_default();
+        let json = serde_json::to_string(&record)?;
+        let digest = Digest::of(json.as_bytes()).to_string();
+        let package = record::python_package(&record, json, digest);
+        let counted = Counted { is_new, is_gone: record.removed_at.is_some(), action, name, what };
+        self.write_local(change, source, package, counted).await
+    }
+
+    async fn write_local(
+        &self,
+        mut change: Change,
+        source: &Source,
+        package: Package,
+        counted: Counted<'_>,
+    ) -> Result<i64, Error> {
+        packages::put(&mut change.tx, source.id, change.id, &[package], false, |_, _| false).await?;
+        let Counted { is_new, is_gone, action, name, what } = counted;
+        let done = Transaction {
+            source_id: Some(source.id),
+            action: action.to_owned(),
+            tag: format!("{action} {name} {what}"),
+            as_of: change.as_of(),
+            packages_added: i64::from(is_new),
+            packages_updated: i64::from(!is_new && !is_gone && action != "Archive"),
+            packages_archived: i64::from(action == "Archive"),
+            packages_removed: i64::from(is_gone),
+            ..Transaction::default()
+        };
+        self.conclude(change, done).await
+    }
+}
+
+struct Counted<'a> {
+    is_new: bool,
+    is_gone: bool,
+    action: &'a str,
+    name: &'a str,
+    what: &'a str,
+}
+
+fn is_local(source: &Source) -> Result<(), Error> {
+    if source.is_local() {
+        return Ok(());
+    }
+    Err(Error::BadRequest(format!(
+        "source {} is of type {}; packages are added to and removed from sources of type local and local-python",
+        source.name, source.kind
+    )))
+}
+
+fn no_such(name: &str, what: &str) -> Error {
+    Error::NotFound(format!("{name} has no version or file {what:?}"))
+}
+
+/// What is in an uploaded file, if all is as it should be.
+fn check(python: bool, upload: Upload) -> Result<(Checked, Digest, Upload), Error> {
+    let digest = Digest(Sha256::digest(&upload.bytes).into());
+    let told = |what: &str, told: &Option<String>, found: String| match told {
+        Some(told) if !told.eq_ignore_ascii_case(&found) => Err(Error::BadRequest(format!(
+            "the {what} of the file is {found}, not {told}: it did not arrive as it was sent"
+        ))),
+        _ => Ok(()),
+    };
+    told("SHA-256", &upload.sha256, digest.to_string())?;
+    if upload.md5.is_some() {
+        told("MD5", &upload.md5, hex::encode(Md5::digest(&upload.bytes)))?;
+    }
+    let checked = if python { check_python(&upload)? } else { check_r(&upload)? };
+    let (name, version) = match &checked {
+        Checked::R { name, version, .. } => (name.clone(), version.to_string()),
+        Checked::Python { metadata, .. } => (metadata.name.clone(), metadata.version.clone()),
+    };
+    if upload.name.as_ref().is_some_and(|told| normalize(told) != normalize(&name)) {
+        return Err(Error::BadRequest(format!("the package inside the file is named {name}")));
+    }
+    if upload.version.as_ref().is_some_and(|told| *told != version && version::parse(told) != version::parse(&version))
+    {
+        return Err(Error::BadRequest(format!("the package inside the file has version {version}")));
+    }
+    Ok((checked, digest, upload))
+}
+
+fn check_r(upload: &Upload) -> Result<Checked, Error> {
+    let bad = |error: &dyn std::fmt::Display| Error::BadRequest(format!("this is not an R source package: {error}"));
+    if upload.filename.as_ref().is_some_and(|name| name.ends_with(".whl")) {
+        return Err(bad(&"a wheel belongs into a source of type local-python"));
+    }
+    let description = package::read_description(upload.bytes.as_ref(), &LIMITS).map_err(|error| bad(&error))?;
+    let (name, version) = package::identity(&description).map_err(|error| bad(&error))?;
+    for field in ["Depends", "Imports", "LinkingTo", "Suggests", "Enhances"] {
+        r::deps::parse(description.get(field).unwrap_or_default()).map_err(|error| bad(&error))?;
+    }
+    if description.get("Built").is_some() {
+        return Err(bad(&"it is built for one R version and platform; add what R CMD build makes"));
+    }
+    let expected = format!("{name}_{version}.tar.gz");
+    if let Some(told) = upload.filename.as_ref().filter(|told| **told != expected) {
+        return Err(Error::BadRequest(format!("the file must be named {expected}, not {told}")));
+    }
+    Ok(Checked::R { name: name.to_owned(), version, description: dcf::write(std::slice::from_ref(&description)) })
+}
+
+fn check_python(upload: &Upload) -> Result<Checked, Error> {
+    let bad = |error: &dyn std::fmt::Display| Error::BadRequest(format!("this is not a Python package: {error}"));
+    let filename = upload.filename.clone().ok_or_else(|| bad(&"the name of the file is missing"))?;
+    let plain = filename.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+!".contains(&b));
+    if !plain || filename.len() > 250 {
+        return Err(bad(&"the name of the file has characters that no wheel or sdist has, or too many"));
+    }
+    let (raw, beside) = if filename.ends_with(".whl") {
+        let raw = read_metadata(&upload.bytes).map_err(|error| bad(&error))?;
+        (raw.clone(), Some(Bytes::from(raw)))
+    } else if filename.ends_with(".tar.gz") {
+        (pkg_info(&upload.bytes).map_err(|error| bad(&error))?, None)
+    } else {
+        return Err(bad(&"expected a wheel (.whl) or an sdist (.tar.gz)"));
+    };
+    let metadata = Metadata::parse(&raw).map_err(|error| bad(&error))?;
+    metadata.check().map_err(|error| bad(&error))?;
+    let own = (normalize(&metadata.name), version::parse(&metadata.version).map_err(|error| bad(&error))?);
+    let named = match filename.strip_suffix(".tar.gz") {
+        None => {
+            let name: WheelName = filename.parse().map_err(|error| bad(&error))?;
+            (name.name, name.version)
+        }
+        Some(stem) => {
+            let (name, text) = stem.rsplit_once('-').ok_or_else(|| bad(&"an sdist is named name-version.tar.gz"))?;
+            (normalize(name), version::parse(text).map_err(|error| bad(&error))?)
+        }
+    };
+    if own != named {
+        return Err(Error::BadRequest(format!(
+            "{filename} holds {} {}: name and version of the file must be those inside",
+            metadata.name, metadata.version
+        )));
+    }
+    Ok(Checked::Python { metadata: Box::new(metadata), filename, beside })
+}
+
+/// `PKG-INFO` in the top directory of an sdist, all of which is read and checked.
+fn pkg_info(bytes: &[u8]) -> Result<Vec<u8>, sdist::Error> {
+    let mut found = Vec::new();
+    archive::scan(bytes, &LIMITS, |entry, data| {
+        let is_it = entry.path.split_once('/').is_some_and(|(_, rest)| rest == "PKG-INFO");
+        if entry.kind == Kind::File && is_it {
+            found.clear();
+            data.take(16 << 20).read_to_end(&mut found)?;
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn add_r(
+    record: &mut RRecord,
+    version: &r::RVersion,
+    artifact: Artifact,
+    description: String,
+    at: DateTime<Utc>,
+    replace: bool,
+) -> Result<(), Error> {
+    let of = |v: &RVersion| v.version.parse::<r::RVersion>().ok();
+    let mut archived_at = None;
+    if let Some(place) = record.versions.iter().position(|v| of(v).as_ref() == Some(version)) {
+        if !replace {
+            return Err(Error::Conflict(format!(
+                "{} {version} is there already; ask for it to be replaced",
+                record.name
+            )));
+        }
+        archived_at = record.versions.remove(place).archived_at;
+    }
+    let is_newest = record.versions.iter().filter(|v| v.archived_at.is_none()).all(|v| of(v).as_ref() < Some(version));
+    if is_newest && archived_at.is_none() {
+        for current in record.versions.iter_mut().filter(|v| v.archived_at.is_none()) {
+            current.archived_at = Some(at);
+            current.state = RState::Archived;
+        }
+    } else {
+        archived_at = Some(at);
+    }
+    let place = record.versions.partition_point(|v| of(v).as_ref() < Some(version));
+    let added = RVersion {
+        archived_at,
+        artifacts: vec![artifact],
+        description,
+        published_at: at,
+        readme: None,
+        readme_type: None,
+        state: if archived_at.is_some() { RState::Archived } else { RState::Current },
+        version: version.to_string(),
+    };
+    record.versions.insert(place, added);
+    Ok(())
+}
+
+fn remove_r(record: &mut RRecord, what: &str, at: DateTime<Utc>) -> Result<(), Error> {
+    if what == "all" {
+        record.removed_at = Some(at);
+        return Ok(());
+    }
+    let place = record.versions.iter().position(|v| match what {
+        "current" => v.archived_at.is_none(),
+        version => v.version == version,
+    });
+    let removed = record.versions.remove(place.ok_or_else(|| no_such(&record.name, what))?);
+    match record.versions.last_mut() {
+        None => record.removed_at = Some(at),
+        Some(newest) if removed.archived_at.is_none() => {
+            newest.archived_at = None;
+            newest.state = RState::Current;
+        }
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+fn add_python(
+    record: &mut PythonRecord,
+    metadata: &Metadata,
+    mut file: PythonFile,
+    at: DateTime<Utc>,
+    replace: bool,
+) -> Result<(), Error> {
+    if let Some(place) = record.files.iter().position(|f| f.filename == file.filename) {
+        if !replace {
+            return Err(Error::Conflict(format!(
+                "File already exists: {}; add a new version, or ask for it to be replaced",
+                file.filename
+            )));
+        }
+        record.files.remove(place);
+    }
+    file.upload_time = at;
+    record.project.clone_from(&metadata.name);
+    record.summary = metadata.summary.clone().unwrap_or_default();
+    let header = |name: &str| metadata.other.iter().find(|(have, _)| have.eq_ignore_ascii_case(name));
+    record.license = header("License-Expression").or_else(|| header("License")).map(|(_, value)| value.clone());
+    record.files.push(file);
+    Ok(())
+}
+
+fn remove_python(record: &mut PythonRecord, what: &str, at: DateTime<Utc>) -> Result<(), Error> {
+    let newest = record::newest(record, at).map(str::to_owned);
+    let before = record.files.len();
+    match what {
+        "all" => record.removed_at = Some(at),
+        "current" => record.files.retain(|f| Some(&f.version) != newest.as_ref()),
+        what => record.files.retain(|f| f.version != what && f.filename != what),
+    }
+    if what != "all" && record.files.len() == before {
+        return Err(no_such(&record.name, what));
+    }
+    if record.files.is_empty() {
+        record.removed_at = Some(at);
+    }
+    Ok(())
+}
