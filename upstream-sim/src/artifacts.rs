@@ -63,11 +63,19 @@ impl Builds {
         Self { linux, ..Self::default() }.with_desktop(&Self::desktop(0, None))
     }
 
-    /// One minor version on every system that has files for it.
-    pub(crate) fn of_r(r: &str) -> Self {
-        let minor = R_MINORS.iter().position(|(minor, _)| *minor == r).expect("one of the minor versions");
+    /// One minor version of R, such as `4.4`, on every system that has files for it.
+    pub(crate) fn find(r: &str) -> Option<Self> {
+        let minor = R_MINORS.iter().position(|(minor, _)| *minor == r)?;
         let builds = Self { linux: vec![minor], ..Self::default() };
-        if minor >= DESKTOP_FROM { builds.with_desktop(&[minor]) } else { builds }
+        Some(if minor >= DESKTOP_FROM { builds.with_desktop(&[minor]) } else { builds })
+    }
+
+    /// These and the others.
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        self.linux.extend(others.linux);
+        self.windows.extend(others.windows);
+        self.macos.extend(others.macos);
+        self
     }
 
     /// Minor versions that were the newest while a version was current: from second `at` to before `until`, or for good.

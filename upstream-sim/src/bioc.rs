@@ -169,7 +169,7 @@ impl Packages for Bioc {
     fn record(&self, package: Package, cut: i64) -> Record {
         let entry = self.packages[package as usize];
         let patches = self.patches(entry);
-        let builds = Builds::of_r(self.release.r);
+        let builds = Builds::find(self.release.r).expect("releases belong to known minor versions");
         let mut files = Vec::new();
         let versions = patches
             .iter()

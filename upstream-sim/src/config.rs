@@ -1,5 +1,7 @@
 //! Settings of the package service.
 
+use std::path::PathBuf;
+
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 
 use crate::history;
@@ -23,11 +25,15 @@ pub struct Config {
     /// Of the real packages offer only these and what they need, in both feeds (comma-separated).
     #[arg(long = "only-packages", env = "TEAMSIM_ONLY_PACKAGES", value_delimiter = ',')]
     pub only: Option<Vec<String>>,
+    /// A folder with scenario files (`*.toml`, also in folders in it), whose packages are offered beside the others under
+    /// names that begin with the scenario's.
+    #[arg(long, env = "TEAMSIM_SCENARIOS")]
+    pub scenarios: Option<PathBuf>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { cran_packages: 2_000, pypi_packages: 4_000, daily_from: None, only: None }
+        Self { cran_packages: 2_000, pypi_packages: 4_000, daily_from: None, only: None, scenarios: None }
     }
 }
 
@@ -36,7 +42,7 @@ impl Config {
     #[must_use]
     pub fn only(names: &[&str]) -> Self {
         let only = Some(names.iter().map(|name| (*name).to_owned()).collect());
-        Self { cran_packages: 0, pypi_packages: 0, daily_from: None, only }
+        Self { cran_packages: 0, pypi_packages: 0, daily_from: None, only, scenarios: None }
     }
 
     /// The date of the first checkpoint when the clock stands at `start`.

@@ -13,6 +13,7 @@
 //! | `packages`: `cran`, `bioc`, `pypi` | from a package's number to its events, record and files |
 //! | `almanac` | feeds that are not of packages: system requirements, distributions, vulnerabilities |
 //! | `artifacts` | the files of an R package |
+//! | [`scenario`] | packages of scenario files, beside the others |
 //! | `feed` | checkpoints, and from a digest back to bytes |
 //! | `spool` | packs, in memory or on disk |
 //! | `service` | feeds, key, heads |
@@ -36,6 +37,7 @@ mod objects;
 mod packages;
 mod pypi;
 mod routes;
+pub mod scenario;
 mod service;
 mod spool;
 
@@ -47,6 +49,7 @@ use sim_kit::host::{Product, Simulator};
 
 pub use config::Config;
 use routes::App;
+use scenario::ScenarioError;
 use service::Service;
 
 /// The role's name, as peers see it.
@@ -66,12 +69,12 @@ pub fn product(config: Config) -> Product {
         migrations: &[],
         build: Arc::new(move |world| {
             let (config, kept) = (config.clone(), kept.clone());
-            Box::pin(async move { Ok(simulator(world, &config, &kept)) })
+            Box::pin(async move { Ok(simulator(world, &config, &kept)?) })
         }),
     }
 }
 
-fn simulator(world: World, config: &Config, kept: &Kept) -> Simulator {
+fn simulator(world: World, config: &Config, kept: &Kept) -> Result<Simulator, ScenarioError> {
     let seed = world.ids().seed();
     let now = world.clock().now();
     let daily_from = config.daily_from(now);
@@ -80,7 +83,7 @@ fn simulator(world: World, config: &Config, kept: &Kept) -> Simulator {
         match &*kept {
             Some((for_seed, from, service)) if (*for_seed, *from) == (seed, daily_from) => service.clone(),
             _ => {
-                let service = Arc::new(Service::new(seed, config, daily_from));
+                let service = Arc::new(Service::new(seed, config, daily_from)?);
                 *kept = Some((seed, daily_from, service.clone()));
                 service
             }
@@ -95,5 +98,5 @@ fn simulator(world: World, config: &Config, kept: &Kept) -> Simulator {
         });
     }
     let (router, routes) = routes::table(App { world, service });
-    Simulator { router, routes }
+    Ok(Simulator { router, routes })
 }

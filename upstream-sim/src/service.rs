@@ -14,8 +14,11 @@ use crate::cran::Cran;
 use crate::error::Error;
 use crate::feed::Feed;
 use crate::history;
-use crate::packages::Packages;
+use crate::packages::{Joined, Packages};
 use crate::pypi::Pypi;
+use crate::scenario::python::Projects;
+use crate::scenario::r::PublishedPackages;
+use crate::scenario::{Content, ScenarioError, Scenarios};
 
 /// A head is believed for this long.
 const HEAD_HOURS: i64 = 24;
@@ -31,7 +34,10 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn new(seed: u64, config: &Config, daily_from: NaiveDate) -> Self {
+    /// # Errors
+    /// The scenarios cannot be read.
+    pub(crate) fn new(seed: u64, config: &Config, daily_from: NaiveDate) -> Result<Self, ScenarioError> {
+        let scenarios = config.scenarios.as_deref().map(Scenarios::load).transpose()?.unwrap_or_default();
         let only = config.only.as_deref();
         let secret = |purpose: &str, rest: &str| -> [u8; 32] {
             Sha256::new()
@@ -44,7 +50,9 @@ impl Service {
         };
         // Another history is another service: seed, sizes, first day and the tables and code that make the contents.
         let identity = format!(
-            "{config:?} {daily_from} {} {}",
+            "{:?} {daily_from} {:?} {} {}",
+            Config { scenarios: None, ..config.clone() },
+            scenarios.digest(),
             env!("CARGO_PKG_VERSION"),
             Digest::of(
                 concat!(
@@ -60,20 +68,30 @@ impl Service {
         );
         // What the named packages of Bioconductor need of CRAN is named along.
         let cran_only = only.map(|only| [only, &bioc::needed_of_cran(only)].concat());
+        let (mut of_r, mut of_python) = (Vec::new(), Vec::new());
+        for scenario in &scenarios.all {
+            let malformed = |reason| ScenarioError::Malformed { path: scenario.path.clone(), reason };
+            match &scenario.content {
+                Content::Python(scenario) => of_python.extend(scenario.projects().map_err(malformed)?),
+                Content::R(scenario) => of_r.extend(scenario.packages().map_err(malformed)?),
+            }
+        }
+        let cran = Cran::new(seed, config.cran_packages, cran_only.as_deref());
+        let pypi = Pypi::new(seed, config.pypi_packages, only);
         let mut packages: Vec<Box<dyn Packages>> = vec![
-            Box::new(Cran::new(seed, config.cran_packages, cran_only.as_deref())),
-            Box::new(Pypi::new(seed, config.pypi_packages, only)),
+            Box::new(Joined(Box::new(cran), Box::new(PublishedPackages(of_r)))),
+            Box::new(Joined(Box::new(pypi), Box::new(Projects(of_python)))),
         ];
         packages.extend(Bioc::releases(seed, only).into_iter().map(|bioc| Box::new(bioc) as Box<dyn Packages>));
         packages.extend(
             [Almanac::sysreqs(), Almanac::distros(), Almanac::vulns(seed)]
                 .map(|almanac| Box::new(almanac) as Box<dyn Packages>),
         );
-        Self {
+        Ok(Self {
             feeds: packages.into_iter().map(|packages| Arc::new(Feed::new(packages, daily_from))).collect(),
             key: SigningKey::from_bytes(&secret("signing key", "")),
             id: hex::encode(&secret("service", &identity)[..16]),
-        }
+        })
     }
 
     pub(crate) fn feeds(&self) -> &[Arc<Feed>] {

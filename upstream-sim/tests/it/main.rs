@@ -7,4 +7,5 @@ mod chain;
 mod contents;
 mod faults;
 mod http;
+mod scenarios;
 mod support;
