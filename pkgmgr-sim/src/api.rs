@@ -1,11 +1,13 @@
 //! The REST API under `/__api__/`: what clients and administrators ask about repos, sources and packages.
 //!
-//! Things are addressed by number or by name. Lists take `_limit`, `_page` (from 1) and `_order`; the real server's header for
+//! Things are addressed by number or by name. Lists take `_limit`, `_page` (from 1), `_sort` and `_order`; the real server's header for
 //! totals is not known, here it is `X-Total-Count`.
 //!
 //! How the real server's command line talks to it remotely is not known; the methods that change something are our own.
 
+pub mod blocklist;
 pub mod contents;
+pub mod filter;
 pub mod packages;
 pub mod repos;
 pub mod sources;
@@ -38,6 +40,8 @@ pub struct Paging {
     page: Option<String>,
     #[serde(rename = "_order")]
     order: Option<String>,
+    #[serde(rename = "_sort")]
+    sort: Option<String>,
 }
 
 /// Items of a list at most.
@@ -57,6 +61,16 @@ impl Paging {
         let limit = number("_limit", &self.limit, DEFAULT, MOST)?;
         let page = number("_page", &self.page, 1, 1_000_000)?;
         Ok(((page - 1) * limit, limit))
+    }
+
+    /// The field to sort by, one of `fields`; the first when none is asked for.
+    fn sort(&self, fields: &[&'static str]) -> Result<&'static str, Error> {
+        let wanted = self.sort.as_deref().unwrap_or(fields[0]);
+        fields
+            .iter()
+            .copied()
+            .find(|field| *field == wanted)
+            .ok_or_else(|| Error::BadRequest(format!("_sort must be one of {}, not {wanted:?}", fields.join(", "))))
     }
 
     fn is_descending(&self, default: bool) -> Result<bool, Error> {

@@ -9,6 +9,7 @@ use sim_kit::db::Engine;
 use sim_kit::http_client::Link;
 
 use crate::auth::{self, Known};
+use crate::blocklist::Rule;
 use crate::config::Config;
 use crate::error::Error;
 use crate::files::Files;
@@ -19,7 +20,7 @@ use crate::stamp::Stamps;
 use crate::store::repos::Repo;
 use crate::store::sources::Source;
 use crate::store::transactions::Point;
-use crate::store::{repos, sources, tokens, transactions};
+use crate::store::{repos, rules, sources, tokens, transactions};
 use crate::sync::Progress;
 
 /// How long a node may not see what another one did.
@@ -58,6 +59,8 @@ pub(crate) struct View {
     pub(crate) history_from: HashMap<i64, i64>,
     /// Tokens by their ids.
     pub(crate) tokens: HashMap<String, Known>,
+    /// Blocklist rules with their history.
+    pub(crate) rules: Vec<(rules::Row, Rule)>,
     /// What tokens are signed with.
     pub(crate) token_key: String,
 }
@@ -149,6 +152,10 @@ impl App {
             if let Some(feed) = sources::feed(db, source.id).await? {
                 view.history_from.insert(source.id, feed.history_from);
             }
+        }
+        for row in rules::list(db).await? {
+            let rule = serde_json::from_str(&row.rule)?;
+            view.rules.push((row, rule));
         }
         view.token_key.clone_from(&self.0.token_key);
         for token in tokens::list(db).await? {

@@ -27,6 +27,7 @@ use pkg_formats::{dcf, psp};
 use serde::Deserialize;
 
 use crate::app::App;
+use crate::blocklist::{Rules, Suspect, When};
 use crate::error::Error;
 use crate::files::File;
 use crate::platform::{Client, is_distro};
@@ -201,21 +202,25 @@ const PAGE: i64 = 500;
 async fn plain_index(app: &App, snapshot: &Snapshot, only: Option<(&str, &Client)>) -> Result<Vec<u8>, Error> {
     let mut entries: Vec<(String, String)> = Vec::new();
     let mut seen = std::collections::HashSet::new();
+    let whole = only.is_some() || snapshot.rules.is_some();
     for (nth, part) in snapshot.parts.iter().enumerate() {
         let t = instant(part.at.as_of);
         let mut after = String::new();
         loop {
-            let page = packages::page(app.world().db(), part.source, part.at, only.is_some(), &after, PAGE).await?;
+            let page = packages::page(app.world().db(), part.source, part.at, whole, &after, PAGE).await?;
             let Some(last) = page.last() else { break };
             after.clone_from(&last.name);
             for listed in page {
-                let entry = match (listed.shows, only) {
-                    (Shows::Entry(entry), _) => entry,
-                    (Shows::Record(json), None) => record::r_entry(&serde_json::from_str(&json)?, t),
-                    (Shows::Record(json), Some((distro, client))) => {
+                let entry = match listed.shows {
+                    Shows::Entry(entry) => entry,
+                    Shows::Record(json) => {
                         let record: RRecord = serde_json::from_str(&json)?;
-                        let has = |v: &&RVersion| record::linux_binary(v, distro, &client.r, &client.arch).is_some();
-                        match record::current(&record, t).filter(has) {
+                        let offered = |v: &&RVersion| {
+                            only.is_none_or(|(distro, client)| {
+                                record::linux_binary(v, distro, &client.r, &client.arch).is_some()
+                            }) && !snapshot.rules.as_ref().is_some_and(|rules| blocks(rules, part.source, &record, v))
+                        };
+                        match record::current(&record, t).filter(offered) {
                             Some(_) => record::r_entry(&record, t),
                             None => String::new(),
                         }
@@ -239,6 +244,14 @@ async fn plain_index(app: &App, snapshot: &Snapshot, only: Option<(&str, &Client
         out.push_str(entry);
     }
     Ok(out.into_bytes())
+}
+
+/// Whether a version is blocked.
+pub(crate) fn blocks(rules: &Rules, source: i64, record: &RRecord, version: &RVersion) -> bool {
+    let description = dcf::parse_one(&version.description).unwrap_or_default();
+    let license = description.get("License");
+    let suspect = Suspect { python: false, source, name: &record.name, version: &version.version, license };
+    rules.blocking(suspect).is_some()
 }
 
 /// What a file name in a directory of packages asks for.
@@ -272,7 +285,7 @@ async fn package(
 ) -> Result<Response, Error> {
     let missing = || Error::NotFound(format!("there is no file {file:?} in this snapshot of {}", snapshot.repo.name));
     let asked = asked(file).ok_or_else(missing)?;
-    let (record, t) = app.r_record(snapshot, asked.package).await?.ok_or_else(missing)?;
+    let (record, t, source) = app.r_record(snapshot, asked.package).await?.ok_or_else(missing)?;
     let version = if asked.from_archive {
         // Those of removed packages are gone with them.
         let current = record::current(&record, t).into_iter();
@@ -284,6 +297,11 @@ async fn package(
         if snapshot.fixed { offered } else { offered.or_else(grace) }
     };
     let version = version.ok_or_else(missing)?;
+    if let Some(rules) = app.view().rules_for(snapshot.repo.id, When::Now)
+        && blocks(&rules, source, &record, version)
+    {
+        return Err(Error::Forbidden(format!("{} {} is blocked by an administrator", record.name, version.version)));
+    }
     let wanted = |distro: &str, client: &Client| {
         record::linux_binary(version, distro, &client.r, &client.arch).map(|a| (a, Some(client.tag(distro))))
     };
@@ -326,21 +344,21 @@ async fn package(
 
 impl App {
     /// The record of an R package in the first source of a snapshot that has a current version of it, else in the first that has an
-    /// archived one, and the time to look at it.
+    /// archived one, with the time to look at it and the source's number.
     pub(crate) async fn r_record(
         &self,
         snapshot: &Snapshot,
         name: &str,
-    ) -> Result<Option<(RRecord, chrono::DateTime<chrono::Utc>)>, Error> {
+    ) -> Result<Option<(RRecord, chrono::DateTime<chrono::Utc>, i64)>, Error> {
         let mut archived = None;
         for part in &snapshot.parts {
             if let Some((_, json)) = packages::get(self.world().db(), part.source, part.at, name).await? {
                 let (record, t): (RRecord, _) = (serde_json::from_str(&json)?, instant(part.at.as_of));
                 if record::current(&record, t).is_some() {
-                    return Ok(Some((record, t)));
+                    return Ok(Some((record, t, part.source)));
                 }
                 if archived.is_none() && record::archived(&record, t).next().is_some() {
-                    archived = Some((record, t));
+                    archived = Some((record, t, part.source));
                 }
             }
         }

@@ -12,6 +12,7 @@
 //! | [`store`] | sources, repos, transactions, packages: the only SQL |
 //! | [`auth`] | tokens, and who may do what |
 //! | [`local`], [`curated`] | sources that people fill |
+//! | `blocklist` | rules that keep packages from clients |
 //! | [`record`] | what a package's history shows at a time |
 //! | [`renderings`] | index pages kept ready |
 //! | `hot` | whole answers kept for the requests that come most often |
@@ -21,6 +22,7 @@
 pub mod api;
 pub mod app;
 pub mod auth;
+mod blocklist;
 mod change;
 pub mod cli;
 pub mod config;

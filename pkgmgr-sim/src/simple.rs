@@ -17,13 +17,14 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::{ACCEPT, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use pkg_formats::psp::{Digest, PythonRecord};
+use pkg_formats::psp::{Digest, PythonFile, PythonRecord};
 use pkg_formats::python::name::normalize;
 use pkg_formats::python::simple::{CoreMetadata, File as Link, HTML_TYPE, JSON_TYPE, ProjectPage, RootPage};
 use serde::Deserialize;
 use sim_kit::origin::Origin;
 
 use crate::app::App;
+use crate::blocklist::{Rules, Suspect, When};
 use crate::error::Error;
 use crate::files::File;
 use crate::record::{self, instant};
@@ -140,10 +141,11 @@ const PAGE: i64 = 2000;
 
 async fn projects(app: &App, snapshot: &Snapshot) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
+    let whole = snapshot.rules.is_some();
     for part in &snapshot.parts {
         let mut after = String::new();
         loop {
-            let page = packages::page(app.world().db(), part.source, part.at, false, &after, PAGE).await?;
+            let page = packages::page(app.world().db(), part.source, part.at, whole, &after, PAGE).await?;
             let Some(last) = page.last() else { break };
             after.clone_from(&last.name);
             for listed in page {
@@ -151,7 +153,10 @@ async fn projects(app: &App, snapshot: &Snapshot) -> Result<Vec<String>, Error> 
                     Shows::Entry(entry) => !entry.is_empty(),
                     Shows::Record(json) => {
                         let record: PythonRecord = serde_json::from_str(&json)?;
-                        record::files(&record, instant(part.at.as_of)).next().is_some()
+                        let offered = |file: &PythonFile| {
+                            !snapshot.rules.as_ref().is_some_and(|rules| blocks(rules, part.source, &record, file))
+                        };
+                        record::files(&record, instant(part.at.as_of)).any(|(file, _)| offered(file))
                     }
                 };
                 if exists {
@@ -200,17 +205,17 @@ pub async fn project(
 }
 
 impl App {
-    /// The record of a Python project in the first source of a snapshot that has it, and the time to look at it.
+    /// The record of a Python project in the first source of a snapshot that has it, with the time to look at it and the source's number.
     pub(crate) async fn python_record(
         &self,
         snapshot: &Snapshot,
         name: &str,
-    ) -> Result<Option<(PythonRecord, chrono::DateTime<chrono::Utc>)>, Error> {
+    ) -> Result<Option<(PythonRecord, chrono::DateTime<chrono::Utc>, i64)>, Error> {
         for part in &snapshot.parts {
             if let Some((_, json)) = packages::get(self.world().db(), part.source, part.at, name).await? {
                 let (record, t): (PythonRecord, _) = (serde_json::from_str(&json)?, instant(part.at.as_of));
                 if record::files(&record, t).next().is_some() {
-                    return Ok(Some((record, t)));
+                    return Ok(Some((record, t, part.source)));
                 }
             }
         }
@@ -223,10 +228,13 @@ impl App {
         name: &str,
         with_metadata: bool,
     ) -> Result<Option<ProjectPage>, Error> {
-        let Some((record, t)) = self.python_record(snapshot, name).await? else { return Ok(None) };
+        let Some((record, t, source)) = self.python_record(snapshot, name).await? else { return Ok(None) };
         let mut versions: Vec<String> = Vec::new();
         let mut files = Vec::new();
         for (file, yanked) in record::files(&record, t) {
+            if snapshot.rules.as_ref().is_some_and(|rules| blocks(rules, source, &record, file)) {
+                continue;
+            }
             if !versions.contains(&file.version) {
                 versions.push(file.version.clone());
             }
@@ -248,6 +256,13 @@ impl App {
         let last_serial = Some(record.last_serial).filter(|_| !snapshot.fixed);
         Ok(Some(ProjectPage { name: name.to_owned(), versions, files, last_serial, status: None }))
     }
+}
+
+/// Whether a file is blocked.
+fn blocks(rules: &Rules, source: i64, record: &PythonRecord, file: &PythonFile) -> bool {
+    let license = record.license.as_deref();
+    let suspect = Suspect { python: true, source, name: &record.name, version: &file.version, license };
+    rules.blocking(suspect).is_some()
 }
 
 /// `text` as one segment of a path.
@@ -279,10 +294,15 @@ pub async fn file(
         _ => (filename.as_str(), false),
     };
     for project in projects_of(name) {
-        let Some((record, t)) = app.python_record(&snapshot, &project).await? else { continue };
+        let Some((record, t, source)) = app.python_record(&snapshot, &project).await? else { continue };
         let Some((found, _)) = record::files(&record, t).find(|(f, _)| f.filename == name && f.sha256 == digest) else {
             continue;
         };
+        if let Some(rules) = app.view().rules_for(snapshot.repo.id, When::Now)
+            && blocks(&rules, source, &record, found)
+        {
+            return Err(Error::Forbidden(format!("{} {} is blocked by an administrator", record.name, found.version)));
+        }
         // The bytes behind a digest never change, wherever they are served.
         let freshness = Freshness::new(FIXED, found.upload_time);
         let served = if of_metadata {

@@ -18,6 +18,7 @@ use http::HeaderValue;
 use sim_kit::serve_bytes::http_date;
 
 use crate::app::{App, View};
+use crate::blocklist::{Rules, When};
 use crate::error::Error;
 use crate::record::instant;
 use crate::store::repos::{Repo, Subscription};
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub repo: Arc<Repo>,
     /// Its sources with their states; of two that have a package the first wins.
     pub parts: Vec<Part>,
+    /// The blocklist rules that its indexes follow.
+    pub(crate) rules: Option<Rules>,
     /// Names the state; equal keys show the same.
     pub key: String,
     /// False for `latest`: the same URL may lead elsewhere later.
@@ -215,11 +218,18 @@ impl App {
                 "there is no snapshot {segment:?}; use latest, a date such as 2025-01-02, or the number of a transaction"
             )));
         }
-        let key = parts.iter().map(|p| format!("{}@{}", p.source, p.at.tx)).collect::<Vec<_>>().join(",");
+        let when = match (parse_date(segment), parse_id(segment)) {
+            (Some(date), _) => When::At(date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros()),
+            (None, Some(id)) => When::After(id),
+            (None, None) => When::Now,
+        };
+        let rules = view.rules_for(repo.id, when);
+        let mut key = parts.iter().map(|p| format!("{}@{}", p.source, p.at.tx)).collect::<Vec<_>>().join(",");
+        key.push_str(rules.as_ref().map_or("", |rules| rules.key.as_str()));
         let fixed = segment != "latest";
         let changed = parts.iter().map(|p| p.at.as_of).max().unwrap_or(repo.created_at);
         let freshness = Freshness::new(if fixed { FIXED } else { MOVING }, instant(changed));
-        Ok(Snapshot { repo, parts, key, fixed, freshness })
+        Ok(Snapshot { repo, parts, rules, key, fixed, freshness })
     }
 }
 

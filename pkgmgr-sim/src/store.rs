@@ -5,6 +5,7 @@
 
 pub mod packages;
 pub mod repos;
+pub mod rules;
 pub mod sources;
 pub mod tokens;
 pub mod transactions;
@@ -16,6 +17,7 @@ use sqlx::Row as _;
 pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "init", sql: include_str!("../migrations/0001_init.sql") },
     Migration { version: 2, name: "administration", sql: include_str!("../migrations/0002_administration.sql") },
+    Migration { version: 3, name: "blocklist", sql: include_str!("../migrations/0003_blocklist.sql") },
 ];
 
 /// A transaction number above all that will ever be given.

@@ -86,7 +86,11 @@ async fn list(app: &App, parts: &[Part], is_python: bool, filter: &Filter) -> Re
             }
         }
     }
-    found.sort_unstable();
+    match filter.paging.sort(&["name", "id", "version"])? {
+        "id" => found.sort_by_key(|(_, id, _)| *id),
+        "version" => found.sort_by(|a, b| (&a.2, &a.0).cmp(&(&b.2, &b.0))),
+        _ => found.sort_unstable(),
+    }
     if filter.paging.is_descending(false)? {
         found.reverse();
     }
@@ -100,6 +104,63 @@ async fn list(app: &App, parts: &[Part], is_python: bool, filter: &Filter) -> Re
 
 fn version_in(entry: &str) -> String {
     entry.lines().find_map(|line| line.strip_prefix("Version: ")).unwrap_or_default().to_owned()
+}
+
+/// `GET /__api__/sources/{source}/packages/{name}/releases`: its versions with their files, oldest first.
+pub async fn releases(
+    State(app): State<App>,
+    Path((source, name)): Path<(String, String)>,
+) -> Result<Json<Vec<Value>>, ApiError> {
+    let view = app.view();
+    let source = view.source_named(&source)?;
+    let missing = || Error::NotFound(format!("there is no package {name} in source {}", source.name));
+    let part = match view.newest.get(&source.id) {
+        Some(at) => app.part(&view, source.id, *at).await?,
+        None => return Err(missing().into()),
+    };
+    let key = if source.is_python() { python::name::normalize(&name) } else { name.clone() };
+    let (_, json) = packages::get(app.world().db(), part.source, part.at, &key).await?.ok_or_else(missing)?;
+    let t = instant(part.at.as_of);
+    let mut releases: Vec<Value> = Vec::new();
+    if source.is_python() {
+        let record: PythonRecord = serde_json::from_str(&json)?;
+        let mut by_version: Vec<(&str, Vec<Value>)> = Vec::new();
+        for (file, yanked) in record::files(&record, t) {
+            let shown = json!({
+                "filename": file.filename,
+                "sha256": file.sha256,
+                "size": file.size,
+                "upload_time": time(file.upload_time.timestamp_micros()),
+                "requires_python": file.requires_python,
+                "yanked": yanked.is_some(),
+                "yanked_reason": yanked,
+            });
+            match by_version.iter_mut().find(|(version, _)| *version == file.version) {
+                Some((_, files)) => files.push(shown),
+                None => by_version.push((&file.version, vec![shown])),
+            }
+        }
+        releases.extend(by_version.into_iter().map(|(version, files)| json!({ "version": version, "files": files })));
+    } else {
+        let record: RRecord = serde_json::from_str(&json)?;
+        let current = record::current(&record, t);
+        let mut shown: Vec<_> = record::archived(&record, t).map(|v| (v, true)).collect();
+        shown.reverse();
+        shown.extend(current.map(|v| (v, false)));
+        for (version, archived) in shown {
+            let file = record::source(version);
+            releases.push(json!({
+                "version": version.version,
+                "date_publication": time(version.published_at.timestamp_micros()),
+                "archived": archived,
+                "files": file.iter().map(|a| json!({ "filename": a.filename, "sha256": a.sha256, "size": a.size })).collect::<Vec<_>>(),
+            }));
+        }
+    }
+    if releases.is_empty() {
+        return Err(missing().into());
+    }
+    Ok(Json(releases))
 }
 
 /// `GET /__api__/repos/{repo}/packages/{name}`
@@ -122,29 +183,43 @@ pub async fn show(
     Ok(Json(found.ok_or_else(missing)?))
 }
 
-/// The number of a package, its record as JSON and the time to look at it, in the first source that shows any of it.
+/// A package in a source.
+struct Seen {
+    id: i64,
+    source: i64,
+    json: String,
+    /// The time to look at it.
+    t: DateTime<Utc>,
+}
+
+/// A package in the first source that shows any of it.
 async fn id_of(
     app: &App,
     snapshot: &Snapshot,
     name: &str,
     shows: fn(&str, DateTime<Utc>) -> Result<bool, Error>,
-) -> Result<Option<(i64, String, DateTime<Utc>)>, Error> {
+) -> Result<Option<Seen>, Error> {
     let mut hidden = None;
     for part in &snapshot.parts {
         if let Some((id, json)) = packages::get(app.world().db(), part.source, part.at, name).await? {
             let t = instant(part.at.as_of);
             if shows(&json, t)? {
-                return Ok(Some((id, json, t)));
+                return Ok(Some(Seen { id, source: part.source, json, t }));
             }
-            hidden = hidden.or(Some((id, json, t)));
+            hidden = hidden.or(Some(Seen { id, source: part.source, json, t }));
         }
     }
     Ok(hidden)
 }
 
-async fn r_package(app: &App, snapshot: &Snapshot, name: &str, version: Option<&str>) -> Result<Option<Value>, Error> {
+pub(super) async fn r_package(
+    app: &App,
+    snapshot: &Snapshot,
+    name: &str,
+    version: Option<&str>,
+) -> Result<Option<Value>, Error> {
     let shows = |json: &str, t| Ok(record::current(&serde_json::from_str(json)?, t).is_some());
-    let Some((id, json, t)) = id_of(app, snapshot, name, shows).await? else { return Ok(None) };
+    let Some(Seen { id, source, json, t }) = id_of(app, snapshot, name, shows).await? else { return Ok(None) };
     let record: RRecord = serde_json::from_str(&json)?;
     let current = record::current(&record, t);
     let mut known = current.into_iter().chain(record::archived(&record, t));
@@ -160,6 +235,7 @@ async fn r_package(app: &App, snapshot: &Snapshot, name: &str, version: Option<&
     let field = |name: &str| description.get(name).unwrap_or_default().to_owned();
     let mut out = Map::new();
     out.insert("id".into(), id.into());
+    out.insert("source_id".into(), source.into());
     out.insert("name".into(), name.into());
     out.insert("version".into(), shown.version.clone().into());
     out.insert("title".into(), field("Title").into());
@@ -187,14 +263,14 @@ fn dependency_json(dependency: &r::deps::Dependency) -> Value {
     json!({ "name": dependency.name, "operator": operator, "version": version })
 }
 
-async fn python_package(
+pub(super) async fn python_package(
     app: &App,
     snapshot: &Snapshot,
     name: &str,
     version: Option<&str>,
 ) -> Result<Option<Value>, Error> {
     let shows = |json: &str, t| Ok(record::files(&serde_json::from_str(json)?, t).next().is_some());
-    let Some((id, json, t)) = id_of(app, snapshot, name, shows).await? else { return Ok(None) };
+    let Some(Seen { id, source, json, t }) = id_of(app, snapshot, name, shows).await? else { return Ok(None) };
     let record: PythonRecord = serde_json::from_str(&json)?;
     let mut versions: Vec<&str> = record::files(&record, t).map(|(file, _)| file.version.as_str()).collect();
     versions.dedup();
@@ -203,6 +279,7 @@ async fn python_package(
     let Some((first, yanked)) = files.first() else { return Ok(None) };
     Ok(Some(json!({
         "id": id,
+        "source_id": source,
         "name": record.project,
         "version": shown,
         "summary": record.summary,

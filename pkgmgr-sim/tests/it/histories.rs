@@ -31,6 +31,8 @@ enum Event {
     Leave,
     /// The frozen source moves to the newest state, the chosen one takes another package.
     Move(usize),
+    /// A rule blocks a package of a repo; the oldest rule goes when there are three.
+    Block(usize),
     /// Thirteen hours go by.
     Wait,
 }
@@ -51,7 +53,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => package.clone().prop_map(Event::ArchiveLocal),
         1 => Just(Event::Reorder),
         1 => Just(Event::Leave),
-        2 => package.prop_map(Event::Move),
+        2 => package.clone().prop_map(Event::Move),
+        2 => package.prop_map(Event::Block),
         2 => Just(Event::Wait),
     ];
     proptest::collection::vec(event, 1..18)
@@ -164,6 +167,16 @@ async fn holds(events: &[Event]) {
                 let more = json!({"packages": [NAMES[package]], "commit": true});
                 let status = team.admin("POST", "/__api__/sources/curated-cran/update", more).await.status.as_u16();
                 assert!([200, 400].contains(&status), "{status}");
+                look(&team, &mut seen, on).await;
+            }
+            Event::Block(package) => {
+                let rules = team.get("/__api__/blocklist/rules").await.json();
+                if rules.as_array().unwrap().len() == 3 {
+                    team.does("DELETE", &format!("/__api__/blocklist/rules/{}", rules[0]["id"]), Value::Null).await;
+                } else {
+                    let rule = json!({"package_name": NAMES[package], "version": format!("<1.{on}")});
+                    team.does("POST", "/__api__/blocklist/rules", rule).await;
+                }
                 look(&team, &mut seen, on).await;
             }
             Event::Wait => {

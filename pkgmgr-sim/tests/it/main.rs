@@ -4,6 +4,7 @@
 mod access;
 mod administration;
 mod api;
+mod blocklist;
 mod clients;
 mod cran;
 mod files;

@@ -1,0 +1,187 @@
+//! The blocklist: rules that keep packages from clients.
+//!
+//! Of the rules that fit a package the one of the highest `priority` decides, of equals the one that says most, of equals an
+//! exception, which allows. What is blocked is left out of indexes and cannot be downloaded (403). An index that a snapshot of the past
+//! has shown stays what it was: there the rules of that time count. Downloads are refused by the rules of now, whatever the snapshot.
+//! How the real product orders priorities, and whether it leaves blocked packages out of indexes, is not known.
+
+use pkg_formats::python::name::normalize;
+use pkg_formats::python::version;
+use pkg_formats::r::deps::{self, Dependency};
+use serde::{Deserialize, Serialize};
+
+use crate::app::View;
+use crate::error::Error;
+use crate::store::FOREVER;
+use crate::store::rules::Row;
+
+/// A rule. What is left out fits everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Rule {
+    pub(crate) priority: i64,
+    pub(crate) package_name: Option<String>,
+    /// Versions, such as `<4.0.0`; a version alone means that one.
+    pub(crate) version: Option<String>,
+    pub(crate) source_id: Option<i64>,
+    pub(crate) repo_id: Option<i64>,
+    pub(crate) license: Option<String>,
+    /// Allows what others block.
+    pub(crate) exception: bool,
+    pub(crate) description: String,
+}
+
+/// A package that may be blocked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Suspect<'a> {
+    pub(crate) python: bool,
+    pub(crate) source: i64,
+    pub(crate) name: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) license: Option<&'a str>,
+}
+
+impl Rule {
+    /// Refuses what could never fit, or would fit everything.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.specificity() == 0 && !self.exception {
+            return Err(Error::BadRequest(
+                "this rule would block everything; name a package, a version, a source, a repository or a license"
+                    .to_owned(),
+            ));
+        }
+        if let Some(text) = &self.version
+            && r_versions(text).is_none()
+            && version::parse_specifiers(&with_operator(text)).is_err()
+        {
+            return Err(Error::BadRequest(format!("{text:?} says no versions; an example is <4.0.0")));
+        }
+        Ok(())
+    }
+
+    fn specificity(&self) -> usize {
+        let set = [
+            self.package_name.is_some(),
+            self.version.is_some(),
+            self.source_id.is_some(),
+            self.repo_id.is_some(),
+            self.license.is_some(),
+        ];
+        set.into_iter().filter(|set| *set).count()
+    }
+
+    fn fits(&self, package: Suspect<'_>) -> bool {
+        let named = |name: &String| match package.python {
+            true => normalize(name) == package.name,
+            false => name == package.name,
+        };
+        let versions = |text: &String| match package.python {
+            true => version::parse(package.version).is_ok_and(|version| {
+                version::parse_specifiers(&with_operator(text)).is_ok_and(|wanted| wanted.contains(&version))
+            }),
+            false => package.version.parse().is_ok_and(|version| {
+                r_versions(text).is_some_and(|wanted| wanted.iter().all(|one| one.accepts(&version)))
+            }),
+        };
+        self.package_name.as_ref().is_none_or(named)
+            && self.source_id.is_none_or(|id| id == package.source)
+            && self.license.as_deref().is_none_or(|license| package.license == Some(license))
+            && self.version.as_ref().is_none_or(versions)
+    }
+}
+
+/// A version alone means that one.
+fn with_operator(text: &str) -> String {
+    let text = text.trim();
+    if text.starts_with(|c: char| c.is_ascii_digit()) { format!("=={text}") } else { text.to_owned() }
+}
+
+fn r_versions(text: &str) -> Option<Vec<Dependency>> {
+    let one = |part: &str| {
+        let part = with_operator(part);
+        let digit = part.find(|c: char| c.is_ascii_digit())?;
+        let (operator, version) = part.split_at(digit);
+        let parsed = deps::parse(&format!("x ({} {version})", operator.trim())).ok()?;
+        parsed.into_iter().next()
+    };
+    text.split(',').map(one).collect()
+}
+
+/// The rules for a repo at a time.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    rules: Vec<(i64, Rule)>,
+    /// Names them: equal keys are equal rules.
+    pub(crate) key: String,
+}
+
+/// Which rules count.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum When {
+    Now,
+    /// Microseconds since 1970.
+    At(i64),
+    /// The number of a transaction.
+    After(i64),
+}
+
+impl Rules {
+    /// The number of the rule that blocks the package.
+    pub(crate) fn blocking(&self, package: Suspect<'_>) -> Option<i64> {
+        let fitting = self.rules.iter().filter(|(_, rule)| rule.fits(package));
+        let rank = |rule: &Rule| (rule.priority, rule.specificity(), rule.exception);
+        let (id, decides) = fitting.max_by_key(|(_, rule)| rank(rule))?;
+        (!decides.exception).then_some(*id)
+    }
+}
+
+impl View {
+    /// The rules that may block something in `repo`; none when there is no such rule.
+    pub(crate) fn rules_for(&self, repo: i64, when: When) -> Option<Rules> {
+        let counts = |row: &&(Row, Rule)| match when {
+            When::Now => row.0.until_tx == FOREVER,
+            When::At(t) => row.0.since <= t && t < row.0.until,
+            When::After(tx) => row.0.since_tx <= tx && tx < row.0.until_tx,
+        };
+        let concerns = |row: &&(Row, Rule)| row.1.repo_id.is_none_or(|id| id == repo);
+        let rows: Vec<&(Row, Rule)> = self.rules.iter().filter(counts).filter(concerns).collect();
+        if rows.iter().all(|(_, rule)| rule.exception) {
+            return None;
+        }
+        let key = rows.iter().map(|(row, _)| format!("|!{}@{}", row.id, row.since_tx)).collect();
+        Some(Rules { rules: rows.into_iter().map(|(row, rule)| (row.id, rule.clone())).collect(), key })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_then_the_most_telling_rule_decides() {
+        let rule = |priority, name: Option<&str>, version: Option<&str>, exception| Rule {
+            priority,
+            package_name: name.map(str::to_owned),
+            version: version.map(str::to_owned),
+            exception,
+            ..Rule::default()
+        };
+        let rules = |rules: Vec<Rule>| Rules { rules: (1..).zip(rules).collect(), key: String::new() };
+        let r = |name, version| Suspect { python: false, source: 1, name, version, license: Some("MIT") };
+        let py = |name, version| Suspect { python: true, ..r(name, version) };
+        let some =
+            rules(vec![rule(0, Some("A.b"), Some("<2.0, >= 1.0"), false), rule(0, Some("A.b"), Some("1.5"), true)]);
+        assert_eq!(some.blocking(r("A.b", "1.5")), None, "the exception comes first among equals");
+        assert_eq!(some.blocking(r("A.b", "1.4-2")), Some(1));
+        assert_eq!(some.blocking(r("A.b", "2.0")), None);
+        assert_eq!(some.blocking(r("A.B", "1.4")), None);
+        assert_eq!(some.blocking(py("a-b", "1.9.post1")), Some(1));
+        let some = rules(vec![rule(5, Some("a"), None, false), rule(1, Some("a"), Some("1.0"), true)]);
+        assert_eq!(some.blocking(r("a", "1.0")), Some(1), "priority comes first");
+        let license = Rule { license: Some("MIT".into()), ..Rule::default() };
+        assert_eq!(rules(vec![license]).blocking(r("x", "1.0")), Some(1));
+        assert!(Rule::default().check().is_err());
+        assert!(rule(0, None, Some("love"), false).check().is_err());
+        assert!(rule(0, None, Some("~=1.0"), false).check().is_ok());
+    }
+}
