@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// The package service that feeds Package Manager: synthetic CRAN and PyPI feeds over PSP/1.
+/// The package service that feeds Package Manager: synthetic feeds of R and Python packages over PSP/1.
 #[derive(Parser)]
 #[command(version)]
 struct Args {

@@ -149,6 +149,62 @@ async fn extras_keep_their_markers() {
 }
 
 #[tokio::test]
+async fn the_spellings_of_the_format_are_understood() {
+    let text = r#"
+name = "all-spellings"
+description = '''
+Several
+lines.
+'''
+[environment]
+python = "3.12"
+additional_python = ["3.8.20"]
+[resolver_options]
+python = "3.11"
+prereleases = true
+no_build = ["a"]
+no_binary = ["b"]
+python_platform = "linux"
+required_environments = ["sys_platform == 'linux'"]
+[root]
+requires = ["a[all]", "b; os_name == 'posix'"]
+[packages.b.versions]
+"1.0.0" = { }
+"2.0.0" = { wheel = false, requires_python = "" }
+[packages.a.versions."1.0.0".extras]
+all = ["a[extra_b]"]
+extra_b = ["b ; os_name == 'posix' or os_name == 'nt'"]
+[expected]
+satisfiable = true
+"#;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("all.toml"), text).unwrap();
+    let service = service(folder.path().to_owned()).await;
+    let pypi = followed(&service, "pypi").await;
+    let of = |name: &str| pypi.python(&format!("all-spellings-{name}"));
+    let kinds: Vec<_> =
+        of("b").files.iter().map(|file| (file.filename.clone(), file.requires_python.clone())).collect();
+    let python = Some(">=3.12".to_owned());
+    assert_eq!(
+        kinds,
+        [
+            ("all_spellings_b-1.0.0.tar.gz".to_owned(), python.clone()),
+            ("all_spellings_b-1.0.0-py3-none-any.whl".to_owned(), python),
+            ("all_spellings_b-2.0.0.tar.gz".to_owned(), None),
+        ]
+    );
+    let digest = of("a").files.iter().find_map(|file| file.metadata_sha256).unwrap();
+    let metadata = Metadata::parse(&service.blob(&digest).await).unwrap();
+    assert_eq!(
+        metadata.requires_dist,
+        [
+            "all-spellings-a[extra_b] ; extra == 'all'",
+            "all-spellings-b ; (os_name == 'posix' or os_name == 'nt') and extra == 'extra_b'",
+        ]
+    );
+}
+
+#[tokio::test]
 async fn bad_files_are_refused_by_file_and_key() {
     let good = "name = 'x'\n[root]\nrequires = ['a']\n[packages.a.versions.'1.0']\n[expected]\nsatisfiable = true\n";
     let r = format!("language = 'r'\n{good}");
