@@ -14,6 +14,7 @@ use tokio::sync::{Notify, RwLock};
 use crate::auth::signature::Replays;
 use crate::config::Config;
 use crate::error::Result;
+use crate::recorder::Recorder;
 use crate::ui::Pages;
 
 /// A handle to one Connect. Clones are the same one.
@@ -29,6 +30,7 @@ struct Inner {
     work: Notify,
     /// Rung when a schedule was changed.
     scheduled: Notify,
+    recorder: Recorder,
     /// One bell a task, for those who wait for its output.
     bells: Mutex<HashMap<String, Weak<Notify>>>,
     /// Held for reading from the write of a blob to that of its row, and for writing while a blob without rows goes:
@@ -58,6 +60,7 @@ impl App {
             replays,
             work: Notify::new(),
             scheduled: Notify::new(),
+            recorder: Recorder::default(),
             bells: Mutex::default(),
             blob_rows: RwLock::default(),
             unpacking: Mutex::default(),
@@ -146,6 +149,12 @@ impl App {
     #[must_use]
     pub fn scheduled(&self) -> &Notify {
         &self.0.scheduled
+    }
+
+    /// Visits and changes to be written.
+    #[must_use]
+    pub fn recorder(&self) -> &Recorder {
+        &self.0.recorder
     }
 
     /// The bell of one task.

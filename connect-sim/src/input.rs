@@ -256,6 +256,11 @@ impl Query {
         Self(pairs)
     }
 
+    /// Names and values.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The value of `name`, unless it is empty.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {

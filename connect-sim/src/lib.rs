@@ -11,6 +11,8 @@
 //! | [`build`] | the work behind a deploy |
 //! | [`variants`], [`schedules`] | documents that are rendered, and when |
 //! | [`serving`], [`runtime`] | content itself |
+//! | [`oauth`] | credentials for content |
+//! | [`instrumentation`], [`audit`], [`system`] | what happened, and the server itself |
 //! | [`ui`] | pages |
 //! | [`store`] | SQL |
 
@@ -20,6 +22,7 @@
 pub mod access;
 pub mod app;
 pub mod applications;
+pub mod audit;
 pub mod auth;
 pub mod bookmarks;
 pub mod build;
@@ -28,15 +31,20 @@ pub mod cli;
 pub mod config;
 pub mod content;
 pub mod content_type;
+pub mod cursor;
 pub mod deploy;
 pub mod environment;
+pub mod environments;
 pub mod error;
 pub mod groups;
 pub mod input;
+pub mod instrumentation;
 pub mod jobs;
 pub mod keys;
+pub mod oauth;
 pub mod packages;
 pub mod permissions;
+pub mod recorder;
 pub mod routes;
 pub mod runtime;
 pub mod schedules;
@@ -44,6 +52,7 @@ pub mod search;
 pub mod server_settings;
 pub mod serving;
 pub mod store;
+pub mod system;
 pub mod tags;
 pub mod tasks;
 pub mod thumbnails;
@@ -80,6 +89,7 @@ pub fn product(config: Config) -> Product {
                 runtime::files::sweep(&app).await?;
                 build::start(&app).await?;
                 schedules::start(&app);
+                recorder::start(&app);
                 let (router, routes) = routes::router(app);
                 Ok(Simulator { router, routes })
             })

@@ -9,7 +9,7 @@ use axum::handler::Handler;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
-use sim_kit::routing::{Principal as JournalPrincipal, Unmatched};
+use sim_kit::routing::{Matched, Principal as JournalPrincipal, Unmatched};
 use sim_kit::{Fidelity, Route, Table};
 
 use crate::app::App;
@@ -18,8 +18,9 @@ use crate::error::{Code, Error};
 use crate::ui::dashboard;
 use crate::version::Version;
 use crate::{
-    applications, bookmarks, bundles, content, deploy, environment, groups, jobs, keys, packages, permissions,
-    schedules, search, server_settings, serving, tags, tasks, thumbnails, timezones, users, vanities, variants,
+    applications, audit, bookmarks, bundles, content, deploy, environment, environments, groups, instrumentation, jobs,
+    keys, oauth, packages, permissions, schedules, search, server_settings, serving, system, tags, tasks, thumbnails,
+    timezones, users, vanities, variants,
 };
 
 use Fidelity::{ClientProven, Documented, Inferred};
@@ -84,10 +85,10 @@ fn table(version: Version) -> Table<App> {
         .row("GET", "/__api__/me", users::legacy_current, "", Documented)
         .row("GET", "/__api__/users/current", users::legacy_current, "", Documented)
         .row("GET", "/__api__/v1/users", users::list, "", ClientProven)
-        .row("POST", "/__api__/v1/users", users::create, "", Documented)
+        .row("POST", "/__api__/v1/users", users::create, "", ClientProven)
         .row("GET", "/__api__/v1/users/{guid}", users::get, "", ClientProven)
         .row("PUT", "/__api__/v1/users/{guid}", users::update, "", ClientProven)
-        .row("POST", "/__api__/v1/users/{guid}/lock", users::lock, "", Documented)
+        .row("POST", "/__api__/v1/users/{guid}/lock", users::lock, "", ClientProven)
         .row("GET", "/__api__/v1/users/{guid}/keys", keys::list, "", Documented)
         .row("POST", "/__api__/v1/users/{guid}/keys", keys::create, "", Documented)
         .row("GET", "/__api__/v1/users/{guid}/keys/{id}", keys::get, "", Documented)
@@ -112,22 +113,22 @@ fn table(version: Version) -> Table<App> {
         .row("PUT", "/__api__/v1/content/{guid}/environment", environment::put, "", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}/permissions", permissions::list, "", ClientProven)
         .row("POST", "/__api__/v1/content/{guid}/permissions", permissions::create, "", ClientProven)
-        .row("GET", "/__api__/v1/content/{guid}/permissions/{id}", permissions::get, "", Documented)
-        .row("PUT", "/__api__/v1/content/{guid}/permissions/{id}", permissions::update, "", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/permissions/{id}", permissions::get, "", ClientProven)
+        .row("PUT", "/__api__/v1/content/{guid}/permissions/{id}", permissions::update, "", ClientProven)
         .row("DELETE", "/__api__/v1/content/{guid}/permissions/{id}", permissions::delete, "", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}/vanity", vanities::get, "", ClientProven)
         .row("PUT", "/__api__/v1/content/{guid}/vanity", vanities::put, "", ClientProven)
         .row("DELETE", "/__api__/v1/content/{guid}/vanity", vanities::delete, "", ClientProven)
-        .row("GET", "/__api__/v1/vanities", vanities::all, "", Documented)
+        .row("GET", "/__api__/v1/vanities", vanities::all, "", ClientProven)
         .row("GET", "/__api__/v1/tags", tags::list, "", ClientProven)
-        .row("POST", "/__api__/v1/tags", tags::create, "", Documented)
-        .row("GET", "/__api__/v1/tags/{id}", tags::get, "", Documented)
-        .row("PATCH", "/__api__/v1/tags/{id}", tags::update, "", Documented)
-        .row("DELETE", "/__api__/v1/tags/{id}", tags::delete, "", Documented)
-        .row("GET", "/__api__/v1/tags/{id}/content", tags::content, "", Documented)
+        .row("POST", "/__api__/v1/tags", tags::create, "", ClientProven)
+        .row("GET", "/__api__/v1/tags/{id}", tags::get, "", ClientProven)
+        .row("PATCH", "/__api__/v1/tags/{id}", tags::update, "", ClientProven)
+        .row("DELETE", "/__api__/v1/tags/{id}", tags::delete, "", ClientProven)
+        .row("GET", "/__api__/v1/tags/{id}/content", tags::content, "", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}/tags", tags::of_content, "", ClientProven)
-        .row("POST", "/__api__/v1/content/{guid}/tags", tags::assign, "", Inferred)
-        .row("DELETE", "/__api__/v1/content/{guid}/tags/{tag_id}", tags::unassign, "", Documented)
+        .row("POST", "/__api__/v1/content/{guid}/tags", tags::assign, "", ClientProven)
+        .row("DELETE", "/__api__/v1/content/{guid}/tags/{tag_id}", tags::unassign, "", ClientProven)
         .row("GET", "/__api__/applications", applications::list, "", Documented)
         .row("GET", "/__api__/applications/{id}", applications::get, "", Documented)
         .row("PUT", "/__api__/v1/content/{guid}/thumbnail", thumbnails::put, "2024.09.0", Documented)
@@ -142,19 +143,19 @@ fn table(version: Version) -> Table<App> {
         .row("GET", "/__api__/v1/search/variants", search::variants, "2024.04.0", Inferred)
         // Documents
         .row("POST", "/__api__/v1/content/{guid}/render", variants::render_content, "", Documented)
-        .row("GET", "/__api__/applications/{id}/variants", variants::list, "", Documented)
+        .row("GET", "/__api__/applications/{id}/variants", variants::list, "", ClientProven)
         .row("GET", "/__api__/variants/{id}", variants::get, "", Documented)
         .row("POST", "/__api__/variants/{id}", variants::update, "", Documented)
-        .row("POST", "/__api__/variants/{id}/render", variants::render, "", Documented)
+        .row("POST", "/__api__/variants/{id}/render", variants::render, "", ClientProven)
         .row("GET", "/__api__/variants/{id}/renderings", variants::renderings, "", Documented)
-        .row("GET", "/__api__/variants/{id}/schedules", schedules::of_variant, "", Documented)
+        .row("GET", "/__api__/variants/{id}/schedules", schedules::of_variant, "", ClientProven)
         .row("GET", "/__api__/variants/{id}/subscribers", variants::subscribers, "", Inferred)
         .row("POST", "/__api__/variants/{id}/subscribers", variants::subscribe, "", Inferred)
         .row("DELETE", "/__api__/variants/{id}/subscribers/{user_guid}", variants::unsubscribe, "", Documented)
         .row("GET", "/__api__/schedules/{id}", schedules::get, "", Documented)
-        .row("POST", "/__api__/schedules", schedules::create, "", Documented)
-        .row("POST", "/__api__/schedules/{id}", schedules::update, "", Documented)
-        .row("DELETE", "/__api__/schedules/{id}", schedules::delete, "", Documented)
+        .row("POST", "/__api__/schedules", schedules::create, "", ClientProven)
+        .row("POST", "/__api__/schedules/{id}", schedules::update, "", ClientProven)
+        .row("DELETE", "/__api__/schedules/{id}", schedules::delete, "", ClientProven)
         .row("GET", "/__api__/v1/experimental/schedules", schedules::all, "", Documented)
         .row("GET", "/__api__/v1/content/{guid}/schedule/history", schedules::history, "", Inferred)
         // Bundles, builds, what runs
@@ -169,14 +170,54 @@ fn table(version: Version) -> Table<App> {
         .row("POST", "/__api__/v1/content/{guid}/build", deploy::build, "", ClientProven)
         .row("GET", "/__api__/v1/tasks/{id}", tasks::get, "", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}/jobs", jobs::list, "2022.10.0", ClientProven)
-        .row("GET", "/__api__/v1/content/{guid}/jobs/{key}", jobs::get, "2022.10.0", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/jobs/{key}", jobs::get, "2022.10.0", ClientProven)
         .row("DELETE", "/__api__/v1/content/{guid}/jobs/{key}", jobs::kill, "2022.10.0", Documented)
         .row("GET", "/__api__/v1/content/{guid}/jobs/{key}/log", jobs::log, "2022.10.0", Documented)
         .row("GET", "/__api__/v1/content/{guid}/jobs/{key}/download", jobs::download, "2022.10.0", Documented)
         .row("GET", "/__api__/v1/content/{guid}/jobs/{key}/error", jobs::error, "2022.10.0", Documented)
         .row("GET", "/__api__/v1/packages", packages::all, "2024.11.0", ClientProven)
-        .row("GET", "/__api__/v1/content/{guid}/packages", packages::of_content, "2024.11.0", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/packages", packages::of_content, "2024.11.0", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}/lockfile", packages::lockfile, "2025.12.0", ClientProven)
+        // Credentials for content
+        .row("GET", "/__api__/v1/oauth/integrations", oauth::list, "2024.08.0", ClientProven)
+        .row("POST", "/__api__/v1/oauth/integrations", oauth::create, "2024.08.0", ClientProven)
+        .row("GET", "/__api__/v1/oauth/integrations/{guid}", oauth::get, "2024.08.0", ClientProven)
+        .row("PATCH", "/__api__/v1/oauth/integrations/{guid}", oauth::update, "2024.08.0", ClientProven)
+        .row("DELETE", "/__api__/v1/oauth/integrations/{guid}", oauth::delete, "2024.08.0", ClientProven)
+        .row("GET", "/__api__/v1/oauth/integrations/{guid}/associations", oauth::associations, "2024.08.0", ClientProven)
+        .row("GET", "/__api__/v1/content/{guid}/oauth/integrations/associations", oauth::of_content, "2024.08.0", ClientProven)
+        .row("PUT", "/__api__/v1/content/{guid}/oauth/integrations/associations", oauth::associate, "2024.08.0", ClientProven)
+        .row("GET", "/__api__/v1/oauth/sessions", oauth::sessions::list, "2024.08.0", ClientProven)
+        .row("GET", "/__api__/v1/oauth/sessions/{guid}", oauth::sessions::get, "2024.08.0", ClientProven)
+        .row("DELETE", "/__api__/v1/oauth/sessions/{guid}", oauth::sessions::delete, "2024.08.0", ClientProven)
+        .row("GET", "/__api__/v1/oauth/templates", oauth::templates::list, "2024.08.0", Documented)
+        .row("GET", "/__api__/v1/oauth/templates/{key}", oauth::templates::get, "2024.08.0", Documented)
+        .row("GET", "/__oauth__/integrations/{guid}/login", oauth::sessions::sign_in, "2024.08.0", Inferred)
+        // The server as a whole
+        .row("GET", "/__api__/v1/environments", environments::list, "2023.05.0", ClientProven)
+        .row("POST", "/__api__/v1/environments", environments::create, "2023.05.0", ClientProven)
+        .row("GET", "/__api__/v1/environments/{guid}", environments::get, "2023.05.0", ClientProven)
+        .row("PUT", "/__api__/v1/environments/{guid}", environments::update, "2023.05.0", ClientProven)
+        .row("DELETE", "/__api__/v1/environments/{guid}", environments::delete, "2023.05.0", ClientProven)
+        .row("GET", "/__api__/v1/environments/{guid}/permissions", environments::permissions, "2023.05.0", Documented)
+        .row("POST", "/__api__/v1/environments/{guid}/permissions", environments::permit, "2023.05.0", Documented)
+        .row("DELETE", "/__api__/v1/environments/{guid}/permissions/{id}", environments::forbid, "2023.05.0", Documented)
+        .row("GET", "/__api__/v1/system/caches/runtime", system::caches, "2024.05.0", ClientProven)
+        .row("DELETE", "/__api__/v1/system/caches/runtime", system::uncache, "2024.05.0", ClientProven)
+        .row("GET", "/__api__/v1/system/checks", system::checks, "", Documented)
+        .row("POST", "/__api__/v1/system/checks", system::check, "", Documented)
+        .row("GET", "/__api__/v1/system/checks/{id}", system::check_run, "", Documented)
+        .row("GET", "/__api__/v1/system/checks/{id}/results", system::results, "", Documented)
+        .row("GET", "/__api__/v1/system/chronicle", system::chronicle, "", Documented)
+        .row("GET", "/__api__/metrics/procs", system::processes, "", Documented)
+        .row("POST", "/__api__/v1/tasks/send-test-email", system::test_email, "", Inferred)
+        .row("GET", "/__api__/v1/metrics/users/active", system::active_users, "", Documented)
+        .row("GET", "/__api__/v1/instrumentation/content/visits", instrumentation::visits, "", ClientProven)
+        .row("GET", "/__api__/v1/instrumentation/shiny/usage", instrumentation::shiny, "", ClientProven)
+        .row("GET", "/__api__/v1/instrumentation/content/hits", instrumentation::hits, "2025.04.0", ClientProven)
+        .row("GET", "/__api__/v1/audit_logs", audit::list, "", Documented)
+        .row("GET", "/__api__/v1/audit/actions", audit::actions, "", Inferred)
+        .row("GET", "/__api__/v1/search/auditlogs", audit::search, "", Inferred)
         // Content itself, and the dashboard
         .row("*", "/content/{guid}", serving::content, "", Documented)
         .row("*", "/content/{guid}/", serving::content, "", Documented)
@@ -225,13 +266,21 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     let (mut parts, body) = request.into_parts();
     // A bad credential is the handler's to refuse: some routes need none.
     let caller = <Caller as axum::extract::FromRequestParts<App>>::from_request_parts(&mut parts, &app).await;
-    let name = match caller {
-        Ok(Caller::User(principal)) => Some(principal.user.username.clone()),
+    let user = match caller {
+        Ok(Caller::User(principal)) => Some(principal.user),
         _ => None,
     };
+    let change = is_api && parts.method != http::Method::GET;
+    let (method, path) = (parts.method.clone(), if change { parts.uri.path().to_owned() } else { String::new() });
     let mut response = next.run(Request::from_parts(parts, body)).await;
-    if let Some(name) = name {
-        response.extensions_mut().insert(JournalPrincipal(name));
+    if let Some(user) = user {
+        if change
+            && response.status().is_success()
+            && let Some(route) = response.extensions().get::<Matched>()
+        {
+            audit::record(&app, &user, &method, route.0.as_str(), &path);
+        }
+        response.extensions_mut().insert(JournalPrincipal(user.username.clone()));
     }
     if let Some(id) = correlation {
         response.headers_mut().insert("x-correlation-id", id);

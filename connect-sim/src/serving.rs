@@ -22,10 +22,11 @@ use crate::access::{AppRole, role_of};
 use crate::app::App;
 use crate::auth::{Caller, login};
 use crate::error::{Code, Error, Result};
+use crate::instrumentation::{self, Of};
 use crate::runtime::{Runtime, Visit};
 use crate::store;
 use crate::store::content::Content;
-use crate::thumbnails;
+use crate::{thumbnails, variants};
 
 /// `* /content/{guid}` and below.
 ///
@@ -126,14 +127,21 @@ async fn visit(
         return thumbnails::serve(app, &content.guid, &request.method, &request.headers).await;
     }
     let draft = below.split_once('/').unwrap_or((below, "")).0.strip_prefix("_bundle");
+    let mut of = Of::default();
     let (bundle, path) = match draft.and_then(|id| id.parse::<i64>().ok()) {
         None => match rendering(app, content, below).await? {
-            Some((_, None)) => {
+            Some(Found { path: None, .. }) => {
                 let location = origin.url(&format!("{base}{below}/"));
                 return Ok((StatusCode::FOUND, [(LOCATION, location)]).into_response());
             }
-            Some((bundle, Some(path))) => (bundle, path),
-            None => (content.bundle_id, below),
+            Some(Found { bundle, path: Some(path), of: found }) => {
+                of = found;
+                (bundle, path)
+            }
+            None => {
+                of = default_rendering(app, content).await?;
+                (content.bundle_id, below)
+            }
         },
         Some(id) => {
             let editor = matches!(role, AppRole::Owner | AppRole::Editor)
@@ -174,28 +182,54 @@ async fn visit(
         Err(Error::Refused { status: StatusCode::NOT_FOUND, text, .. }) if page => {
             message(app, StatusCode::NOT_FOUND, "Not found", &text)
         }
-        answer => answer,
+        Ok(answer) => {
+            instrumentation::record(app, caller, content, &bundle, of, path, request, &answer);
+            Ok(answer)
+        }
+        refused => refused,
     }
 }
 
-/// The bundle and the path of `v{key}/…` and `v{key}/_rev{id}/…`: none when `below` is no such path, no path when the
-/// slash at its end is missing.
-async fn rendering<'p>(app: &App, content: &Content, below: &'p str) -> Result<Option<(Option<i64>, Option<&'p str>)>> {
+/// What is shown of a document.
+async fn default_rendering(app: &App, content: &Content) -> Result<Of> {
+    if !variants::is_rendered(content) {
+        return Ok(Of::default());
+    }
+    let mut db = app.read().await?;
+    let variants = store::variants::of_content(&mut db, &content.guid).await?;
+    let Some(variant) = variants.into_iter().find(|variant| variant.is_default) else { return Ok(Of::default()) };
+    let rendering = store::renderings::active(&mut db, variant.id).await?;
+    Ok(Of { variant: Some(variant.key), rendering: rendering.map(|rendering| rendering.id) })
+}
+
+/// What a path of a variant leads to.
+struct Found<'p> {
+    bundle: Option<i64>,
+    /// None when the slash at its end is missing.
+    path: Option<&'p str>,
+    of: Of,
+}
+
+/// The bundle and the path of `v{key}/…` and `v{key}/_rev{id}/…`; none when `below` is no such path.
+async fn rendering<'p>(app: &App, content: &Content, below: &'p str) -> Result<Option<Found<'p>>> {
     let split = |path: &'p str| path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
     let (first, rest) = split(below);
     let Some(key) = first.strip_prefix('v').filter(|key| key.len() == 8) else { return Ok(None) };
     let mut db = app.read().await?;
     let variants = store::variants::of_content(&mut db, &content.guid).await?;
     let Some(variant) = variants.iter().find(|variant| variant.key == key) else { return Ok(None) };
-    let Some(rest) = rest else { return Ok(Some((content.bundle_id, None))) };
+    let mut of = Of { variant: Some(variant.key.clone()), rendering: None };
+    let Some(rest) = rest else { return Ok(Some(Found { bundle: content.bundle_id, path: None, of })) };
     let (second, below) = split(rest);
     let Some(id) = second.strip_prefix("_rev").and_then(|id| id.parse::<i64>().ok()) else {
-        return Ok(Some((content.bundle_id, Some(rest))));
+        of.rendering = store::renderings::active(&mut db, variant.id).await?.map(|rendering| rendering.id);
+        return Ok(Some(Found { bundle: content.bundle_id, path: Some(rest), of }));
     };
     let renderings = store::renderings::of_variant(&mut db, variant.id).await?;
     let found = renderings.iter().find(|rendering| rendering.id == id);
     let found = found.ok_or_else(|| Error::missing("rendering"))?;
-    Ok(Some((Some(found.bundle_id), below)))
+    of.rendering = Some(id);
+    Ok(Some(Found { bundle: Some(found.bundle_id), path: below, of }))
 }
 
 fn message(app: &App, status: StatusCode, title: &str, text: &str) -> Result<Response> {

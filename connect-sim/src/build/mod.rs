@@ -219,6 +219,14 @@ async fn keep(
     }
     store::bundles::set_runtime(tx, bundle.id, &built.runtime).await?;
     store::bundles::set_packages(tx, bundle.id, &built.packages).await?;
+    let runtime = &built.runtime;
+    for (tag, language, version) in
+        [("packrat_restore", "R", &runtime.r_version), ("python_restore", "Python", &runtime.py_version)]
+    {
+        if let Some(version) = version.as_ref().filter(|_| built.restored.contains(&tag)) {
+            store::system::cache(tx, language, version).await?;
+        }
+    }
     if task.activate {
         content.bundle_id = Some(bundle.id);
         content.app_mode.clone_from(&bundle.app_mode);

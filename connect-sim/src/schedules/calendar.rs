@@ -8,7 +8,7 @@
 //! | `dayofweek` | `{"Days":[0,6]}` | these days of the week, 0 is Sunday |
 //! | `semimonth` | `{"First":true}` | the 1st and 15th; else the 14th and the last of a month |
 //! | `dayofmonth` | `{"N":n,"Day":d}` | that day of every n-th month, its last day if the month is shorter |
-//! | `dayweekofmonth` | `{"N":n,"Day":d,"Week":w}` | that day of the w-th week of every n-th month |
+//! | `dayweekofmonth` | `{"N":n,"Day":d,"Week":w}` | that day of the w-th week of every n-th month; 0 is the first, too |
 //!
 //! Days are those of the schedule's time zone, at the time of day of its start there; a time that a change of clocks
 //! skips falls on the moment of the change.
@@ -75,7 +75,7 @@ impl Rule {
             }
             "semimonth" => Self::HalfMonths(detail.get("First").and_then(Value::as_bool).unwrap_or(true)),
             "dayofmonth" => Self::Months(number("N", 1, MOST)?, small("Day", 1, 31)?),
-            "dayweekofmonth" => Self::MonthWeeks(number("N", 1, MOST)?, small("Day", 0, 6)?, small("Week", 1, 5)?),
+            "dayweekofmonth" => Self::MonthWeeks(number("N", 1, MOST)?, small("Day", 0, 6)?, small("Week", 0, 5)?),
             _ => {
                 return Err("`type` must be one of minute, hour, day, week, year, weekday, dayofweek, semimonth, \
                             dayofmonth, dayweekofmonth"
@@ -122,7 +122,7 @@ impl Rule {
             Self::HalfMonths(false) => day.day() == 14 || day.day() == last,
             Self::Months(n, on) => months % n == 0 && day.day() == on.min(last),
             Self::MonthWeeks(n, on, week) => {
-                months % n == 0 && day.weekday().num_days_from_sunday() == on && (day.day() - 1) / 7 + 1 == week
+                months % n == 0 && day.weekday().num_days_from_sunday() == on && (day.day() - 1) / 7 + 1 == week.max(1)
             }
         }
     }

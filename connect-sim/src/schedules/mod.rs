@@ -171,7 +171,7 @@ pub async fn get(State(app): State<App>, principal: Principal, Path(id): Path<St
     Ok(Json(shown(&schedule, &content)))
 }
 
-/// Sets what a body says.
+/// Sets what a body says: all of it, as what it does not say is reset.
 fn apply(fields: &Fields, schedule: &mut Schedule, now: i64) -> Result<()> {
     let bad = |text: String| Error::bad(Code::InvalidSchedule, text);
     let moment = |name: &str| match fields.text(name)? {
@@ -183,13 +183,13 @@ fn apply(fields: &Fields, schedule: &mut Schedule, now: i64) -> Result<()> {
         Given::Null => Ok(Given::Null),
         Given::Absent => Ok(Given::Absent),
     };
-    schedule.activate = fields.flag("activate")?.value().unwrap_or(schedule.activate);
-    schedule.email = fields.flag("email")?.value().unwrap_or(schedule.email);
-    schedule.kind = fields.text("type")?.value().unwrap_or_else(|| schedule.kind.clone());
+    schedule.activate = fields.flag("activate")?.value().unwrap_or(false);
+    schedule.email = fields.flag("email")?.value().unwrap_or(false);
+    schedule.kind = fields.required("type")?;
     schedule.detail = match fields.text("schedule")?.value() {
         Some(detail) if detail.len() > 4096 => return Err(bad("`schedule` is too long.".to_owned())),
         Some(detail) => detail,
-        None => schedule.detail.clone(),
+        None => "{}".to_owned(),
     };
     Rule::parse(&schedule.kind, &schedule.detail).map_err(|error| bad(format!("{error}.")))?;
     if let Some(zone) = fields.text("timezone")?.value().filter(|zone| !zone.is_empty()) {
@@ -197,7 +197,7 @@ fn apply(fields: &Fields, schedule: &mut Schedule, now: i64) -> Result<()> {
         schedule.timezone = zone;
     }
     schedule.starts = moment("start_time")?.value().unwrap_or(schedule.starts);
-    moment("end_time")?.store(&mut schedule.ends);
+    schedule.ends = moment("end_time")?.value();
     // Clients send back the run they were told of; where it falls is the server's to say.
     schedule.next_run = next_run(schedule, now);
     Ok(())
@@ -228,7 +228,7 @@ pub async fn create(State(app): State<App>, principal: Principal, fields: Fields
     let mut schedule = Schedule {
         id: store::next(&mut tx, "schedule").await?,
         variant_id: variant.id,
-        activate: true,
+        activate: false,
         email: false,
         kind: String::new(),
         detail: "{}".to_owned(),
@@ -247,7 +247,7 @@ pub async fn create(State(app): State<App>, principal: Principal, fields: Fields
     Ok(Json(shown(&schedule, &seen.content)))
 }
 
-/// `POST /schedules/{id}`
+/// `POST /schedules/{id}`: the whole schedule anew.
 ///
 /// # Errors
 /// 400 for a bad field, 403 for an item one may not change, 404 when there is none.
@@ -260,6 +260,8 @@ pub async fn update(
     let mut tx = app.write().await?;
     let (mut schedule, _, content) = find(&mut tx, &principal, &id).await?;
     editable(&mut tx, &principal, &content.guid).await?;
+    fields.required("start_time")?;
+    fields.required("timezone")?;
     apply(&fields, &mut schedule, app.now())?;
     store::schedules::put(&mut tx, &schedule).await?;
     tx.commit().await?;

@@ -96,6 +96,15 @@ pub async fn add(db: &mut AnyConnection, group_guid: &str, user_guid: &str) -> s
     Ok(())
 }
 
+/// Whether a user is in a group.
+///
+/// # Errors
+/// When the database fails.
+pub async fn has(db: &mut AnyConnection, group_guid: &str, user_guid: &str) -> sqlx::Result<bool> {
+    let sql = "SELECT 1 FROM group_members WHERE group_guid = $1 AND user_guid = $2";
+    Ok(sqlx::query(sql).bind(group_guid).bind(user_guid).fetch_optional(db).await?.is_some())
+}
+
 /// Takes a user out of a group; false when it was not in it.
 ///
 /// # Errors

@@ -1,15 +1,20 @@
 //! The only place with SQL. Plain functions on a connection that return plain structs; one file a resource.
 
+pub mod audit;
 pub mod bookmarks;
 pub mod bundles;
 pub mod content;
+pub mod environments;
 pub mod groups;
+pub mod hits;
 pub mod jobs;
 pub mod keys;
+pub mod oauth;
 pub mod permissions;
 pub mod renderings;
 pub mod schedules;
 pub mod sessions;
+pub mod system;
 pub mod tags;
 pub mod tasks;
 pub mod thumbnails;
@@ -27,6 +32,8 @@ use sqlx::{AnyConnection, Row as _};
 pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "init", sql: include_str!("../../migrations/0001_init.sql") },
     Migration { version: 2, name: "variants", sql: include_str!("../../migrations/0002_variants.sql") },
+    Migration { version: 3, name: "system", sql: include_str!("../../migrations/0003_system.sql") },
+    Migration { version: 4, name: "oauth", sql: include_str!("../../migrations/0004_oauth.sql") },
 ];
 
 /// The next number of `kind`, from 1; never given twice, also not after its holder is gone. Needs a write transaction.

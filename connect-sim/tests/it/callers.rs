@@ -144,10 +144,48 @@ fn rows() -> Vec<Row> {
         ("DELETE /__api__/variants/{id}/subscribers/{user_guid}", "", then(guessers, 404)),
         ("GET /__api__/schedules/{id}", "", guessers),
         ("POST /__api__/schedules", "{\"variant_id\":{id},\"type\":\"weekday\"}", [401, 403, 401, 403, 404, 409, 409, 409]),
-        ("POST /__api__/schedules/{id}", "{}", guessers),
+        ("POST /__api__/schedules/{id}", "{\"type\":\"weekday\",\"start_time\":\"2026-01-01T00:00:00Z\",\"timezone\":\"UTC\"}", guessers),
         ("DELETE /__api__/schedules/{id}", "", then(guessers, 204)),
         ("GET /__api__/v1/experimental/schedules", "", publishers),
         ("GET /__api__/v1/content/{guid}/schedule/history", "", seers),
+        ("GET /__api__/v1/environments", "", publishers),
+        ("POST /__api__/v1/environments", "{\"name\":\"{unique}\",\"cluster_name\":\"Kubernetes\"}", administrators),
+        ("GET /__api__/v1/environments/{guid}", "", publishers),
+        ("PUT /__api__/v1/environments/{guid}", "{}", administrators),
+        ("DELETE /__api__/v1/environments/{guid}", "", then(administrators, 204)),
+        ("GET /__api__/v1/environments/{guid}/permissions", "", administrators),
+        ("POST /__api__/v1/environments/{guid}/permissions", "{\"user_guid\":\"{owner}\"}", administrators),
+        ("DELETE /__api__/v1/environments/{guid}/permissions/{id}", "", then(administrators, 404)),
+        ("GET /__api__/v1/system/caches/runtime", "", administrators),
+        ("DELETE /__api__/v1/system/caches/runtime", "{\"language\":\"R\",\"version\":\"9\"}", then(administrators, 404)),
+        ("GET /__api__/v1/system/checks", "", administrators),
+        ("POST /__api__/v1/system/checks", "{}", administrators),
+        ("GET /__api__/v1/system/checks/{id}", "", then(administrators, 404)),
+        ("GET /__api__/v1/system/checks/{id}/results", "", then(administrators, 404)),
+        ("GET /__api__/v1/system/chronicle", "", administrators),
+        ("GET /__api__/metrics/procs", "", administrators),
+        ("POST /__api__/v1/tasks/send-test-email", "{\"to\":\"a@example.com\"}", administrators),
+        ("GET /__api__/v1/metrics/users/active", "", administrators),
+        ("GET /__api__/v1/instrumentation/content/visits", "", publishers),
+        ("GET /__api__/v1/instrumentation/shiny/usage", "", publishers),
+        ("GET /__api__/v1/instrumentation/content/hits", "", publishers),
+        ("GET /__api__/v1/audit_logs", "", administrators),
+        ("GET /__api__/v1/audit/actions", "", administrators),
+        ("GET /__api__/v1/search/auditlogs", "", administrators),
+        ("GET /__api__/v1/oauth/integrations", "", publishers),
+        ("POST /__api__/v1/oauth/integrations", "{\"name\":\"n\",\"template\":\"aws\"}", administrators),
+        ("GET /__api__/v1/oauth/integrations/{guid}", "", publishers),
+        ("PATCH /__api__/v1/oauth/integrations/{guid}", "{}", administrators),
+        ("DELETE /__api__/v1/oauth/integrations/{guid}", "", then(administrators, 204)),
+        ("GET /__api__/v1/oauth/integrations/{guid}/associations", "", publishers),
+        ("GET /__api__/v1/content/{guid}/oauth/integrations/associations", "", seers),
+        ("PUT /__api__/v1/content/{guid}/oauth/integrations/associations", "[]", then(seers, 204)),
+        ("GET /__api__/v1/oauth/sessions", "", everyone),
+        ("GET /__api__/v1/oauth/sessions/{guid}", "", then(everyone, 404)),
+        ("DELETE /__api__/v1/oauth/sessions/{guid}", "", then(everyone, 404)),
+        ("GET /__api__/v1/oauth/templates", "", administrators),
+        ("GET /__api__/v1/oauth/templates/{key}", "", then(administrators, 404)),
+        ("GET /__oauth__/integrations/{guid}/login", "", [302, 403, 401, 302, 302, 302, 302, 302]),
         // An administrator manages content without seeing what it shows.
         ("* /content/{guid}", "", [401, 403, 401, 403, 403, 301, 301, 403]),
         ("* /content/{guid}/", "", [401, 403, 401, 403, 403, 200, 200, 403]),
@@ -211,9 +249,19 @@ impl Fixture {
         } else if path.contains("/groups/") {
             let group = publisher.post("/v1/groups", &json!({"name": format!("group-{unique}")})).await.ok();
             guid = group["guid"].as_str().unwrap().to_owned();
+        } else if path.contains("/oauth/sessions/") {
+            guid.clone_from(&unique);
+        } else if path.contains("oauth") && path.contains("/integrations/{guid}") {
+            let body = json!({"name": unique, "template": "github", "config": {"client_id": "c"}});
+            let made = self.app.admin().post("/v1/oauth/integrations", &body).await.ok();
+            guid = made["guid"].as_str().unwrap().to_owned();
+        } else if path.contains("/environments/") {
+            let body = json!({"name": format!("image-{unique}"), "cluster_name": "Kubernetes"});
+            let made = self.app.admin().post("/v1/environments", &body).await.ok();
+            guid = made["guid"].as_str().unwrap().to_owned();
         } else if path.contains("{guid}")
             || path.contains("/applications/")
-            || path.contains("/tasks/")
+            || path.contains("/tasks/{id}")
             || path.contains("view/apps")
             || path.contains("/variants/")
             || path.contains("/schedules")

@@ -65,31 +65,72 @@ const RSCONNECT: &[&str] = &[
 const BOOTSTRAP: &[&str] = &["POST /__api__/v1/experimental/bootstrap"];
 /// Routes that posit-sdk is seen to succeed with.
 const SDK: &[&str] = &[
+    "DELETE /__api__/schedules/{id}",
     "DELETE /__api__/v1/content/{guid}",
     "DELETE /__api__/v1/content/{guid}/bundles/{id}",
     "DELETE /__api__/v1/content/{guid}/permissions/{id}",
+    "DELETE /__api__/v1/content/{guid}/tags/{tag_id}",
     "DELETE /__api__/v1/content/{guid}/vanity",
+    "DELETE /__api__/v1/environments/{guid}",
     "DELETE /__api__/v1/groups/{guid}",
     "DELETE /__api__/v1/groups/{guid}/members/{user_guid}",
+    "DELETE /__api__/v1/oauth/integrations/{guid}",
+    "DELETE /__api__/v1/oauth/sessions/{guid}",
+    "DELETE /__api__/v1/system/caches/runtime",
+    "DELETE /__api__/v1/tags/{id}",
+    "GET /__api__/applications/{id}/variants",
     "GET /__api__/v1/content/{guid}/bundles",
     "GET /__api__/v1/content/{guid}/bundles/{id}",
     "GET /__api__/v1/content/{guid}/environment",
     "GET /__api__/v1/content/{guid}/jobs",
+    "GET /__api__/v1/content/{guid}/jobs/{key}",
+    "GET /__api__/v1/content/{guid}/oauth/integrations/associations",
+    "GET /__api__/v1/content/{guid}/packages",
     "GET /__api__/v1/content/{guid}/permissions",
+    "GET /__api__/v1/content/{guid}/permissions/{id}",
     "GET /__api__/v1/content/{guid}/tags",
     "GET /__api__/v1/content/{guid}/vanity",
+    "GET /__api__/v1/environments",
+    "GET /__api__/v1/environments/{guid}",
     "GET /__api__/v1/groups",
     "GET /__api__/v1/groups/{guid}",
     "GET /__api__/v1/groups/{guid}/members",
+    "GET /__api__/v1/instrumentation/content/hits",
+    "GET /__api__/v1/instrumentation/content/visits",
+    "GET /__api__/v1/instrumentation/shiny/usage",
+    "GET /__api__/v1/oauth/integrations",
+    "GET /__api__/v1/oauth/integrations/{guid}",
+    "GET /__api__/v1/oauth/integrations/{guid}/associations",
+    "GET /__api__/v1/oauth/sessions",
+    "GET /__api__/v1/oauth/sessions/{guid}",
     "GET /__api__/v1/packages",
+    "GET /__api__/v1/system/caches/runtime",
     "GET /__api__/v1/tags",
+    "GET /__api__/v1/tags/{id}",
+    "GET /__api__/v1/tags/{id}/content",
     "GET /__api__/v1/users",
     "GET /__api__/v1/users/{guid}",
+    "GET /__api__/v1/vanities",
+    "GET /__api__/variants/{id}/schedules",
+    "PATCH /__api__/v1/oauth/integrations/{guid}",
+    "PATCH /__api__/v1/tags/{id}",
+    "POST /__api__/schedules",
+    "POST /__api__/schedules/{id}",
     "POST /__api__/v1/content/{guid}/permissions",
+    "POST /__api__/v1/content/{guid}/tags",
+    "POST /__api__/v1/environments",
     "POST /__api__/v1/groups",
     "POST /__api__/v1/groups/{guid}/members",
+    "POST /__api__/v1/oauth/integrations",
+    "POST /__api__/v1/tags",
+    "POST /__api__/v1/users",
+    "POST /__api__/v1/users/{guid}/lock",
+    "POST /__api__/variants/{id}/render",
     "PUT /__api__/v1/content/{guid}/environment",
+    "PUT /__api__/v1/content/{guid}/oauth/integrations/associations",
+    "PUT /__api__/v1/content/{guid}/permissions/{id}",
     "PUT /__api__/v1/content/{guid}/vanity",
+    "PUT /__api__/v1/environments/{guid}",
     "PUT /__api__/v1/users/{guid}",
 ];
 
@@ -131,6 +172,7 @@ impl Site {
         for proxy in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"] {
             command.env_remove(proxy);
         }
+        command.env("ADMIN_KEY", &seed::users(1)[0].api_key);
         // rsconnect refuses them beside the name of a server.
         if program == "python" {
             command.env("CONNECT_SERVER", self.running.url()).env("CONNECT_API_KEY", &self.key);
@@ -263,6 +305,19 @@ async fn posit_sdk_works() {
     let Some(site) = Site::new(index.config()).await else { return };
     site.write("bundle/index.html", "<p>sdk</p>");
     site.write("bundle/manifest.json", r#"{"version":1,"metadata":{"appmode":"static","primary_html":"index.html"}}"#);
+    site.write("api/app.py", "");
+    site.write("api/requirements.txt", "flask==3.0.0\n");
+    site.write(
+        "api/manifest.json",
+        r#"{"version":1,"metadata":{"appmode":"python-api","entrypoint":"app:app"},"python":{"version":"3.11.4",
+        "package_manager":{"name":"pip","version":"24.0","package_file":"requirements.txt"}}}"#,
+    );
+    site.write("document/doc.qmd", "# Document");
+    site.write(
+        "document/manifest.json",
+        r#"{"version":1,"metadata":{"appmode":"quarto-static","primary_rmd":"doc.qmd"},
+        "quarto":{"version":"1.4.557","engines":["markdown"]}}"#,
+    );
     site.write("script.py", SCRIPT);
     let output = site.run("python", &["script.py"]).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -325,8 +380,102 @@ bundle.download("copy.tar.gz")
 assert open("copy.tar.gz", "rb").read() == open("bundle.tar.gz", "rb").read()
 assert list(content.jobs) == []
 assert list(client.packages) == []
-content.restart() if content.is_interactive else None
 content.delete()
 assert client.content.find(name="from-sdk") == []
+
+import os, warnings
+warnings.simplefilter("ignore")
+url = os.environ["CONNECT_SERVER"]
+admin = Client(url, os.environ["ADMIN_KEY"])
+
+def publish(folder):
+    with tarfile.open(folder + ".tar.gz", "w:gz") as tar:
+        tar.add(folder, arcname=".")
+    item = client.content.create(name=folder)
+    item.bundles.create(folder + ".tar.gz").deploy().wait_for()
+    item = client.content.get(item["guid"])
+    assert item["bundle_id"], dict(item)
+    return item
+
+document = publish("document")
+assert document.is_rendered
+task = document.render()
+task.wait_for()
+assert task.error_code == 0, dict(task)
+job = document.jobs.find(next(iter(document.jobs))["key"])
+assert job["tag"] == "build_report"
+schedule = document.schedule
+assert schedule.find_one() is None
+made = schedule.create(type="dayofweek", days=["monday"], timezone="Europe/Berlin")
+assert made.rule == {"Days": [1]}
+assert schedule.create(type="hour", n=2)["timezone"] == "Europe/Berlin"
+schedule.delete()
+assert schedule.find_one() is None
+
+api = publish("api")
+assert {p["name"] for p in api.packages} >= {"flask"}
+assert {p["name"] for p in client.packages} >= {"flask"}
+api.restart()
+assert api.environment_variables.find() == []
+assert client.session.get(url + "/content/" + api["guid"] + "/").json()["simulated"]
+assert client.session.get(url + "/content/" + document["guid"] + "/").status_code == 200
+assert {u["content_guid"] for u in client.metrics.usage.find()} == {api["guid"], document["guid"]}
+assert len(list(client.metrics.hits.fetch(content_guid=api["guid"]))) >= 1
+
+category = admin.tags.create(name="Category")
+tag = admin.tags.create(name="Tag", parent=category)
+api.tags.add(tag)
+assert [t["name"] for t in api.tags.find()] == ["Category", "Tag"]
+assert [c["guid"] for c in tag.content_items.find()] == [api["guid"]]
+assert admin.tags.get(tag["id"])["name"] == "Tag"
+tag.update(name="Other")
+api.tags.delete(tag)
+category.destroy()
+assert client.tags.find() == []
+
+api.create_vanity(path="/vanity/api/")
+assert [v["path"] for v in admin.vanities.all()] == ["/vanity/api/"]
+permission = api.permissions.create(viewer, role="viewer")
+permission.update(role="viewer")
+assert api.permissions.get(permission["id"])["role"] == "viewer"
+user = admin.users.get(viewer["guid"])
+user.lock()
+user.unlock()
+assert admin.users.create(username="fresh", email="f@example.com", password="a-password", user_role="viewer")
+
+environment = admin.environments.create(title="T", name="image", cluster_name="Kubernetes", matching="any")
+environment.update(title="U")
+assert [e["title"] for e in client.environments] == ["U"]
+assert admin.environments.find(environment["guid"])["name"] == "image"
+environment.destroy()
+assert list(client.environments) == []
+
+caches = admin.system.caches.runtime.find()
+assert [c["language"] for c in caches] == ["Python"], caches
+caches[0].destroy(dry_run=True)
+caches[0].destroy().wait_for()
+assert admin.system.caches.runtime.find() == []
+
+integration = admin.oauth.integrations.create(
+    name="service", description="d", template="custom",
+    config={"client_id": "c", "client_secret": "s", "authorization_uri": "https://id.example/auth",
+            "token_uri": "https://id.example/token"},
+)
+integration.update(name="renamed")
+assert admin.oauth.integrations.get(integration["guid"])["name"] == "renamed"
+assert [i["guid"] for i in client.oauth.integrations.find()] == [integration["guid"]]
+api.oauth.associations.update(integration["guid"])
+assert [a["oauth_integration_guid"] for a in api.oauth.associations.find()] == [integration["guid"]]
+assert [a["app_guid"] for a in integration.associations.find()] == [api["guid"]]
+api.oauth.associations.delete()
+assert api.oauth.associations.find() == []
+client.session.get(url + "/__oauth__/integrations/" + integration["guid"] + "/login", allow_redirects=False)
+session = client.oauth.sessions.find()[0]
+assert client.oauth.sessions.get(session["guid"])["oauth_integration_guid"] == integration["guid"]
+assert admin.oauth.sessions.find(all=True)
+session.delete()
+assert client.oauth.sessions.find() == []
+integration.delete()
+assert admin.oauth.integrations.find() == []
 print("all is well")
 "#;

@@ -90,9 +90,17 @@ async fn schedules_fire_when_the_clock_passes_them() {
     let history = publisher.get(&format!("/v1/content/{guid}/schedule/history")).await.ok();
     assert_eq!(history["results"].as_array().unwrap().len(), 5);
 
-    let changed = publisher.post(&format!("/schedules/{id}"), &json!({"type": "fortnight"})).await;
+    // The whole schedule is sent.
+    let change = |name: &str, value: &str| {
+        let mut whole = made.clone();
+        whole[name] = json!(value);
+        whole
+    };
+    let changed = publisher.post(&format!("/schedules/{id}"), &change("type", "fortnight")).await;
     assert_eq!(changed.code(), (400, 245));
-    let ended = json!({"end_time": "2026-01-05T00:00:00Z"});
+    let part = publisher.post(&format!("/schedules/{id}"), &json!({"type": "weekday"})).await;
+    assert_eq!(part.code(), (400, 12));
+    let ended = change("end_time", "2026-01-05T00:00:00Z");
     assert_eq!(publisher.post(&format!("/schedules/{id}"), &ended).await.ok()["next_run"], Value::Null);
     assert_eq!(publisher.delete(&format!("/schedules/{id}")).await.status, 204);
     assert_eq!(publisher.get(&format!("/variants/{variant}/schedules")).await.ok(), json!([]));

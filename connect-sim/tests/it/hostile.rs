@@ -30,7 +30,20 @@ fn values() -> Vec<Value> {
     ]
 }
 
-const FIELDS: [&str; 41] = [
+const FIELDS: [&str; 54] = [
+    "template",
+    "config",
+    "oauth_integration_guid",
+    "language",
+    "version",
+    "dry_run",
+    "hostname",
+    "to",
+    "cluster_name",
+    "matching",
+    "python",
+    "volume_mounts",
+    "group_guid",
     "variant_key",
     "variant_id",
     "app_id",

@@ -1,0 +1,108 @@
+//! Sessions of users with integrations.
+//!
+//! A browser signs in at `/__oauth__/integrations/{guid}/login`. Here no other service is asked: whoever signed in to
+//! this server is signed in there, with a token that says that it is simulated.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
+use http::header::LOCATION;
+use serde_json::{Value, json};
+use sim_kit::origin::Origin;
+
+use super::{auth_type, find};
+use crate::access::Role;
+use crate::app::App;
+use crate::auth::{Caller, Principal, login};
+use crate::error::{Code, Error, Result};
+use crate::input::Query;
+use crate::store;
+use crate::store::oauth::Session;
+use crate::users::time;
+
+/// `GET /__oauth__/integrations/{guid}/login`
+///
+/// # Errors
+/// The redirect to the login page; 400 with code 230 for an integration without sessions, 404 when there is none.
+pub async fn sign_in(
+    State(app): State<App>,
+    origin: Origin,
+    caller: Caller,
+    Path(guid): Path<String>,
+) -> Result<Response> {
+    let origin = app.origin(origin);
+    let Caller::User(principal) = caller else {
+        let asked = format!("/__oauth__/integrations/{guid}/login");
+        return Err(Error::SignIn(login::login_url(&origin, &asked)));
+    };
+    let now = app.now();
+    let mut tx = app.write().await?;
+    let integration = find(&mut tx, &guid).await?;
+    if auth_type(&integration) != "Viewer" {
+        let text = "Nobody signs in with this integration.";
+        return Err(Error::bad(Code::InvalidOAuthIntegrationLogin, text));
+    }
+    let session = Session {
+        guid: app.world().ids().uuid("oauth-session").to_string(),
+        id: store::next(&mut tx, "oauth-session").await?,
+        user_guid: principal.user.guid.clone(),
+        integration_guid: guid,
+        access_token: format!("simulated-{}", app.world().ids().secret(32)),
+        created: now,
+        updated: now,
+    };
+    store::oauth::sign_in(&mut tx, &session).await?;
+    tx.commit().await?;
+    Ok((StatusCode::FOUND, [(LOCATION, origin.url("/connect/"))]).into_response())
+}
+
+fn shown(session: &Session) -> Value {
+    json!({
+        "id": session.id.to_string(), "guid": session.guid, "user_guid": session.user_guid,
+        "oauth_integration_guid": session.integration_guid, "has_refresh_token": false,
+        "created_time": time(session.created), "updated_time": time(session.updated),
+    })
+}
+
+/// `GET /v1/oauth/sessions`: one's own; with `all`, everybody's.
+///
+/// # Errors
+/// 403 for everybody's unless an administrator asks.
+pub async fn list(State(app): State<App>, principal: Principal, query: Query) -> Result<Json<Vec<Value>>> {
+    let all = query.flag("all", false)?;
+    if all {
+        principal.require(Role::Administrator)?;
+    }
+    let mut sessions = store::oauth::sessions(&mut *app.read().await?).await?;
+    sessions.retain(|session| all || session.user_guid == principal.user.guid);
+    Ok(Json(sessions.iter().map(shown).collect()))
+}
+
+async fn of(app: &App, principal: &Principal, guid: &str) -> Result<Session> {
+    let sessions = store::oauth::sessions(&mut *app.read().await?).await?;
+    let found = sessions.into_iter().find(|session| session.guid == guid);
+    let own = |session: &Session| principal.is_administrator() || session.user_guid == principal.user.guid;
+    let missing = || Error::not_found(Code::OAuthSessionNotFound, "There is no such OAuth session.");
+    found.filter(own).ok_or_else(missing)
+}
+
+/// `GET /v1/oauth/sessions/{guid}`
+///
+/// # Errors
+/// 404 when there is none that is the caller's.
+pub async fn get(State(app): State<App>, principal: Principal, Path(guid): Path<String>) -> Result<Json<Value>> {
+    Ok(Json(shown(&of(&app, &principal, &guid).await?)))
+}
+
+/// `DELETE /v1/oauth/sessions/{guid}`
+///
+/// # Errors
+/// As [`get`].
+pub async fn delete(State(app): State<App>, principal: Principal, Path(guid): Path<String>) -> Result<StatusCode> {
+    of(&app, &principal, &guid).await?;
+    let mut tx = app.write().await?;
+    store::oauth::sign_out(&mut tx, &guid).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,191 @@
+//! OAuth integrations, the content that uses them, and the sessions of users with them.
+
+use serde_json::{Map, Value};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+
+use super::{as_json, json};
+
+/// A service that content gets credentials for.
+#[derive(Debug, Clone)]
+pub struct Integration {
+    /// UUID.
+    pub guid: String,
+    /// Id.
+    pub id: i64,
+    /// For people.
+    pub name: String,
+    /// For people; may be empty.
+    pub description: String,
+    /// Key of the template.
+    pub template: String,
+    /// With its secrets.
+    pub config: Map<String, Value>,
+    /// Microseconds.
+    pub created: i64,
+    /// Microseconds.
+    pub updated: i64,
+}
+
+fn integration(row: &AnyRow) -> sqlx::Result<Integration> {
+    Ok(Integration {
+        guid: row.try_get("guid")?,
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        description: row.try_get("description")?,
+        template: row.try_get("template")?,
+        config: json(row, "config")?,
+        created: row.try_get("created")?,
+        updated: row.try_get("updated")?,
+    })
+}
+
+/// Inserts an integration, or writes it anew.
+///
+/// # Errors
+/// When the database fails.
+pub async fn put(db: &mut AnyConnection, one: &Integration) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO oauth_integrations (guid, id, name, description, template, config, created, updated) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (guid) DO UPDATE SET name = excluded.name, \
+         description = excluded.description, config = excluded.config, updated = excluded.updated",
+    )
+    .bind(&one.guid)
+    .bind(one.id)
+    .bind(&one.name)
+    .bind(&one.description)
+    .bind(&one.template)
+    .bind(as_json(&one.config))
+    .bind(one.created)
+    .bind(one.updated)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// All integrations.
+///
+/// # Errors
+/// When the database fails.
+pub async fn all(db: &mut AnyConnection) -> sqlx::Result<Vec<Integration>> {
+    let sql = "SELECT * FROM oauth_integrations ORDER BY id";
+    sqlx::query(sql).fetch_all(db).await?.iter().map(integration).collect()
+}
+
+/// By guid.
+///
+/// # Errors
+/// When the database fails.
+pub async fn get(db: &mut AnyConnection, guid: &str) -> sqlx::Result<Option<Integration>> {
+    let sql = "SELECT * FROM oauth_integrations WHERE guid = $1";
+    sqlx::query(sql).bind(guid).fetch_optional(db).await?.as_ref().map(integration).transpose()
+}
+
+/// Takes an integration away, with what belongs to it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete(db: &mut AnyConnection, guid: &str) -> sqlx::Result<bool> {
+    let sql = "DELETE FROM oauth_integrations WHERE guid = $1";
+    Ok(sqlx::query(sql).bind(guid).execute(db).await?.rows_affected() > 0)
+}
+
+/// Which content uses which integration, since when: `(content, integration, microseconds)`. Of one content, of one
+/// integration, or all.
+///
+/// # Errors
+/// When the database fails.
+pub async fn associations(
+    db: &mut AnyConnection,
+    content_guid: Option<&str>,
+    integration_guid: Option<&str>,
+) -> sqlx::Result<Vec<(String, String, i64)>> {
+    let sql = "SELECT content_guid, integration_guid, created FROM oauth_associations \
+         WHERE ($1 IS NULL OR content_guid = $1) AND ($2 IS NULL OR integration_guid = $2) \
+         ORDER BY created, integration_guid, content_guid";
+    let rows = sqlx::query(sql).bind(content_guid).bind(integration_guid).fetch_all(db).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
+}
+
+/// Sets which integrations an item uses.
+///
+/// # Errors
+/// When the database fails.
+pub async fn associate(db: &mut AnyConnection, content_guid: &str, guids: &[String], now: i64) -> sqlx::Result<()> {
+    let sql = "DELETE FROM oauth_associations WHERE content_guid = $1";
+    sqlx::query(sql).bind(content_guid).execute(&mut *db).await?;
+    for guid in guids {
+        let sql = "INSERT INTO oauth_associations (content_guid, integration_guid, created) VALUES ($1, $2, $3)";
+        sqlx::query(sql).bind(content_guid).bind(guid).bind(now).execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+/// A user who signed in with an integration.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// UUID.
+    pub guid: String,
+    /// Id.
+    pub id: i64,
+    /// Whose.
+    pub user_guid: String,
+    /// With what.
+    pub integration_guid: String,
+    /// What content gets.
+    pub access_token: String,
+    /// Microseconds.
+    pub created: i64,
+    /// Microseconds.
+    pub updated: i64,
+}
+
+/// Inserts a session, or renews the token of the one that is there.
+///
+/// # Errors
+/// When the database fails.
+pub async fn sign_in(db: &mut AnyConnection, session: &Session) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO oauth_sessions (guid, id, user_guid, integration_guid, access_token, created, updated) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (user_guid, integration_guid) DO UPDATE SET \
+         access_token = excluded.access_token, updated = excluded.updated",
+    )
+    .bind(&session.guid)
+    .bind(session.id)
+    .bind(&session.user_guid)
+    .bind(&session.integration_guid)
+    .bind(&session.access_token)
+    .bind(session.created)
+    .bind(session.updated)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// All sessions.
+///
+/// # Errors
+/// When the database fails.
+pub async fn sessions(db: &mut AnyConnection) -> sqlx::Result<Vec<Session>> {
+    let session = |row: &AnyRow| {
+        Ok(Session {
+            guid: row.try_get("guid")?,
+            id: row.try_get("id")?,
+            user_guid: row.try_get("user_guid")?,
+            integration_guid: row.try_get("integration_guid")?,
+            access_token: row.try_get("access_token")?,
+            created: row.try_get("created")?,
+            updated: row.try_get("updated")?,
+        })
+    };
+    sqlx::query("SELECT * FROM oauth_sessions ORDER BY id").fetch_all(db).await?.iter().map(session).collect()
+}
+
+/// Takes a session away.
+///
+/// # Errors
+/// When the database fails.
+pub async fn sign_out(db: &mut AnyConnection, guid: &str) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM oauth_sessions WHERE guid = $1").bind(guid).execute(db).await?;
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! What belongs to the server as a whole: caches of runtimes, runs of checks, mails that were sent.
+
+use serde_json::Value;
+use sqlx::{AnyConnection, Row as _};
+
+use super::{as_json, json};
+
+/// Notes that packages of a runtime are cached.
+///
+/// # Errors
+/// When the database fails.
+pub async fn cache(db: &mut AnyConnection, language: &str, version: &str) -> sqlx::Result<()> {
+    let sql = "INSERT INTO runtime_caches (language, version) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    sqlx::query(sql).bind(language).bind(version).execute(db).await?;
+    Ok(())
+}
+
+/// Languages and versions with a cache.
+///
+/// # Errors
+/// When the database fails.
+pub async fn caches(db: &mut AnyConnection) -> sqlx::Result<Vec<(String, String)>> {
+    let rows = sqlx::query("SELECT language, version FROM runtime_caches ORDER BY language DESC, version");
+    rows.fetch_all(db).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Takes a cache away.
+///
+/// # Errors
+/// When the database fails.
+pub async fn uncache(db: &mut AnyConnection, language: &str, version: &str) -> sqlx::Result<()> {
+    let sql = "DELETE FROM runtime_caches WHERE language = $1 AND version = $2";
+    sqlx::query(sql).bind(language).bind(version).execute(db).await?;
+    Ok(())
+}
+
+/// A run of the checks; all are over when it is written.
+#[derive(Debug, Clone)]
+pub struct CheckRun {
+    /// Id.
+    pub id: i64,
+    /// Microseconds.
+    pub started: i64,
+    /// Where.
+    pub hostname: String,
+    /// As the API shows them.
+    pub results: Vec<Value>,
+}
+
+/// Writes a run under its own id.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_run(db: &mut AnyConnection, run: &CheckRun) -> sqlx::Result<()> {
+    let query = sqlx::query("INSERT INTO check_runs (id, started, hostname, results) VALUES ($1, $2, $3, $4)");
+    query.bind(run.id).bind(run.started).bind(&run.hostname).bind(as_json(&run.results)).execute(db).await?;
+    Ok(())
+}
+
+/// Runs, newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn runs(db: &mut AnyConnection) -> sqlx::Result<Vec<CheckRun>> {
+    let rows = sqlx::query("SELECT * FROM check_runs ORDER BY id DESC LIMIT 1000").fetch_all(db).await?;
+    let run = |row: &sqlx::any::AnyRow| {
+        Ok(CheckRun {
+            id: row.try_get("id")?,
+            started: row.try_get("started")?,
+            hostname: row.try_get("hostname")?,
+            results: json(row, "results")?,
+        })
+    };
+    rows.iter().map(run).collect()
+}
+
+/// A mail that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// Microseconds.
+    pub sent: i64,
+    /// Address.
+    pub recipient: String,
+    /// One line.
+    pub subject: String,
+    /// Text.
+    pub body: String,
+}
+
+/// Keeps a mail.
+///
+/// # Errors
+/// When the database fails.
+pub async fn send(db: &mut AnyConnection, mail: &Mail) -> sqlx::Result<()> {
+    let id = super::next(&mut *db, "mail").await?;
+    let query = sqlx::query("INSERT INTO mails (id, sent, recipient, subject, body) VALUES ($1, $2, $3, $4, $5)");
+    let query = query.bind(id).bind(mail.sent).bind(&mail.recipient).bind(&mail.subject).bind(&mail.body);
+    query.execute(db).await?;
+    Ok(())
+}
+
+/// The mails that were sent, oldest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn mails(db: &mut AnyConnection) -> sqlx::Result<Vec<Mail>> {
+    let rows = sqlx::query("SELECT sent, recipient, subject, body FROM mails ORDER BY id").fetch_all(db).await?;
+    let mail = |row: &sqlx::any::AnyRow| {
+        Ok(Mail { sent: row.try_get(0)?, recipient: row.try_get(1)?, subject: row.try_get(2)?, body: row.try_get(3)? })
+    };
+    rows.iter().map(mail).collect()
+}

@@ -1,0 +1,245 @@
+//! The server as a whole: caches of runtimes, checks, Chronicle, who was active, mail.
+//!
+//! For administrators, except that a viewer's place is nowhere here.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::access::Role;
+use crate::app::App;
+use crate::auth::Principal;
+use crate::error::{Code, Error, Result};
+use crate::input::Fields;
+use crate::store;
+use crate::store::system::{CheckRun, Mail};
+use crate::store::tasks::Task;
+use crate::store::users::Filter;
+use crate::users::time;
+
+/// The only host and image of the simulated runtime.
+const HOSTNAME: &str = "teamsim";
+const IMAGE: &str = "Local";
+
+/// `GET /v1/system/caches/runtime`: of languages and versions that packages were restored for.
+///
+/// # Errors
+/// 403 unless an administrator asks.
+pub async fn caches(State(app): State<App>, principal: Principal) -> Result<Json<Value>> {
+    principal.require(Role::Administrator)?;
+    let caches = store::system::caches(&mut *app.read().await?).await?;
+    let shown =
+        |(language, version): &(String, String)| json!({"language": language, "version": version, "image_name": IMAGE});
+    Ok(Json(json!({"caches": caches.iter().map(shown).collect::<Vec<_>>()})))
+}
+
+/// A task whose work is done with its insertion.
+fn done(app: &App, principal: &Principal, kind: &str) -> Task {
+    Task {
+        id: app.world().ids().token("task", 16),
+        kind: kind.to_owned(),
+        content_guid: None,
+        bundle_id: None,
+        variant_id: None,
+        activate: false,
+        user_guid: principal.user.guid.clone(),
+        state: "finished".to_owned(),
+        attempts: 0,
+        created: app.now(),
+        finished: None,
+        code: 0,
+        error: String::new(),
+        lines: 0,
+    }
+}
+
+/// `DELETE /v1/system/caches/runtime`
+///
+/// # Errors
+/// 400 for a bad body, 403 unless an administrator asks, 404 for no such cache.
+pub async fn uncache(State(app): State<App>, principal: Principal, fields: Fields) -> Result<Json<Value>> {
+    principal.require(Role::Administrator)?;
+    let (language, version) = (fields.required("language")?, fields.required("version")?);
+    let image = fields.text("image_name")?.value().unwrap_or_else(|| IMAGE.to_owned());
+    let dry = fields.flag("dry_run")?.value().unwrap_or(false);
+    if !matches!(language.to_ascii_lowercase().as_str(), "r" | "python") {
+        return Err(Error::bad(Code::InvalidRuntimeLanguage, "`language` must be R or Python."));
+    }
+    let mut tx = app.write().await?;
+    let all = store::system::caches(&mut tx).await?;
+    let cache = all.iter().find(|cache| cache.0.eq_ignore_ascii_case(&language) && cache.1 == version);
+    let missing = || Error::not_found(Code::ObjectDoesNotExist, "Cache does not exist");
+    let (language, version) = cache.filter(|_| image == IMAGE).ok_or_else(missing)?;
+    let mut answer = json!({"language": language, "version": version, "image_name": IMAGE, "task_id": null});
+    if !dry {
+        store::system::uncache(&mut tx, language, version).await?;
+        let task = done(&app, &principal, "uncache");
+        let output = [format!("Removing the {language} {version} cache (simulated)...")];
+        store::tasks::insert_finished(&mut tx, &task, &output).await?;
+        tx.commit().await?;
+        answer["task_id"] = json!(task.id);
+    }
+    Ok(Json(answer))
+}
+
+fn shown(run: &CheckRun) -> Value {
+    let passed = run.results.iter().filter(|result| result["passed"] == true).count();
+    json!({
+        "id": run.id.to_string(), "start_time": time(run.started), "hostname": run.hostname, "status": "done",
+        "passed": passed, "failed": run.results.len() - passed,
+    })
+}
+
+/// `GET /v1/system/checks`
+///
+/// # Errors
+/// 403 unless an administrator asks.
+pub async fn checks(State(app): State<App>, principal: Principal) -> Result<Json<Vec<Value>>> {
+    principal.require(Role::Administrator)?;
+    Ok(Json(store::system::runs(&mut *app.read().await?).await?.iter().map(shown).collect()))
+}
+
+/// `POST /v1/system/checks`: the checks are carried out before the answer.
+///
+/// # Errors
+/// 400 for another host, 403 unless an administrator asks.
+pub async fn check(State(app): State<App>, principal: Principal, fields: Fields) -> Result<Json<Value>> {
+    principal.require(Role::Administrator)?;
+    if fields.text("hostname")?.value().is_some_and(|name| !name.is_empty() && name != HOSTNAME) {
+        return Err(Error::bad(Code::InvalidHost, format!("`hostname` must be the only host, {HOSTNAME}.")));
+    }
+    let result = |group: &str, test: &str, outcome: std::result::Result<String, String>| {
+        let passed = outcome.is_ok();
+        let (output, error) = match outcome {
+            Ok(output) => (output, String::new()),
+            Err(error) => (String::new(), error),
+        };
+        json!({
+            "group": {"name": group, "args": {}}, "test": {"name": test, "args": {}}, "passed": passed,
+            "output": output, "error": error,
+        })
+    };
+    let mut tx = app.write().await?;
+    let id = store::next(&mut tx, "check").await?;
+    let users = store::users::count(&mut tx).await;
+    let blobs = async {
+        let bytes = Bytes::from(format!("check {id}"));
+        let digest = app.world().blobs().put(bytes.clone()).await?;
+        let read = app.world().blobs().get(&digest).await?;
+        app.world().blobs().delete(&digest).await?;
+        Ok::<_, sim_kit::blobs::BlobError>(read == bytes)
+    };
+    let blobs = match blobs.await {
+        Ok(true) => Ok("A blob was written, read and deleted.".to_owned()),
+        Ok(false) => Err("A blob was read as something else than was written.".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    let users = users.map(|n| format!("The database answers; it has {n} users.")).map_err(|error| error.to_string());
+    let config = app.config();
+    let repository = match (&config.pypi_url, config.cran_urls.first()) {
+        (None, None) => Err("No package repository is configured; give --pypi-url or --cran-url.".to_owned()),
+        (python, r) => Ok([python.as_ref(), r].into_iter().flatten().cloned().collect::<Vec<_>>().join(", ")),
+    };
+    let results = vec![
+        result("server", "database", users),
+        result("server", "storage", blobs),
+        result("packages", "repositories", repository),
+    ];
+    let run = CheckRun { id, started: app.now(), hostname: HOSTNAME.to_owned(), results };
+    store::system::insert_run(&mut tx, &run).await?;
+    tx.commit().await?;
+    Ok(Json(shown(&run)))
+}
+
+async fn run(app: &App, principal: &Principal, id: &str) -> Result<CheckRun> {
+    principal.require(Role::Administrator)?;
+    let runs = store::system::runs(&mut *app.read().await?).await?;
+    runs.into_iter().find(|run| run.id.to_string() == id).ok_or_else(|| Error::missing("check"))
+}
+
+/// `GET /v1/system/checks/{id}`
+///
+/// # Errors
+/// 403 unless an administrator asks, 404 when there is none.
+pub async fn check_run(State(app): State<App>, principal: Principal, Path(id): Path<String>) -> Result<Json<Value>> {
+    Ok(Json(shown(&run(&app, &principal, &id).await?)))
+}
+
+/// `GET /v1/system/checks/{id}/results`
+///
+/// # Errors
+/// As [`check_run`].
+pub async fn results(State(app): State<App>, principal: Principal, Path(id): Path<String>) -> Result<Json<Value>> {
+    let run = run(&app, &principal, &id).await?;
+    Ok(Json(json!({"run": shown(&run), "results": run.results})))
+}
+
+/// `GET /v1/system/chronicle`: there is no agent here.
+///
+/// # Errors
+/// 403 unless an administrator asks.
+pub async fn chronicle(principal: Principal) -> Result<Json<Value>> {
+    principal.require(Role::Administrator)?;
+    Ok(Json(json!({"enabled": false, "ready": false})))
+}
+
+/// `GET /metrics/procs`: empty, as the simulated runtime has no processes.
+///
+/// # Errors
+/// 403 unless an administrator asks.
+pub async fn processes(principal: Principal) -> Result<Json<Value>> {
+    principal.require(Role::Administrator)?;
+    Ok(Json(json!({})))
+}
+
+/// `GET /v1/metrics/users/active`
+///
+/// # Errors
+/// 403 unless an administrator asks.
+pub async fn active_users(State(app): State<App>, principal: Principal) -> Result<Json<Value>> {
+    principal.require(Role::Administrator)?;
+    let (users, _) = store::users::list(&mut *app.read().await?, &Filter::default(), i64::MAX, 0).await?;
+    let now = app.now();
+    let mut windows = serde_json::Map::new();
+    for days in [1, 7, 30, 365] {
+        let since = now - days * 86_400_000_000;
+        let active = |role: Option<Role>| {
+            let of = |user: &&store::users::User| role.is_none_or(|role| user.role == role);
+            users.iter().filter(of).filter(|user| user.active.is_some_and(|at| at >= since)).count()
+        };
+        let counts = json!({
+            "total": active(None), "admin": active(Some(Role::Administrator)),
+            "publisher": active(Some(Role::Publisher)), "viewer": active(Some(Role::Viewer)),
+        });
+        windows.insert(format!("{days}d"), counts);
+    }
+    Ok(Json(json!({ "windows": windows })))
+}
+
+/// `POST /v1/tasks/send-test-email`: the mail is kept, and leaves for nowhere.
+///
+/// # Errors
+/// 400 for what is no address, 403 unless an administrator asks.
+pub async fn test_email(State(app): State<App>, principal: Principal, fields: Fields) -> Result<Json<Value>> {
+    principal.require(Role::Administrator)?;
+    let to = fields.required("to")?;
+    let is_address = to.len() <= 254
+        && !to.chars().any(|c| c.is_control() || c.is_whitespace())
+        && to.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
+    if !is_address {
+        return Err(Error::bad(Code::InvalidEmailFormat, "`to` must be an email address."));
+    }
+    let mail = Mail {
+        sent: app.now(),
+        recipient: to.clone(),
+        subject: format!("Test mail of {}", app.config().system_name),
+        body: "This is a test. Mail of this server is kept by the simulator.".to_owned(),
+    };
+    let mut tx = app.write().await?;
+    store::system::send(&mut tx, &mail).await?;
+    let task = done(&app, &principal, "mail");
+    store::tasks::insert_finished(&mut tx, &task, &[format!("Keeping a mail to {to} (simulated)...")]).await?;
+    tx.commit().await?;
+    Ok(Json(json!({"task_id": task.id})))
+}

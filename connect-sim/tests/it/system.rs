@@ -1,0 +1,210 @@
+//! What happened, and the server as a whole.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::app::{TestApp, bundle, document_bundle, python_bundle, static_bundle};
+use super::index::Index;
+
+#[tokio::test]
+async fn visits_are_recorded_and_paged() {
+    let app = TestApp::new().await;
+    let (publisher, admin) = (app.publisher(), app.admin());
+    let page = publisher.publish("page", static_bundle("x")).await;
+    let document = publisher.publish("document", document_bundle()).await;
+    publisher.patch(&format!("/v1/content/{page}"), &json!({"access_type": "all"})).await.ok();
+    app.anonymous().with("user-agent", "Robot/1").get(&format!("/content/{page}/?a=b")).await;
+    publisher.get(&format!("/content/{document}/")).await;
+    for path in ["none.html", "a%20b/c.css"] {
+        publisher.get(&format!("/content/{page}/{path}")).await;
+    }
+    app.world.clock().advance(Duration::from_secs(60)).await;
+    publisher.get(&format!("/content/{page}/sub/")).await;
+
+    let visits = publisher.get("/v1/instrumentation/content/visits").await.ok();
+    let all = visits["results"].as_array().unwrap();
+    assert_eq!(all.len(), 3, "no misses and no style sheets: {visits}");
+    assert_eq!((&all[0]["user_guid"], &all[0]["path"]), (&Value::Null, &json!("/")));
+    assert_eq!((&all[0]["user_agent"], &all[0]["rendering_id"]), (&json!("Robot/1"), &Value::Null));
+    assert_eq!((&all[1]["content_guid"], &all[1]["rendering_id"]), (&json!(document), &json!("1")));
+    assert_eq!(all[1]["variant_key"].as_str().unwrap().len(), 8);
+    let keys: Vec<&String> = visits.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["paging", "results"]);
+
+    let first = publisher.get("/v1/instrumentation/content/visits?limit=2&asc_order=false").await.ok();
+    assert_eq!(first["results"][0]["path"], "/sub/");
+    let next = first["paging"]["next"].as_str().unwrap();
+    assert!(next.starts_with("http://connect.example/__api__/v1/instrumentation/content/visits?"), "{next}");
+    let rest = publisher.get(next.split_once("/__api__").unwrap().1).await.ok();
+    assert_eq!((&rest["results"][0]["path"], &rest["paging"]["next"]), (&json!("/"), &Value::Null));
+    let one = |query: &str| {
+        let (publisher, path) = (publisher.clone(), format!("/v1/instrumentation/content/visits?{query}"));
+        async move { publisher.get(&path).await.ok()["results"].as_array().unwrap().len() }
+    };
+    assert_eq!(one(&format!("content_guid={document}")).await, 1);
+    assert_eq!(one(&format!("content_guid={document}|{page}")).await, 3);
+    assert_eq!(one("content_guid=%25").await, 0);
+    assert_eq!(one("from=2026-01-02T03:05:00Z").await, 1);
+    assert_eq!(one("to=2026-01-02T03:04:05Z").await, 2);
+    assert_eq!(one("min_data_version=4").await, 0);
+    let bad = publisher.get("/v1/instrumentation/content/visits?from=yesterday").await;
+    assert_eq!(bad.code(), (400, 136));
+
+    let hits = admin.get(&format!("/v1/instrumentation/content/hits?content_guid={page}")).await.ok();
+    assert_eq!(hits.as_array().unwrap().len(), 2);
+    assert_eq!((&hits[0]["data"]["query"], hits[0]["id"].is_i64()), (&json!("a=b"), true));
+    let (_, stranger) = app.user("stranger", "publisher").await;
+    assert_eq!(stranger.get("/v1/instrumentation/content/hits").await.ok(), json!([]));
+}
+
+#[tokio::test]
+async fn shiny_has_its_own_list() {
+    let app = TestApp::new().await;
+    let publisher = app.publisher();
+    let manifest = json!({"version": 1, "metadata": {"appmode": "python-shiny", "entrypoint": "app:app"}});
+    let guid = publisher.publish("shiny", bundle(&manifest, &[("app.py", "")])).await;
+    publisher.page(&format!("/content/{guid}/")).await;
+    let usage = publisher.get("/v1/instrumentation/shiny/usage").await.ok();
+    assert_eq!(usage["results"][0]["content_guid"], json!(guid));
+    assert_eq!(publisher.get("/v1/instrumentation/content/visits").await.ok()["results"], json!([]));
+}
+
+#[tokio::test]
+async fn older_servers_do_not_filter_hits() {
+    let version = "2025.04.0".parse().unwrap();
+    let app = TestApp::with(connect_sim::Config { version, ..connect_sim::Config::default() }).await;
+    let publisher = app.publisher();
+    let guid = publisher.publish("page", static_bundle("x")).await;
+    publisher.get(&format!("/content/{guid}/")).await;
+    let hits = publisher.get("/v1/instrumentation/content/hits?content_guid=00000000").await.ok();
+    assert_eq!(hits.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn changes_are_audited() {
+    let app = TestApp::new().await;
+    let (publisher, admin) = (app.publisher(), app.admin());
+    let guid = publisher.publish("page", static_bundle("x")).await;
+    publisher.get(&format!("/v1/content/{guid}")).await.ok();
+    publisher.patch(&format!("/v1/content/{guid}"), &json!({"title": "?"})).await;
+    let log = admin.get("/v1/audit_logs").await.ok();
+    let actions: Vec<&str> =
+        log["results"].as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["add_application", "add_bundle", "deploy_application"], "neither reads nor refusals");
+    assert!(log["results"][0]["user_description"].as_str().unwrap().contains("publisher"));
+    let newest = admin.get("/v1/audit_logs?ascOrder=false&limit=1").await.ok();
+    assert_eq!(newest["results"][0]["action"], "deploy_application");
+    let next = newest["paging"]["cursors"]["next"].as_str().unwrap();
+    let second = admin.get(&format!("/v1/audit_logs?ascOrder=false&limit=1&next={next}")).await.ok();
+    assert_eq!(second["results"][0]["action"], "add_bundle");
+    let found = admin.get("/v1/search/auditlogs?q=BUNDLE").await.ok();
+    assert_eq!((&found["total"], &found["results"][0]["action"]), (&json!(1), &json!("add_bundle")));
+    let known = admin.get("/v1/audit/actions").await.ok();
+    assert!(known.as_array().unwrap().iter().any(|action| action["action"] == "add_bundle"));
+}
+
+#[tokio::test]
+async fn runtime_caches_come_with_builds_and_go_when_told() {
+    let index = Index::start().await;
+    let app = TestApp::with(index.config()).await;
+    let admin = app.admin();
+    let path = "/v1/system/caches/runtime";
+    assert_eq!(admin.get(path).await.ok(), json!({"caches": []}));
+    app.publisher().publish("api", python_bundle("python-api", "flask")).await;
+    let cache = admin.get(path).await.ok()["caches"][0].clone();
+    assert_eq!((&cache["language"], &cache["image_name"]), (&json!("Python"), &json!("Local")));
+    let mut body = cache.clone();
+    body["dry_run"] = json!(true);
+    assert_eq!(admin.send("DELETE", path, &body).await.ok()["task_id"], Value::Null);
+    let task = admin.send("DELETE", path, &cache).await.ok()["task_id"].as_str().unwrap().to_owned();
+    assert_eq!(admin.finished(&task).await["code"], 0);
+    let gone = admin.send("DELETE", path, &cache).await;
+    assert_eq!((gone.code(), gone.json()["error"].clone()), ((404, 4), json!("Cache does not exist")));
+    let other = json!({"language": "COBOL", "version": "1"});
+    assert_eq!(admin.send("DELETE", path, &other).await.code(), (400, 179));
+}
+
+#[tokio::test]
+async fn environments_are_for_those_who_are_permitted() {
+    let app = TestApp::new().await;
+    let (publisher, admin) = (app.publisher(), app.admin());
+    let body = json!({
+        "title": "R 4.3", "name": "example.org/image:1", "cluster_name": "Kubernetes", "matching": "exact",
+        "r": {"installations": [{"version": "4.3.1", "path": "/opt/R/4.3.1/bin/R"}]},
+        "volume_mounts": [{"source": {"volume_type": "pvc", "pvc_name": "data"}, "target": {"path": "/data"}}],
+    });
+    let made = admin.post("/v1/environments", &body).await.ok();
+    assert_eq!((&made["environment_type"], &made["python"]), (&json!("Kubernetes"), &Value::Null));
+    assert_eq!(made["r"]["installations"][0]["version"], "4.3.1");
+    assert_eq!(admin.post("/v1/environments", &body).await.code(), (409, 175));
+    let guid = made["guid"].as_str().unwrap();
+    let path = format!("/v1/environments/{guid}");
+    assert_eq!(publisher.get(&path).await.ok()["title"], "R 4.3");
+    for (field, value, code) in [
+        ("matching", json!("some"), 172),
+        ("r", json!({"installations": [{"version": "1", "path": "R"}]}), 173),
+        ("r", json!({"installations": [{"path": "/R"}]}), 174),
+        ("title", json!("x".repeat(300)), 168),
+        ("volume_mounts", json!([{"source": {"volume_type": "floppy"}}]), 254),
+    ] {
+        let mut bad = body.clone();
+        bad[field] = value;
+        assert_eq!(admin.put(&path, &bad).await.code(), (400, code), "{field}");
+    }
+    let replaced = admin.put(&path, &json!({"title": "Other"})).await.ok();
+    assert_eq!((&replaced["title"], &replaced["r"], &replaced["name"]), (&json!("Other"), &Value::Null, &body["name"]));
+
+    let viewer = app.viewer().get("/v1/user").await.ok()["guid"].clone();
+    let permissions = format!("{path}/permissions");
+    let permission = admin.post(&permissions, &json!({"user_guid": viewer})).await.ok();
+    assert_eq!(admin.post(&permissions, &json!({"user_guid": viewer})).await.code(), (409, 247));
+    assert_eq!(admin.post(&permissions, &json!({})).await.code(), (400, 246));
+    assert_eq!(publisher.get(&path).await.code(), (404, 4));
+    assert_eq!(publisher.get("/v1/environments").await.ok(), json!([]));
+    let me = publisher.get("/v1/user").await.ok()["guid"].clone();
+    let group = publisher.post("/v1/groups", &json!({"name": "g"})).await.ok()["guid"].as_str().unwrap().to_owned();
+    publisher.post(&format!("/v1/groups/{group}/members"), &json!({"user_guid": me})).await;
+    admin.post(&permissions, &json!({"group_guid": group})).await.ok();
+    assert_eq!(publisher.get("/v1/environments").await.ok().as_array().unwrap().len(), 1);
+    let one = format!("{permissions}/{}", permission["guid"].as_str().unwrap());
+    assert_eq!(admin.delete(&one).await.status, 204);
+    assert_eq!(admin.get(&permissions).await.ok().as_array().unwrap().len(), 1);
+    assert_eq!(admin.delete(&path).await.status, 204);
+    assert_eq!(admin.get(&path).await.code(), (404, 4));
+}
+
+#[tokio::test]
+async fn the_server_checks_itself_and_keeps_its_mail() {
+    let app = TestApp::new().await;
+    let admin = app.admin();
+    let run = admin.post("/v1/system/checks", &json!({})).await.ok();
+    assert_eq!((&run["status"], &run["passed"], &run["failed"]), (&json!("done"), &json!(2), &json!(1)));
+    let id = run["id"].as_str().unwrap();
+    let results = admin.get(&format!("/v1/system/checks/{id}/results")).await.ok();
+    assert_eq!(results["run"], run);
+    let failed: Vec<&Value> =
+        results["results"].as_array().unwrap().iter().filter(|result| result["passed"] == false).collect();
+    assert_eq!(failed[0]["test"]["name"], "repositories", "none is configured");
+    assert_eq!(admin.get("/v1/system/checks").await.ok(), json!([run]));
+    assert_eq!(admin.post("/v1/system/checks", &json!({"hostname": "other"})).await.code(), (400, 162));
+
+    let sent = admin.post("/v1/tasks/send-test-email", &json!({"to": "a@example.com"})).await.ok();
+    assert_eq!(admin.finished(sent["task_id"].as_str().unwrap()).await["code"], 0);
+    let mails = connect_sim::store::system::mails(&mut app.world.db().read().await.unwrap()).await.unwrap();
+    assert_eq!((mails.len(), mails[0].recipient.as_str()), (1, "a@example.com"));
+    for bad in ["", "a", "a@", "@b", "a@b\r\nBcc: c@d", "a b@c"] {
+        let answer = admin.post("/v1/tasks/send-test-email", &json!({"to": bad})).await;
+        assert_eq!(answer.code(), (400, 264), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn active_users_are_counted_by_their_last_visit() {
+    let app = TestApp::new().await;
+    app.viewer().get("/v1/user").await.ok();
+    app.world.clock().advance(Duration::from_secs(3 * 24 * 3600)).await;
+    let windows = app.admin().get("/v1/metrics/users/active").await.ok()["windows"].clone();
+    assert_eq!(windows["1d"], json!({"total": 1, "admin": 1, "publisher": 0, "viewer": 0}));
+    assert_eq!(windows["7d"], json!({"total": 2, "admin": 1, "publisher": 0, "viewer": 1}));
+}
