@@ -89,14 +89,15 @@ fn simulator(world: World, config: &Config, kept: &Kept) -> Result<Simulator, Sc
             }
         }
     };
-    for feed in service.feeds() {
-        let feed = feed.clone();
-        world.spawn(async move {
+    let feeds = service.feeds().to_vec();
+    world.spawn(async move {
+        // One after the other: each takes all cores, and together they would take more memory.
+        for feed in feeds {
             if let Err(error) = service::newest(&feed, now).await {
                 tracing::warn!(%error, feed = feed.name(), "no checkpoint yet");
             }
-        });
-    }
+        }
+    });
     let (router, routes) = routes::table(App { world, service });
     Ok(Simulator { router, routes })
 }
