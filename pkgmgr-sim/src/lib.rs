@@ -13,6 +13,7 @@
 //! | [`auth`] | tokens, and who may do what |
 //! | [`local`], [`curated`] | sources that people fill |
 //! | `blocklist` | rules that keep packages from clients |
+//! | [`rspm`] | the administrator's command line |
 //! | [`record`] | what a package's history shows at a time |
 //! | [`renderings`] | index pages kept ready |
 //! | `hot` | whole answers kept for the requests that come most often |
@@ -37,6 +38,7 @@ pub mod platform;
 pub mod record;
 pub mod renderings;
 pub mod routes;
+pub mod rspm;
 pub mod simple;
 pub mod snapshot;
 pub mod stamp;

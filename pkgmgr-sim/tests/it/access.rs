@@ -94,6 +94,9 @@ async fn an_authenticated_repo_says_nothing_without_a_token() {
     team.does("PATCH", "/__api__/repos/secret", json!({"authenticated": false})).await;
     assert_eq!(team.get("/secret/latest/src/contrib/PACKAGES").await.status, 200);
     assert_eq!(team.get("/__api__/sources/hidden/packages").await.status, 200);
+    // And closed again, though the answers to all were ready.
+    team.does("PATCH", "/__api__/repos/secret", json!({"authenticated": true})).await;
+    challenges(&team.get("/secret/latest/src/contrib/PACKAGES").await, "closed again");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod cran;
 mod files;
 mod histories;
 mod odd_requests;
+mod rspm;
 mod service;
 mod simple;
 mod snapshots;

@@ -1,0 +1,468 @@
+//! `rspm`: the administrator's command line.
+//!
+//! The commands, flags and their meaning are those of the real product's `rspm`, as documented. It talks to a server over HTTP with a
+//! token, like the real one does remotely; the way they talk is our own, since that of the real one is not known. Results go to
+//! standard output, for people or (`-o json`) for programs; everything else goes to standard error. Without `--commit` updates of
+//! curated sources only tell what they would do.
+
+mod command;
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use clap::{Args, ValueEnum};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+pub use command::Command;
+use command::{Add, Create, Delete, Edit, List, Url};
+
+/// Flags of every command, and the command.
+#[derive(Debug, Clone, Args)]
+pub struct Rspm {
+    /// The server, such as http://127.0.0.1:4242.
+    #[arg(long, env = "PACKAGEMANAGER_ADDRESS", default_value = "http://127.0.0.1:4242", global = true)]
+    address: url::Url,
+    /// An API token; better given as PACKAGEMANAGER_TOKEN than on the command line.
+    #[arg(long, env = "PACKAGEMANAGER_TOKEN", hide_env_values = true, global = true)]
+    token: Option<String>,
+    /// For people or for programs.
+    #[arg(short, long, value_enum, default_value_t = Format::Human, global = true)]
+    output_format: Format,
+    /// The real command's settings file; here it is not read.
+    #[arg(short, long, hide = true, global = true)]
+    config: Option<std::path::PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables and sentences.
+    Human,
+    /// JSON.
+    Json,
+}
+
+/// A result: JSON for programs, and what people are shown of it.
+struct Told {
+    json: Value,
+    human: Human,
+}
+
+enum Human {
+    Text(String),
+    /// A table with these fields of each item.
+    Table(&'static [&'static str]),
+    /// Each field on a line.
+    Fields,
+}
+
+/// Runs a command and gives what is to be written to standard output.
+///
+/// # Errors
+/// What the server or the disk says, in one line that tells what to do.
+pub async fn run(rspm: Rspm) -> anyhow::Result<String> {
+    let server = Server {
+        client: sim_kit::http_client::client(|builder| builder),
+        address: rspm.address,
+        token: rspm.token.filter(|token| !token.is_empty()),
+    };
+    let told = command(&server, rspm.command).await?;
+    Ok(match (rspm.output_format, told.human) {
+        (Format::Json, _) => format!("{:#}\n", told.json),
+        (_, Human::Text(text)) => text + "\n",
+        (_, Human::Table(columns)) => table(&told.json, columns),
+        (_, Human::Fields) => fields(&told.json),
+    })
+}
+
+/// A server to talk to.
+struct Server {
+    client: reqwest::Client,
+    address: url::Url,
+    token: Option<String>,
+}
+
+impl Server {
+    fn url(&self, segments: &[&str], query: &[(&str, &str)]) -> anyhow::Result<url::Url> {
+        let mut url = self.address.clone();
+        let mut path = url.path_segments_mut().ok().context("the address must be such as http://127.0.0.1:4242")?;
+        path.pop_if_empty().push("__api__").extend(segments);
+        drop(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(url)
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let answer = request.send().await.with_context(|| format!("{} does not answer", self.address))?;
+        let status = answer.status();
+        let bytes = answer.bytes().await.context("the answer was cut")?;
+        let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        if status.is_success() {
+            return Ok(body);
+        }
+        let reason = body["error"].as_str().map_or_else(|| status.to_string(), str::to_owned);
+        if status == http::StatusCode::UNAUTHORIZED && self.token.is_none() {
+            bail!("{reason}. Set PACKAGEMANAGER_TOKEN");
+        }
+        bail!("{reason}")
+    }
+
+    async fn get(&self, segments: &[&str], query: &[(&str, &str)]) -> anyhow::Result<Value> {
+        self.send(self.client.get(self.url(segments, query)?)).await
+    }
+
+    async fn call(&self, method: Method, segments: &[&str], body: &Value) -> anyhow::Result<Value> {
+        self.send(self.client.request(method, self.url(segments, &[])?).json(body)).await
+    }
+
+    async fn delete(&self, segments: &[&str], query: &[(&str, &str)]) -> anyhow::Result<Value> {
+        self.send(self.client.delete(self.url(segments, query)?)).await
+    }
+
+    async fn upload(&self, source: &str, filename: &str, replace: bool, bytes: Bytes) -> anyhow::Result<Value> {
+        let digest = pkg_formats::psp::Digest::of(&bytes).to_string();
+        let replace = if replace { "true" } else { "false" };
+        let query = [("filename", filename), ("sha256", digest.as_str()), ("replace", replace)];
+        self.send(self.client.post(self.url(&["sources", source, "packages"], &query)?).body(bytes)).await
+    }
+}
+
+fn said(json: Value, text: impl Into<String>) -> Told {
+    Told { json, human: Human::Text(text.into()) }
+}
+
+/// The members that are given.
+fn given(members: Vec<(&str, Value)>) -> Value {
+    let members = members.into_iter().filter(|(_, value)| !value.is_null());
+    Value::Object(members.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
+}
+
+async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
+    match command {
+        Command::Create(what) => create(server, what).await,
+        Command::Edit(what) => edit(server, what).await,
+        Command::Delete(what) => delete(server, what).await,
+        Command::List(what) => list(server, what).await,
+        Command::Add(add) => self::add(server, add).await,
+        Command::Subscribe(pair) => {
+            let body = json!({ "source": pair.source });
+            let now = server.call(Method::POST, &["repos", &pair.repo, "sources"], &body).await?;
+            Ok(said(now, format!("Repository {} now subscribes to {}.", pair.repo, pair.source)))
+        }
+        Command::Unsubscribe(pair) => {
+            let now = server.delete(&["repos", &pair.repo, "sources", &pair.source], &[]).await?;
+            Ok(said(now, format!("Repository {} no longer subscribes to {}.", pair.repo, pair.source)))
+        }
+        Command::Reorder { repo, sources } => {
+            let now = server.call(Method::PUT, &["repos", &repo, "sources"], &json!({ "sources": sources })).await?;
+            Ok(said(now, format!("Repository {repo} is now made of {}.", sources.join(", "))))
+        }
+        Command::Info { repo, source } => {
+            let segments: [&str; 2] = match (&repo, &source) {
+                (Some(repo), None) => ["repos", repo],
+                (None, Some(source)) => ["sources", source],
+                _ => bail!("give either --repo or --source"),
+            };
+            let mut json = server.get(&segments, &[]).await?;
+            if let Some(repo) = &repo {
+                let sources = server.get(&["repos", repo, "sources"], &[]).await?;
+                let names = sources.as_array().map(|all| all.iter().map(|s| s["name"].clone()).collect::<Vec<_>>());
+                json["sources"] = names.into();
+            }
+            Ok(Told { json, human: Human::Fields })
+        }
+        Command::Update { source, file_in, snapshot, packages, remove, include, commit } => {
+            let requirements = file_in.as_deref().map(read_text).transpose()?;
+            let body = given(vec![
+                ("snapshot", snapshot.into()),
+                ("requirements", requirements.into()),
+                ("packages", packages.into()),
+                ("remove", remove.into()),
+                ("include", include.into()),
+                ("commit", commit.into()),
+            ]);
+            updated(server.call(Method::POST, &["sources", &source, "update"], &body).await?)
+        }
+        Command::Remove(command::Remove::Package { name, source, comment: _ }) => {
+            let (package, which) = name.rsplit_once('@').unwrap_or((&name, ""));
+            // Of Python packages a file can be named alone.
+            let (package, which) = match which {
+                "" if project_of(&name).is_some() => (project_of(&name).unwrap_or_default(), name.as_str()),
+                "" => bail!("say which: --name={name}@all, {name}@current, or a version such as {name}@1.2.3"),
+                which => (package, which),
+            };
+            let gone = server.delete(&["sources", &source, "packages", package], &[("which", which)]).await?;
+            Ok(said(gone, format!("Removed {name} from {source}.")))
+        }
+        Command::Archive { name, source } => {
+            let path = ["sources", &source, "packages", &name, "archive"];
+            let done = server.call(Method::POST, &path, &Value::Null).await?;
+            Ok(said(done, format!("Archived {name} in {source}.")))
+        }
+        Command::Sync { kind, no_wait, wait: _, quiet: _ } => {
+            let body = json!({ "source": kind.to_lowercase(), "no_wait": no_wait });
+            let done = server.call(Method::POST, &["sync"], &body).await?;
+            let verb = if no_wait { "Synchronising" } else { "Synchronised" };
+            Ok(said(done, format!("{verb} {kind}.")))
+        }
+        Command::Test(command::Test::BlocklistRules { repo, package_name, version }) => {
+            let query = [("repo", repo.as_str()), ("package_name", &package_name), ("version", &version)];
+            let found = server.get(&["blocklist", "test"], &query).await?;
+            let text = match found["blocked"].as_bool() {
+                Some(true) => format!("{package_name} {version} is blocked by rule {}.", found["rule"]),
+                _ => format!("{package_name} {version} is not blocked."),
+            };
+            Ok(said(found, text))
+        }
+        Command::Url(Url::Create { repo, date }) => {
+            // Checked by asking for it; what the server says of a date that is none is clearer than what could be said here.
+            let snapshot = match &date {
+                Some(date) => date.clone(),
+                None => {
+                    let query = [("_order", "desc"), ("_limit", "1")];
+                    let newest = server.get(&["repos", &repo, "transaction-dates"], &query).await?;
+                    newest[0]["id"].as_i64().context("the repository has no snapshot yet")?.to_string()
+                }
+            };
+            let query = [("snapshot", snapshot.as_str()), ("_limit", "1")];
+            server.get(&["repos", &repo, "packages"], &query).await?;
+            let mut url = server.address.clone();
+            url.path_segments_mut().ok().context("the address has no path")?.pop_if_empty().extend([&repo, &snapshot]);
+            Ok(said(json!({ "id": snapshot, "url": url }), url.to_string()))
+        }
+    }
+}
+
+async fn create(server: &Server, what: Create) -> anyhow::Result<Told> {
+    match what {
+        Create::Repo { name, description, kind, authenticated, hidden } => {
+            let body = json!({
+                "name": name, "description": description, "type": kind, "authenticated": authenticated, "hidden": hidden
+            });
+            let made = server.call(Method::POST, &["repos"], &body).await?;
+            Ok(said(made, format!("Repository {name} created.")))
+        }
+        Create::Source { name, kind, snapshot } => {
+            let body = given(vec![("name", name.clone().into()), ("type", kind.into()), ("snapshot", snapshot.into())]);
+            let made = server.call(Method::POST, &["sources"], &body).await?;
+            Ok(said(made, format!("Source {name} created.")))
+        }
+        Create::Token { scope, repos, sources, expires, description, user, quiet } => {
+            let body = json!({
+                "scope": scope, "repos": repos, "sources": sources, "expires": expires, "description": description,
+                "user": user
+            });
+            let made = server.call(Method::POST, &["tokens"], &body).await?;
+            let token = made["token"].as_str().context("the answer has no token")?.to_owned();
+            if !quiet {
+                eprintln!("Token {} created. It is shown only this once.", made["id"].as_str().unwrap_or_default());
+            }
+            Ok(said(made, token))
+        }
+        Create::BlocklistRule(rule) => {
+            let made = server.call(Method::POST, &["blocklist", "rules"], &serde_json::to_value(&rule)?).await?;
+            let text = format!("Blocklist rule {} created.", made["id"]);
+            Ok(said(made, text))
+        }
+    }
+}
+
+async fn edit(server: &Server, what: Edit) -> anyhow::Result<Told> {
+    match what {
+        Edit::Repo { name, new_name, description, authenticated, hidden } => {
+            let body = given(vec![
+                ("name", new_name.into()),
+                ("description", description.into()),
+                ("authenticated", authenticated.into()),
+                ("hidden", hidden.into()),
+            ]);
+            let now = server.call(Method::PATCH, &["repos", &name], &body).await?;
+            Ok(said(now, format!("Repository {name} edited.")))
+        }
+        Edit::Source { name, new_name } => {
+            let now = server.call(Method::PATCH, &["sources", &name], &json!({ "name": new_name })).await?;
+            Ok(said(now, format!("Source {name} is now {new_name}.")))
+        }
+        Edit::BlocklistRule { id, rule } => {
+            let path = ["blocklist", "rules", &id];
+            let now = server.call(Method::PUT, &path, &serde_json::to_value(&rule)?).await?;
+            Ok(said(now, format!("Blocklist rule {id} edited.")))
+        }
+    }
+}
+
+async fn delete(server: &Server, what: Delete) -> anyhow::Result<Told> {
+    let (path, text): (Vec<&str>, String) = match &what {
+        Delete::Repo { name } => (vec!["repos", name], format!("Repository {name} deleted.")),
+        Delete::Source { name } => (vec!["sources", name], format!("Source {name} deleted.")),
+        Delete::Token { id } => (vec!["tokens", id], format!("Token {id} revoked.")),
+        Delete::BlocklistRule { id } => (vec!["blocklist", "rules", id], format!("Blocklist rule {id} deleted.")),
+    };
+    server.delete(&path, &[]).await?;
+    Ok(said(json!({ "deleted": true }), text))
+}
+
+async fn list(server: &Server, what: List) -> anyhow::Result<Told> {
+    let (json, columns): (Value, &'static [&'static str]) = match what {
+        List::Repos { source: None } => {
+            (server.get(&["repos"], &[]).await?, &["id", "name", "type", "auth", "description"])
+        }
+        List::Repos { source: Some(source) } => {
+            let mut found = Vec::new();
+            for repo in server.get(&["repos"], &[]).await?.as_array().into_iter().flatten() {
+                let name = repo["name"].as_str().unwrap_or_default();
+                let sources = server.get(&["repos", name, "sources"], &[]).await?;
+                if sources.as_array().is_some_and(|all| all.iter().any(|s| s["name"] == source.as_str())) {
+                    found.push(repo.clone());
+                }
+            }
+            (found.into(), &["id", "name", "type", "auth", "description"])
+        }
+        List::Sources => (server.get(&["sources"], &[]).await?, &["id", "name", "type", "created"]),
+        List::Packages { source } => {
+            let mut all: Vec<Value> = Vec::new();
+            for page in 1.. {
+                let page = page.to_string();
+                let query = [("_limit", "1000"), ("_page", page.as_str())];
+                let Value::Array(items) = server.get(&["sources", &source, "packages"], &query).await? else { break };
+                let is_last = items.len() < 1000;
+                all.extend(items);
+                if is_last {
+                    break;
+                }
+            }
+            (all.into(), &["name", "version"])
+        }
+        List::Tokens => (
+            server.get(&["tokens"], &[]).await?,
+            &["id", "user", "scopes", "repos", "sources", "expires", "description"],
+        ),
+        List::BlocklistRules => (
+            server.get(&["blocklist", "rules"], &[]).await?,
+            &[
+                "id",
+                "priority",
+                "package_name",
+                "version",
+                "repo",
+                "source_name",
+                "license",
+                "exception",
+                "description",
+            ],
+        ),
+    };
+    Ok(Told { json, human: Human::Table(columns) })
+}
+
+async fn add(server: &Server, add: Add) -> anyhow::Result<Told> {
+    if add.path.is_empty() {
+        let mut packages = add.packages;
+        if let Some(file) = &add.file_in {
+            packages.extend(read_text(file)?.split([',', '\n', '\r']).map(str::trim).map(str::to_owned));
+            packages.retain(|name| !name.is_empty());
+        }
+        if packages.is_empty() {
+            bail!("give files with --path, or for a curated source packages with --packages or --file-in");
+        }
+        let mut include = vec!["depends", "imports", "linking-to"];
+        if add.include_suggests {
+            include.push("suggests");
+        }
+        let body = given(vec![
+            ("packages", packages.into()),
+            ("snapshot", add.snapshot.into()),
+            ("include", include.into()),
+            ("commit", add.commit.into()),
+        ]);
+        return updated(server.call(Method::POST, &["sources", &add.source, "update"], &body).await?);
+    }
+    let mut done = Vec::new();
+    for path in &add.path {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.with_context(|| format!("{} names no file", path.display()))?;
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let added = server.upload(&add.source, name, add.replace, bytes.into()).await;
+        done.push(added.with_context(|| path.display().to_string())?);
+    }
+    let names: Vec<String> = done
+        .iter()
+        .map(|one| {
+            let text = |member: &str| one[member].as_str().unwrap_or_default().to_owned();
+            format!("Added {} {} to {}.", text("name"), text("version"), add.source)
+        })
+        .collect();
+    Ok(said(done.into(), names.join("\n")))
+}
+
+fn updated(json: Value) -> anyhow::Result<Told> {
+    let mut lines = vec![format!("Snapshot {}", json["snapshot"].as_str().unwrap_or_default())];
+    for change in ["added", "updated", "removed"] {
+        for package in json[change].as_array().into_iter().flatten() {
+            let text = |member: &str| package[member].as_str().unwrap_or_default().to_owned();
+            lines.push(format!("{change:>8}  {} {}", text("name"), text("version")));
+        }
+    }
+    for name in json["missing"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        lines.push(format!(" missing  {name}"));
+    }
+    lines.push(match json["committed"].as_bool() {
+        Some(true) => "Done.".to_owned(),
+        _ => "Nothing was changed; add --commit to do it.".to_owned(),
+    });
+    Ok(said(json, lines.join("\n")))
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The project that a Python file of this name belongs to.
+fn project_of(file: &str) -> Option<&str> {
+    match file.strip_suffix(".tar.gz") {
+        Some(stem) => stem.rsplit_once('-').map(|(project, _)| project),
+        None => file.strip_suffix(".whl")?.split('-').next(),
+    }
+}
+
+/// A cell for people.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+fn table(items: &Value, columns: &[&str]) -> String {
+    let mut rows: Vec<Vec<String>> = vec![columns.iter().map(|name| name.replace('_', " ").to_uppercase()).collect()];
+    for item in items.as_array().into_iter().flatten() {
+        rows.push(columns.iter().map(|name| cell(&item[*name])).collect());
+    }
+    let width = |nth: usize| rows.iter().map(|row| row[nth].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let mut out = String::new();
+    for row in &rows {
+        let line: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
+        out.push_str(line.join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn fields(item: &Value) -> String {
+    let members = item.as_object().into_iter().flatten();
+    members.map(|(name, value)| format!("{}: {}\n", name.replace('_', " "), cell(value))).collect()
+}

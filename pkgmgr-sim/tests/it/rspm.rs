@@ -1,0 +1,166 @@
+//! The administrator's command line against a running server.
+
+use std::path::Path;
+
+use clap::Parser;
+use pkgmgr_sim::rspm::{self, Rspm};
+use serde_json::{Value, json};
+
+use crate::Team;
+use crate::administration::{r_package, wheel};
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    rspm: Rspm,
+}
+
+struct Shell {
+    team: Team,
+    token: String,
+}
+
+impl Shell {
+    async fn start() -> Self {
+        let team = Team::synced().await;
+        let token = team.token();
+        Self { team, token }
+    }
+
+    async fn try_run(&self, words: &[&str]) -> Result<String, String> {
+        let address = self.team.running.url();
+        let fixed = ["rspm", "--address", address.as_str(), "--token", self.token.as_str()];
+        let line = Line::try_parse_from([&fixed[..], words].concat()).map_err(|error| error.to_string())?;
+        rspm::run(line.rspm).await.map_err(|error| format!("{error:#}"))
+    }
+
+    async fn run(&self, words: &[&str]) -> String {
+        self.try_run(words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    async fn json(&self, words: &[&str]) -> Value {
+        serde_json::from_str(&self.run(&[&["-o", "json"], words].concat()).await).unwrap()
+    }
+
+    async fn fails(&self, words: &[&str], reason: &str) {
+        let error = self.try_run(words).await.expect_err("it must fail");
+        assert!(error.contains(reason), "{words:?}: {error}");
+    }
+}
+
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_repository_of_ones_own() {
+    let shell = Shell::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(shell.run(&["sync"]).await, "Synchronised CRAN.\n");
+    assert_eq!(shell.run(&["create", "repo", "--name=prod", "--description=Ours"]).await, "Repository prod created.\n");
+    assert_eq!(shell.run(&["create", "source", "--name=team"]).await, "Source team created.\n");
+    for source in ["cran", "team"] {
+        shell.run(&["subscribe", "--repo=prod", &format!("--source={source}")]).await;
+    }
+    shell.run(&["reorder", "--repo=prod", "--sources=team,cran"]).await;
+    assert_eq!(shell.json(&["info", "--repo=prod"]).await["sources"], json!(["team", "cran"]));
+    let (a, b) = (
+        write(folder.path(), "own_1.0.tar.gz", &r_package("own", "1.0", "")),
+        write(folder.path(), "more_2.0.tar.gz", &r_package("more", "2.0", "")),
+    );
+    let added = shell.run(&["add", "--source=team", &format!("--path={a},{b}")]).await;
+    assert_eq!(added, "Added own 1.0 to team.\nAdded more 2.0 to team.\n");
+    shell.fails(&["add", "--source=team", &format!("--path={a}")], "there already").await;
+    shell.run(&["add", "--source=team", &format!("--path={a}"), "--replace"]).await;
+    let list = shell.run(&["list", "packages", "--source=team"]).await;
+    assert_eq!(list, "NAME  VERSION\nmore  2.0\nown   1.0\n");
+    shell.run(&["remove", "package", "--name=more@all", "--source=team"]).await;
+    shell.run(&["archive", "--name=own", "--source=team"]).await;
+    assert_eq!(shell.json(&["list", "packages", "--source=team"]).await, json!([]));
+    let repos = shell.json(&["list", "repos", "--source=team"]).await;
+    assert_eq!((repos.as_array().unwrap().len(), &repos[0]["name"]), (1, &json!("prod")));
+    let url = shell.run(&["url", "create", "--repo=prod", "--date=2024-01-05"]).await;
+    assert_eq!(url, format!("{}/prod/2024-01-05\n", shell.team.running.url()));
+    shell.fails(&["url", "create", "--repo=prod", "--date=2031-01-05"], "in the future").await;
+    shell.run(&["edit", "repo", "--name=prod", "--new-name=live", "--authenticated"]).await;
+    assert_eq!(shell.json(&["info", "--repo=live"]).await["auth"], true);
+    shell.run(&["edit", "repo", "--name=live", "--authenticated=false"]).await;
+    shell.run(&["unsubscribe", "--repo=live", "--source=team"]).await;
+    shell.run(&["delete", "source", "--name=team"]).await;
+    shell.run(&["delete", "repo", "--name=live"]).await;
+    assert!(shell.run(&["list", "sources"]).await.contains("pypi"));
+}
+
+#[tokio::test]
+async fn curated_sources_python_and_the_blocklist() {
+    let shell = Shell::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    shell.run(&["create", "source", "--name=chosen", "--type=curated-cran", "--snapshot=2024-01-12"]).await;
+    let tried = shell.run(&["add", "--source=chosen", "--packages=alpha"]).await;
+    assert!(
+        tried.contains("added  alpha 2.0") && tried.contains("added  beta") && tried.contains("--commit"),
+        "{tried}"
+    );
+    assert_eq!(shell.json(&["list", "packages", "--source=chosen"]).await, json!([]));
+    shell.run(&["add", "--source=chosen", "--packages=alpha", "--commit"]).await;
+    let moved = shell.run(&["update", "--source=chosen", "--snapshot=2024-01-05", "--commit"]).await;
+    assert!(moved.contains("updated  alpha 1.0") && moved.ends_with("Done.\n"), "{moved}");
+
+    shell.run(&["create", "source", "--name=pychosen", "--type=curated-pypi"]).await;
+    let requirements = write(folder.path(), "requirements.txt", b"alpha-py<2\n");
+    let update = format!("--file-in={requirements}");
+    let done = shell.run(&["update", "--source=pychosen", &update, "--commit"]).await;
+    assert!(done.contains("added  alpha-py 1.0"), "{done}");
+
+    shell.run(&["create", "source", "--name=wheels", "--type=local-python"]).await;
+    let (name, bytes) = wheel("own_thing", "1.0");
+    let path = write(folder.path(), &name, &bytes);
+    shell.run(&["add", "--source=wheels", &format!("--path={path}")]).await;
+    shell.run(&["remove", "package", &format!("--name={name}"), "--source=wheels"]).await;
+    assert_eq!(shell.json(&["list", "packages", "--source=wheels"]).await, json!([]));
+
+    let rule = shell.json(&["create", "blocklist-rule", "--package-name=alpha", "--version=<2.0", "--repo=cran"]).await;
+    let trial = |version: &str| format!("--version={version}");
+    let test = ["test", "blocklist-rules", "--repo=cran", "--package-name=alpha"];
+    assert_eq!(shell.run(&[&test[..], &[&trial("1.0")]].concat()).await, "alpha 1.0 is blocked by rule 1.\n");
+    assert_eq!(shell.run(&[&test[..], &[&trial("2.0")]].concat()).await, "alpha 2.0 is not blocked.\n");
+    shell.run(&["edit", "blocklist-rule", "--id=1", "--package-name=beta"]).await;
+    assert_eq!(shell.run(&[&test[..], &[&trial("1.0")]].concat()).await, "alpha 1.0 is not blocked.\n");
+    assert!(shell.run(&["list", "blocklist-rules"]).await.contains("beta"));
+    shell.run(&["delete", "blocklist-rule", &format!("--id={}", rule["id"])]).await;
+    assert_eq!(shell.json(&["list", "blocklist-rules"]).await, json!([]));
+}
+
+#[tokio::test]
+async fn tokens_and_refusals() {
+    let shell = Shell::start().await;
+    let made =
+        shell.run(&["create", "token", "--scope=sources:write", "--sources=*", "--expires=20d", "--quiet"]).await;
+    assert_eq!(made.trim().split('.').count(), 3, "nothing but a JWT on standard output");
+    let tokens = shell.json(&["list", "tokens"]).await;
+    let mut ids = tokens.as_array().unwrap().iter().map(|token| token["id"].as_str().unwrap());
+    let id = ids.find(|id| *id != "seeded-admin").unwrap().to_owned();
+    let narrow = Shell { token: made.trim().to_owned(), ..shell };
+    narrow.fails(&["create", "repo", "--name=x"], "another scope").await;
+    narrow.fails(&["list", "tokens"], "another scope").await;
+    let shell = Shell { token: narrow.team.token(), ..narrow };
+    shell.run(&["delete", "token", &format!("--id={id}")]).await;
+    let revoked = Shell { token: made.trim().to_owned(), ..shell };
+    revoked.fails(&["list", "repos"], "revoked").await;
+    let nobody = Shell { token: String::new(), ..revoked };
+    nobody.fails(&["create", "repo", "--name=x"], "Set PACKAGEMANAGER_TOKEN").await;
+    assert!(nobody.run(&["list", "repos"]).await.starts_with("ID  NAME  TYPE"));
+    let shell = Shell { token: nobody.team.token(), ..nobody };
+    shell.fails(&["info"], "--repo or --source").await;
+    shell.fails(&["info", "--repo=a/../b"], "no repository \"a/../b\"").await;
+    shell.fails(&["add", "--source=x"], "--path").await;
+    shell.fails(&["add", "--source=x", "--path=/nothing/here.tar.gz"], "cannot read /nothing/here.tar.gz").await;
+    shell.fails(&["remove", "package", "--source=x", "--name=y"], "y@all").await;
+    shell.fails(&["subscribe", "--repo=cran"], "--source").await;
+    shell.fails(&["sync", "--type=Bioconductor"], "no source").await;
+    let line = ["rspm", "--address=http://127.0.0.1:9", "list", "repos"];
+    let error = rspm::run(Line::try_parse_from(line).unwrap().rspm).await.expect_err("nobody is there").to_string();
+    assert!(error.contains("does not answer"), "{error}");
+}
