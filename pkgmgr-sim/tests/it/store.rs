@@ -2,11 +2,15 @@
 
 use pkgmgr_sim::store::packages::{self, Package, Shows};
 use pkgmgr_sim::store::sources::{self, Feed};
+use pkgmgr_sim::store::tokens::{self, Token};
 use pkgmgr_sim::store::transactions::{self, Point, Transaction};
-use pkgmgr_sim::store::{MIGRATIONS, repos, take_numbers};
+use pkgmgr_sim::store::{MIGRATIONS, repos, rules, take_instant, take_numbers};
 use sim_kit::testing::Postgres;
 use sim_kit::{Db, HostConfig, WorldConfig};
 
+use serde_json::json;
+
+use crate::administration::r_package;
 use crate::service::Service;
 use crate::{Team, config, host};
 
@@ -117,8 +121,68 @@ async fn keeps_every_state(db: &Db) {
     assert_eq!(packages::stamped(db, "o").await.unwrap(), Some(("s".to_owned(), 3)));
     let repos = repos::list(db).await.unwrap();
     assert_eq!(repos[0].subscriptions[0].sources, [source, 7]);
+    administration(db, source, repos[0].clone()).await;
     let mut tx = db.write().await.unwrap();
-    assert!(sources::create(&mut tx, "s", "cran", None, 1).await.is_err(), "names are unique");
+    let twice = sources::create(&mut tx, "t", "cran", None, 1).await.unwrap_err();
+    assert!(twice.as_database_error().unwrap().is_unique_violation(), "names are unique: {twice}");
+}
+
+async fn administration(db: &Db, source: i64, repo: repos::Repo) {
+    let mut tx = db.write().await.unwrap();
+    let first = take_instant(&mut tx, 1000).await.unwrap();
+    let second = take_instant(&mut tx, 1000).await.unwrap();
+    let third = take_instant(&mut tx, 2000).await.unwrap();
+    assert_eq!((first, second, third), (1000, 1002, 2000));
+    sources::rename(&mut tx, source, "t").await.unwrap();
+    let other = sources::create(&mut tx, "other", "local", None, 1).await.unwrap();
+    sources::delete(&mut tx, other).await.unwrap();
+    sources::create(&mut tx, "other", "local", None, 1).await.unwrap();
+    for (since, base_tx) in [(20, 10), (30, 12)] {
+        sources::set_pin(&mut tx, other, since, source, Point { tx: base_tx, as_of: base_tx * 10 }).await.unwrap();
+    }
+    let changed = repos::Repo { name: "x".into(), hidden: true, authenticated: true, ..repo.clone() };
+    repos::update(&mut tx, &changed).await.unwrap();
+    assert_eq!(repos::list_in(&mut tx).await.unwrap(), [changed]);
+    assert_eq!(packages::newest(&mut tx, source, "a").await.unwrap().as_deref(), Some("a3"));
+    assert_eq!(packages::newest(&mut tx, source, "d").await.unwrap(), None);
+    rules::start(&mut tx, 1, 40, 400, "{}").await.unwrap();
+    assert!(rules::end(&mut tx, 1, 41, 410).await.unwrap());
+    assert!(!rules::end(&mut tx, 1, 42, 420).await.unwrap(), "it has ended");
+    rules::start(&mut tx, 1, 41, 410, "{}").await.unwrap();
+    let token = |id: &str, expires_at| Token {
+        id: id.into(),
+        username: "u".into(),
+        description: "d".into(),
+        scopes: "{}".into(),
+        created_at: 1,
+        expires_at,
+    };
+    tokens::insert(&mut tx, &token("a", None)).await.unwrap();
+    tokens::insert(&mut tx, &token("b", Some(7))).await.unwrap();
+    tokens::insert(&mut tx, &token("b", Some(9))).await.unwrap();
+    assert!(tokens::revoke(&mut tx, "a", 5).await.unwrap());
+    assert!(!tokens::revoke(&mut tx, "a", 6).await.unwrap(), "it is revoked");
+    assert_eq!(tokens::secret(&mut tx, "key", "one").await.unwrap(), "one");
+    assert_eq!(tokens::secret(&mut tx, "key", "two").await.unwrap(), "one");
+    tx.commit().await.unwrap();
+
+    let names: Vec<_> = sources::list(db).await.unwrap().into_iter().map(|s| (s.name, s.deleted)).collect();
+    assert_eq!(
+        names,
+        [("t".to_owned(), false), (format!("other (deleted {other})"), true), ("other".to_owned(), false)]
+    );
+    let pin = async |tx| sources::pin(db, other, tx).await.unwrap();
+    assert_eq!(pin(19).await, None);
+    assert_eq!(pin(29).await, Some((source, Point { tx: 10, as_of: 100 })));
+    assert_eq!(pin(i64::MAX).await, Some((source, Point { tx: 12, as_of: 120 })));
+    let rows = rules::list(db).await.unwrap();
+    let spans: Vec<_> = rows.iter().map(|row| (row.since_tx, row.since, row.until_tx, row.until)).collect();
+    assert_eq!(spans, [(40, 400, 41, 410), (41, 410, i64::MAX, i64::MAX)]);
+    assert_eq!(tokens::list(db).await.unwrap(), [token("b", Some(7))]);
+    let mut tx = db.write().await.unwrap();
+    repos::delete(&mut tx, repo.id).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(repos::list(db).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -141,6 +205,18 @@ async fn on_postgres() {
     for team in [&on_postgres, &on_sqlite] {
         team.sync().await;
     }
+    for team in [&on_postgres, &on_sqlite] {
+        team.does("POST", "/__api__/repos", json!({"name": "prod"})).await;
+        team.does("POST", "/__api__/sources", json!({"name": "team"})).await;
+        for source in ["team", "cran"] {
+            team.does("POST", "/__api__/repos/prod/sources", json!({"source": source})).await;
+        }
+        assert_eq!(team.add("team", "", r_package("own", "1.0", "")).await.status, 201);
+        let frozen = json!({"name": "frozen", "type": "cran-snapshot", "snapshot": "2024-01-05"});
+        team.does("POST", "/__api__/sources", frozen).await;
+        team.does("POST", "/__api__/blocklist/rules", json!({"package_name": "beta", "repo": "prod"})).await;
+        assert_eq!(team.admin("POST", "/__api__/repos", json!({"name": "prod"})).await.status, 409);
+    }
     service.r("Zeta", "1.0", 16, "");
     service.publish(17);
     for team in [&on_postgres, &on_sqlite] {
@@ -154,6 +230,11 @@ async fn on_postgres() {
         "/__api__/repos/cran/transaction-dates",
         "/__api__/repos/cran/packages",
         "/__api__/repos/cran/packages/alpha",
+        "/prod/latest/src/contrib/PACKAGES",
+        "/__api__/repos/prod/packages",
+        "/__api__/sources/frozen/packages",
+        "/__api__/sources/team/packages/own/releases",
+        "/__api__/blocklist/rules",
     ] {
         assert_eq!(on_postgres.text(path).await, on_sqlite.text(path).await, "{path}");
     }
