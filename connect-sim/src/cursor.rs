@@ -69,7 +69,6 @@ impl Cursor {
     }
 
     /// The answer that holds what was read, each with its id. Clients refuse further members.
-    #[must_use]
     pub fn answer(self, origin: &Origin, path: &str, query: &Query, mut rows: Vec<(i64, Value)>) -> Json<Value> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;

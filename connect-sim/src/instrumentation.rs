@@ -6,6 +6,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use serde_json::{Value, json};
@@ -18,9 +19,8 @@ use crate::content_type::{ContentType, Kind};
 use crate::cursor::{Cursor, Window};
 use crate::error::Result;
 use crate::input::{self, Query};
+use crate::runtime::Visit;
 use crate::store;
-use crate::store::bundles::Bundle;
-use crate::store::content::Content;
 use crate::store::hits::{Filter, Hit};
 use crate::users::time;
 
@@ -34,16 +34,8 @@ pub struct Of {
 }
 
 /// Notes a visit that was answered.
-pub fn record(
-    app: &App,
-    caller: &Caller,
-    content: &Content,
-    bundle: &Bundle,
-    of: Of,
-    path: &str,
-    request: &Parts,
-    answer: &axum::response::Response,
-) {
+pub fn record(app: &App, caller: &Caller, visit: &Visit<'_>, of: Of, request: &Parts, answer: &Response) {
+    let Visit { content, bundle, path, .. } = *visit;
     let mode = ContentType::of(&bundle.app_mode).unwrap_or(ContentType::Unknown);
     let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let media_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -87,6 +87,7 @@ pub fn product(config: Config) -> Product {
                 let app = app::App::new(world, config)?;
                 users::seed(&app).await?;
                 runtime::files::sweep(&app).await?;
+                oauth::credentials::prepare(&app).await?;
                 build::start(&app).await?;
                 schedules::start(&app);
                 recorder::start(&app);

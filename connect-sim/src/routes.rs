@@ -181,6 +181,7 @@ fn table(version: Version) -> Table<App> {
         // Credentials for content
         .row("GET", "/__api__/v1/oauth/integrations", oauth::list, "2024.08.0", ClientProven)
         .row("POST", "/__api__/v1/oauth/integrations", oauth::create, "2024.08.0", ClientProven)
+        .row("POST", "/__api__/v1/oauth/integrations/credentials", oauth::credentials::exchange, "2024.08.0", ClientProven)
         .row("GET", "/__api__/v1/oauth/integrations/{guid}", oauth::get, "2024.08.0", ClientProven)
         .row("PATCH", "/__api__/v1/oauth/integrations/{guid}", oauth::update, "2024.08.0", ClientProven)
         .row("DELETE", "/__api__/v1/oauth/integrations/{guid}", oauth::delete, "2024.08.0", ClientProven)

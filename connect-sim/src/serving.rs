@@ -177,13 +177,18 @@ async fn visit(
             false => Err(Error::not_found(Code::ObjectDoesNotExist, text)),
         };
     };
-    let visit = Visit { content, bundle: &bundle, path, method: &request.method, headers: &request.headers };
+    let user = match caller {
+        Caller::User(principal) => Some(principal.user.guid.as_str()),
+        Caller::Anonymous => None,
+    };
+    let (method, headers) = (&request.method, &request.headers);
+    let visit = Visit { content, bundle: &bundle, path, user, method, headers };
     match Runtime::of(app, content).answer(app, &visit).await {
         Err(Error::Refused { status: StatusCode::NOT_FOUND, text, .. }) if page => {
             message(app, StatusCode::NOT_FOUND, "Not found", &text)
         }
         Ok(answer) => {
-            instrumentation::record(app, caller, content, &bundle, of, path, request, &answer);
+            instrumentation::record(app, caller, &visit, of, request, &answer);
             Ok(answer)
         }
         refused => refused,

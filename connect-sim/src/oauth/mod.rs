@@ -2,6 +2,7 @@
 //!
 //! Publishers see integrations and associate them with their content; administrators tend them.
 
+pub mod credentials;
 pub mod sessions;
 pub mod templates;
 

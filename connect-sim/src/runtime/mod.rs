@@ -21,6 +21,8 @@ pub struct Visit<'a> {
     pub bundle: &'a Bundle,
     /// Path below the item, percent-decoded, without a slash at the start.
     pub path: &'a str,
+    /// Guid of the visitor; none for nobody.
+    pub user: Option<&'a str>,
     /// The method.
     pub method: &'a Method,
     /// The headers.

@@ -16,6 +16,7 @@ use super::files::{Found, find, serve, unpacked};
 use crate::app::App;
 use crate::content_type::{ContentType, Kind};
 use crate::error::{Code, Error, Result};
+use crate::oauth::credentials;
 use crate::store;
 
 pub(super) async fn answer(app: &App, visit: &Visit<'_>) -> Result<Response> {
@@ -81,7 +82,7 @@ async fn stand_in(app: &App, visit: &Visit<'_>, mode: ContentType) -> Result<Res
     if mode.kind() == Kind::Api && !accept.contains("text/html") {
         let packages: Vec<_> =
             packages.iter().map(|p| json!({"language": p.language, "name": p.name, "version": p.version})).collect();
-        let answer = json!({
+        let mut answer = json!({
             "simulated": true,
             "message": format!("{title} ({}) would answer here; the simulated runtime runs no code.", mode.noun()),
             "content": {
@@ -91,6 +92,18 @@ async fn stand_in(app: &App, visit: &Visit<'_>, mode: ContentType) -> Result<Res
             "request": {"method": visit.method.as_str(), "path": format!("/{}", visit.path)},
             "packages": packages,
         });
+        let mut db = app.read().await?;
+        let guid = &visit.content.guid;
+        if let Some(user) = visit.user
+            && !store::oauth::associations(&mut db, Some(guid), None).await?.is_empty()
+        {
+            let token = credentials::token(app, &mut db, guid, Some(user)).await?;
+            answer["headers"] = json!({"Posit-Connect-User-Session-Token": token});
+            if user == visit.content.owner_guid {
+                let token = credentials::token(app, &mut db, guid, None).await?;
+                answer["environment"] = json!({"CONNECT_CONTENT_SESSION_TOKEN": token});
+            }
+        }
         return Ok(Json(answer).into_response());
     }
     let languages: Vec<_> = [

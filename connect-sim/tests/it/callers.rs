@@ -174,6 +174,8 @@ fn rows() -> Vec<Row> {
         ("GET /__api__/v1/search/auditlogs", "", administrators),
         ("GET /__api__/v1/oauth/integrations", "", publishers),
         ("POST /__api__/v1/oauth/integrations", "{\"name\":\"n\",\"template\":\"aws\"}", administrators),
+        // Bad on purpose.
+        ("POST /__api__/v1/oauth/integrations/credentials", "", then(everyone, 400)),
         ("GET /__api__/v1/oauth/integrations/{guid}", "", publishers),
         ("PATCH /__api__/v1/oauth/integrations/{guid}", "{}", administrators),
         ("DELETE /__api__/v1/oauth/integrations/{guid}", "", then(administrators, 204)),

@@ -122,6 +122,7 @@ const SDK: &[&str] = &[
     "POST /__api__/v1/groups",
     "POST /__api__/v1/groups/{guid}/members",
     "POST /__api__/v1/oauth/integrations",
+    "POST /__api__/v1/oauth/integrations/credentials",
     "POST /__api__/v1/tags",
     "POST /__api__/v1/users",
     "POST /__api__/v1/users/{guid}/lock",
@@ -467,6 +468,11 @@ assert [i["guid"] for i in client.oauth.integrations.find()] == [integration["gu
 api.oauth.associations.update(integration["guid"])
 assert [a["oauth_integration_guid"] for a in api.oauth.associations.find()] == [integration["guid"]]
 assert [a["app_guid"] for a in integration.associations.find()] == [api["guid"]]
+answer = client.session.get(url + "/content/" + api["guid"] + "/").json()
+token = answer["headers"]["Posit-Connect-User-Session-Token"]
+client.session.get(url + "/__oauth__/integrations/" + integration["guid"] + "/login", allow_redirects=False)
+credentials = client.oauth.get_credentials(token)
+assert credentials["token_type"] == "Bearer" and credentials["access_token"].startswith("simulated-")
 api.oauth.associations.delete()
 assert api.oauth.associations.find() == []
 client.session.get(url + "/__oauth__/integrations/" + integration["guid"] + "/login", allow_redirects=False)

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::app::{TestApp, static_bundle};
+use super::app::{TestApp, bundle, static_bundle};
 
 fn custom() -> Value {
     json!({
@@ -110,4 +110,74 @@ async fn older_servers_have_no_integrations() {
     let app = TestApp::with(connect_sim::Config { version, ..connect_sim::Config::default() }).await;
     let answer = app.admin().get("/v1/oauth/integrations").await;
     assert_eq!((answer.status.as_u16(), answer.text().as_str()), (404, "404 page not found"));
+}
+
+#[tokio::test]
+async fn content_exchanges_its_tokens_for_credentials() {
+    let app = TestApp::new().await;
+    let (publisher, admin, viewer) = (app.publisher(), app.admin(), app.viewer());
+    let manifest = json!({"version": 1, "metadata": {"appmode": "python-api", "entrypoint": "app:app"}});
+    let guid = publisher.publish("api", bundle(&manifest, &[("app.py", "")])).await;
+    publisher.patch(&format!("/v1/content/{guid}"), &json!({"access_type": "logged_in"})).await.ok();
+    let address = format!("/content/{guid}/");
+    assert_eq!(viewer.get(&address).await.ok()["headers"], Value::Null, "nothing is associated");
+    let make = |body: Value| {
+        let admin = admin.clone();
+        async move { admin.post("/v1/oauth/integrations", &body).await.ok()["guid"].as_str().unwrap().to_owned() }
+    };
+    let associate = |guids: Vec<String>| {
+        let list: Vec<Value> = guids.iter().map(|guid| json!({"oauth_integration_guid": guid})).collect();
+        let (publisher, path) = (publisher.clone(), format!("/v1/content/{guid}/oauth/integrations/associations"));
+        async move { assert_eq!(publisher.put(&path, &json!(list)).await.status, 204) }
+    };
+    let exchange = |caller: &super::app::Caller, kind: &str, token: &str, more: &str| {
+        let grant = "urn:ietf:params:oauth:grant-type:token-exchange";
+        let form = format!(
+            "grant_type={grant}&subject_token_type=urn:posit:connect:{kind}-session-token&subject_token={token}{more}"
+        );
+        let caller = caller.clone();
+        async move { caller.raw("POST", "/v1/oauth/integrations/credentials", &[], form.into()).await }
+    };
+    let connect = make(json!({"name": "c", "template": "connect", "config": {"max_role": "Publisher"}})).await;
+    associate(vec![connect.clone()]).await;
+    let seen = viewer.get(&address).await.ok();
+    assert_eq!(seen["environment"], Value::Null, "the content's own token is for its owner");
+    let token = seen["headers"]["Posit-Connect-User-Session-Token"].as_str().unwrap().to_owned();
+
+    let key = exchange(&publisher, "user", &token, "").await.ok();
+    assert_eq!((&key["token_type"], &key["issued_token_type"]), (&json!("Key"), &json!("urn:posit:connect:api-key")));
+    let visitor = app.key(key["access_token"].as_str().unwrap());
+    assert_eq!(visitor.get("/v1/user").await.ok()["username"], "viewer");
+    let (_, stranger) = app.user("stranger", "publisher").await;
+    assert_eq!(exchange(&stranger, "user", &token, "").await.code(), (403, 22), "another's content");
+    assert_eq!(exchange(&publisher, "content", &token, "").await.code(), (400, 236));
+    assert_eq!(exchange(&publisher, "user", "a.b.c", "").await.code(), (400, 215));
+    assert_eq!(exchange(&publisher, "none", &token, "").await.code(), (400, 214));
+    let aws = "&requested_token_type=urn:ietf:params:aws:token-type:credentials";
+    assert_eq!(exchange(&publisher, "user", &token, aws).await.code(), (400, 242));
+    let bare = publisher.raw("POST", "/v1/oauth/integrations/credentials", &[], "grant_type=x".into()).await;
+    assert_eq!(bare.code(), (400, 213));
+
+    let custom = make(custom()).await;
+    associate(vec![connect.clone(), custom.clone()]).await;
+    assert_eq!(exchange(&publisher, "user", &token, "").await.code(), (400, 257));
+    assert_eq!(exchange(&publisher, "user", &token, "&audience=none").await.code(), (400, 256));
+    let audience = format!("&audience={custom}");
+    assert_eq!(exchange(&publisher, "user", &token, &audience).await.code(), (401, 220));
+    viewer.page(&format!("/__oauth__/integrations/{custom}/login")).await;
+    let bearer = exchange(&publisher, "user", &token, &audience).await.ok();
+    assert_eq!(bearer["token_type"], "Bearer");
+    assert!(bearer["access_token"].as_str().unwrap().starts_with("simulated-"));
+
+    let service = json!({"name": "s", "template": "aws", "config": {"auth_type": "Service Account", "client_id": "c"}});
+    let service = make(service).await;
+    associate(vec![service]).await;
+    assert_eq!(exchange(&publisher, "user", &token, "").await.code(), (400, 252));
+    let own = publisher.get(&address).await.ok()["environment"]["CONNECT_CONTENT_SESSION_TOKEN"].clone();
+    let keys = exchange(&publisher, "content", own.as_str().unwrap(), aws).await.ok();
+    assert_eq!(keys["token_type"], "aws_credentials");
+
+    app.world.clock().advance(std::time::Duration::from_secs(3601)).await;
+    assert_eq!(exchange(&publisher, "user", &token, "").await.code(), (400, 215), "it has expired");
+    assert_eq!(visitor.get("/v1/user").await.code(), (401, 30), "so has the key");
 }
