@@ -490,3 +490,61 @@ fn remove_python(record: &mut PythonRecord, what: &str, at: DateTime<Utc>) -> Re
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pkg_formats::archive::Files;
+    use pkg_formats::python::sdist::SdistSpec;
+    use pkg_formats::python::wheel::WheelSpec;
+    use pkg_formats::r::source::{SourceSpec, description};
+    use proptest::prelude::*;
+
+    fn uploads() -> Vec<(bool, &'static str, Vec<u8>)> {
+        let metadata = Metadata::new("a", "1.0");
+        let r = SourceSpec { description: description("a", "1.0", "T"), files: Files::new() };
+        let wheel = WheelSpec::new(metadata.clone(), Files::new());
+        let sdist = SdistSpec { metadata, files: Files::new() };
+        vec![
+            (false, "a_1.0.tar.gz", r.tar_gz().unwrap()),
+            (true, "a-1.0-py3-none-any.whl", wheel.zip().unwrap()),
+            (true, "a-1.0.tar.gz", sdist.tar_gz().unwrap()),
+        ]
+    }
+
+    fn checked(python: bool, name: &str, bytes: Vec<u8>) -> Result<(), Error> {
+        let upload = Upload { bytes: bytes.into(), filename: Some(name.to_owned()), ..Upload::default() };
+        check(python, upload).map(drop)
+    }
+
+    #[test]
+    fn good_files_are_taken() {
+        for (python, name, bytes) in uploads() {
+            checked(python, name, bytes).unwrap();
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_files_are_refused_as_the_senders_mistake(
+            nth in 0..3_usize,
+            changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6),
+            cut in any::<Option<proptest::sample::Index>>(),
+            name in proptest::option::of("[ -~]{0,30}(\\.whl|\\.tar\\.gz)?"),
+        ) {
+            let (python, own, mut bytes) = uploads().swap_remove(nth);
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if let Some(cut) = cut {
+                let at = cut.index(bytes.len());
+                bytes.truncate(at);
+            }
+            // A change may fall where nobody looks; what is refused is refused with a reason.
+            if let Err(error) = checked(python, name.as_deref().unwrap_or(own), bytes) {
+                prop_assert!(matches!(error, Error::BadRequest(_)), "{error}");
+            }
+        }
+    }
+}

@@ -228,11 +228,7 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
             // Checked by asking for it; what the server says of a date that is none is clearer than what could be said here.
             let snapshot = match &date {
                 Some(date) => date.clone(),
-                None => {
-                    let query = [("_order", "desc"), ("_limit", "1")];
-                    let newest = server.get(&["repos", &repo, "transaction-dates"], &query).await?;
-                    newest[0]["id"].as_i64().context("the repository has no snapshot yet")?.to_string()
-                }
+                None => newest_of(server, &repo).await?,
             };
             let query = [("snapshot", snapshot.as_str()), ("_limit", "1")];
             server.get(&["repos", &repo, "packages"], &query).await?;
@@ -241,6 +237,18 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
             Ok(said(json!({ "id": snapshot, "url": url }), url.to_string()))
         }
     }
+}
+
+/// The number of the last transaction that changed a source of `repo`.
+async fn newest_of(server: &Server, repo: &str) -> anyhow::Result<String> {
+    let mut newest = None;
+    for source in server.get(&["repos", repo, "sources"], &[]).await?.as_array().into_iter().flatten() {
+        let name = source["name"].as_str().unwrap_or_default();
+        let log = server.get(&["sources", name, "transactions"], &[("_limit", "1000")]).await?;
+        let done = log.as_array().into_iter().flatten().find(|t| t["result"] == 0);
+        newest = newest.max(done.and_then(|t| t["id"].as_i64()));
+    }
+    Ok(newest.context("the repository has no snapshot yet")?.to_string())
 }
 
 async fn create(server: &Server, what: Create) -> anyhow::Result<Told> {

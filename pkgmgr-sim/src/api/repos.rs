@@ -1,9 +1,12 @@
 //! `/__api__/repos`: what clients address.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
+use chrono::{NaiveDate, NaiveTime};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,6 +18,7 @@ use crate::error::{ApiError, Error};
 use crate::record::instant;
 use crate::store::repos::{self, Repo};
 use crate::store::transactions::{self, Point, Transaction};
+use crate::sync::midnight_after;
 
 pub(super) fn repo_json(repo: &Repo) -> Value {
     json!({
@@ -145,20 +149,42 @@ pub async fn delete(State(app): State<App>, caller: Caller, Path(repo): Path<Str
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The states of a repo that have a day of their own, oldest first.
-async fn points(app: &App, repo: &str) -> Result<Vec<Point>, Error> {
+/// The dates that show something new of a repo, oldest first, each with the state it shows of the source that changed last.
+///
+/// A change in the course of a day is first shown by the date of the next day.
+async fn points(app: &App, repo: &str) -> Result<Vec<(NaiveDate, Point)>, Error> {
     let repo = app.view().repo(repo)?;
-    let mut points: Vec<Point> = Vec::new();
+    let today = app.world().clock().now().date_naive();
+    let mut days: BTreeMap<NaiveDate, Point> = BTreeMap::new();
     for source in repo.subscriptions.last().map(|s| s.sources.clone()).unwrap_or_default() {
-        points.extend(transactions::points(app.world().db(), source).await?);
+        let mut own: BTreeMap<NaiveDate, Point> = BTreeMap::new();
+        for point in transactions::points(app.world().db(), source).await? {
+            let at = instant(point.as_of);
+            let day = if at.time() == NaiveTime::MIN { at } else { midnight_after(at) };
+            // Of two for the same time the first was served.
+            own.entry(day.date_naive())
+                .and_modify(|p| {
+                    if p.as_of < point.as_of {
+                        *p = point
+                    }
+                })
+                .or_insert(point);
+        }
+        for (day, point) in own.into_iter().filter(|(day, _)| *day <= today) {
+            days.entry(day)
+                .and_modify(|p| {
+                    if p.tx < point.tx {
+                        *p = point
+                    }
+                })
+                .or_insert(point);
+        }
     }
-    points.sort_by_key(|p| (p.as_of, p.tx));
-    points.dedup_by_key(|p| instant(p.as_of).date_naive());
-    Ok(points)
+    Ok(days.into_iter().collect())
 }
 
-fn date_json(point: &Point) -> Value {
-    json!({ "id": point.tx, "alias": instant(point.as_of).date_naive(), "date": time(point.as_of) })
+fn date_json((day, point): &(NaiveDate, Point)) -> Value {
+    json!({ "id": point.tx, "alias": day, "date": time(point.as_of) })
 }
 
 /// `GET /__api__/repos/{repo}/first-transaction`

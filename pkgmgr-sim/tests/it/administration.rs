@@ -234,3 +234,27 @@ async fn sources_that_follow_another_move_only_when_told() {
     refused(&update("pychosen", json!({})).await, 400, "requirements");
     refused(&update("cran", json!({})).await, 400, "type cran");
 }
+
+#[tokio::test]
+async fn a_date_shows_what_was_there_before_it_began() {
+    let team = Team::synced().await;
+    team.does("POST", "/__api__/repos", json!({"name": "prod"})).await;
+    team.does("POST", "/__api__/sources", json!({"name": "team"})).await;
+    team.does("POST", "/__api__/repos/prod/sources", json!({"source": "team"})).await;
+    for version in ["1.0", "1.1"] {
+        assert_eq!(team.add("team", "", r_package("own", version, "")).await.status, 201);
+    }
+    let dates = async || team.get("/__api__/repos/prod/transaction-dates").await.json();
+    assert_eq!(dates().await, json!([]), "no date shows it yet");
+    assert_eq!(team.get("/prod/2024-01-21/src/contrib/PACKAGES").await.status, 404);
+    assert_eq!(team.text("/prod/2024-01-20/src/contrib/PACKAGES").await, "");
+    team.running.world().clock().advance(std::time::Duration::from_secs(18 * 3600)).await;
+    let told = dates().await;
+    assert_eq!((told.as_array().unwrap().len(), &told[0]["alias"]), (1, &json!("2024-01-21")));
+    let by_date = team.text("/prod/2024-01-21/src/contrib/PACKAGES").await;
+    assert!(by_date.contains("Version: 1.1"));
+    assert_eq!(by_date, team.text(&format!("/prod/{}/src/contrib/PACKAGES", told[0]["id"])).await);
+    // Midnight is now, and this date has been served: what comes now is not in it.
+    assert_eq!(team.add("team", "", r_package("own", "1.2", "")).await.status, 201);
+    assert_eq!(team.text("/prod/2024-01-21/src/contrib/PACKAGES").await, by_date);
+}

@@ -74,11 +74,15 @@ async fn a_repository_of_ones_own() {
     assert_eq!(added, "Added own 1.0 to team.\nAdded more 2.0 to team.\n");
     shell.fails(&["add", "--source=team", &format!("--path={a}")], "there already").await;
     shell.run(&["add", "--source=team", &format!("--path={a}"), "--replace"]).await;
+    let pinned = shell.run(&["url", "create", "--repo=prod"]).await;
+    let pinned = pinned.trim().strip_prefix(&shell.team.running.url()).unwrap().to_owned() + "/src/contrib/PACKAGES";
     let list = shell.run(&["list", "packages", "--source=team"]).await;
     assert_eq!(list, "NAME  VERSION\nmore  2.0\nown   1.0\n");
     shell.run(&["remove", "package", "--name=more@all", "--source=team"]).await;
     shell.run(&["archive", "--name=own", "--source=team"]).await;
     assert_eq!(shell.json(&["list", "packages", "--source=team"]).await, json!([]));
+    assert!(shell.team.text(&pinned).await.contains("Package: own\n"), "a pinned address shows what it showed");
+    assert!(!shell.team.text("/prod/latest/src/contrib/PACKAGES").await.contains("Package: own\n"));
     let repos = shell.json(&["list", "repos", "--source=team"]).await;
     assert_eq!((repos.as_array().unwrap().len(), &repos[0]["name"]), (1, &json!("prod")));
     let url = shell.run(&["url", "create", "--repo=prod", "--date=2024-01-05"]).await;
