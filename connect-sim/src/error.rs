@@ -104,6 +104,7 @@ pub enum Code {
     InvalidDefaultImageName = 193,
     InvalidAmdGpuLimit = 196,
     InvalidNvidiaGpuLimit = 198,
+    EmailNoRecipients = 200,
     InvalidOAuthIntegrationGuid = 207,
     FormPostParseFailure = 211,
     OAuthCredentialNoAssociations = 212,

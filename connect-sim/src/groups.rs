@@ -8,13 +8,14 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
 
-use crate::access::Role;
+use crate::access::{Role, Seen, visible};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Given, Page, Query};
 use crate::store;
 use crate::store::groups::Group;
+use crate::store::permissions::Grant;
 use crate::store::users::Filter;
 
 fn shown(group: &Group) -> Value {
@@ -189,4 +190,44 @@ pub async fn remove(
     }
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /v1/experimental/groups/{guid}/content`: the content that a group was given access to, as far as the caller may
+/// see it, with everybody who was given access.
+///
+/// # Errors
+/// 404 when there is no such group.
+pub async fn content(
+    State(app): State<App>,
+    principal: Principal,
+    Path(guid): Path<String>,
+) -> Result<Json<Vec<Value>>> {
+    let mut db = app.read().await?;
+    find(&mut db, &guid).await?;
+    let mut all = Vec::new();
+    for given in store::permissions::to_principal(&mut db, &guid).await? {
+        let Ok(Seen { content, .. }) = visible(&mut db, &principal, &given.content_guid).await else { continue };
+        let mut permissions = Vec::new();
+        let mut list = |guid: &str, name: Option<String>, role: &str, kind: &str| {
+            permissions.push(json!({
+                "principal_guid": guid, "principal_name": name, "principal_role": role, "principal_type": kind,
+            }));
+        };
+        let owner = store::users::by_guid(&mut db, &content.owner_guid).await?;
+        list(&content.owner_guid, owner.map(|owner| owner.username), "author", "user");
+        for permission in store::permissions::of_content(&mut db, &content.guid).await? {
+            let guid = &permission.principal_guid;
+            let name = match permission.principal_type.as_str() {
+                "group" => store::groups::by_guid(&mut db, guid).await?.map(|group| group.name),
+                _ => store::users::by_guid(&mut db, guid).await?.map(|user| user.username),
+            };
+            let role = if permission.grant == Grant::Owner { "publisher" } else { "viewer" };
+            list(guid, name, role, &permission.principal_type);
+        }
+        all.push(json!({
+            "content_guid": content.guid, "content_name": content.name, "content_title": content.title,
+            "access_type": content.access_type, "permissions": permissions,
+        }));
+    }
+    Ok(Json(all))
 }

@@ -12,6 +12,7 @@ use sqlx::AnyConnection;
 
 use crate::access::{Seen, editable};
 use crate::app::App;
+use crate::applications;
 use crate::auth::Principal;
 use crate::error::{Code, Error, Result};
 use crate::input::Query;
@@ -161,4 +162,46 @@ pub async fn error(
         None => StatusCode::NO_CONTENT.into_response(),
         Some(summary) => Json(json!({"code": "", "summary": summary, "help_url": ""})).into_response(),
     })
+}
+
+fn legacy_shown(seen: &Seen, job: &Job) -> Value {
+    json!({
+        "id": job.id, "pid": job.id, "key": job.key, "app_id": seen.content.id, "app_guid": seen.content.guid,
+        "variant_id": 0, "bundle_id": job.bundle_id, "start_time": job.started / 1_000_000,
+        "end_time": job.ended.map(|ended| ended / 1_000_000), "tag": job.tag, "exit_code": job.exit_code,
+        "finalized": job.ended.is_some(), "hostname": "teamsim",
+    })
+}
+
+/// `GET /applications/{id}/jobs`: the shape of servers before 2022.10.0, with numbers.
+///
+/// # Errors
+/// 403 for an item one may not change; 404 when there is none that the caller may see.
+pub async fn legacy_list(State(app): State<App>, principal: Principal, Path(id): Path<String>) -> Result<Json<Value>> {
+    let mut db = app.read().await?;
+    let seen = applications::find(&mut db, &principal, &id).await?;
+    editable(&mut db, &principal, &seen.content.guid).await?;
+    let jobs = store::jobs::of_content(&mut db, &seen.content.guid).await?;
+    Ok(Json(jobs.iter().map(|job| legacy_shown(&seen, job)).collect()))
+}
+
+/// `GET /applications/{id}/job/{key}`: with the log.
+///
+/// # Errors
+/// As [`legacy_list`]; 404 for no such job.
+pub async fn legacy_get(
+    State(app): State<App>,
+    principal: Principal,
+    Path((id, key)): Path<(String, String)>,
+) -> Result<Json<Value>> {
+    let mut db = app.read().await?;
+    let seen = applications::find(&mut db, &principal, &id).await?;
+    let (seen, job) = find(&mut db, &principal, &seen.content.guid, &key).await?;
+    let mut shown = legacy_shown(&seen, &job);
+    shown["ppid"] = json!(1);
+    shown["origin"] = json!(time(job.started));
+    shown["stdout"] = json!(store::jobs::log(&mut db, job.id).await?);
+    shown["stderr"] = json!("");
+    shown["logged_error"] = json!(job.error);
+    Ok(Json(shown))
 }

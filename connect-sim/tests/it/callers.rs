@@ -137,6 +137,10 @@ fn rows() -> Vec<Row> {
         ("GET /__api__/variants/{id}", "", guessers),
         ("POST /__api__/variants/{id}", "{}", guessers),
         ("POST /__api__/variants/{id}/render", "{}", guessers),
+        ("POST /__api__/variants/{id}/sender", "", guessers),
+        ("GET /__api__/v1/experimental/groups/{guid}/content", "", everyone),
+        ("GET /__api__/applications/{id}/jobs", "", guessers),
+        ("GET /__api__/applications/{id}/job/{key}", "", then(guessers, 404)),
         ("GET /__api__/variants/{id}/renderings", "", guessers),
         ("GET /__api__/variants/{id}/schedules", "", guessers),
         ("GET /__api__/variants/{id}/subscribers", "", guessers),
@@ -217,6 +221,8 @@ impl Fixture {
         let (locked, locked_caller) = app.user("locked", "publisher").await;
         let (_, revoked) = app.user("revoked", "publisher").await;
         let (collaborator, collaborating) = app.user("collaborator", "publisher").await;
+        let address = json!({"email": "collaborator@example.com"});
+        app.admin().put(&format!("/v1/users/{collaborator}"), &address).await.ok();
         let (_, stranger) = app.user("stranger", "publisher").await;
         app.admin().post(&format!("/v1/users/{locked}/lock"), &json!({"locked": true})).await;
         let revoking = app.sign_in("revoked", "a-password").await;

@@ -52,6 +52,8 @@ const RSCONNECT: &[&str] = &[
     "GET /__api__/v1/content/{guid}",
     "GET /__api__/v1/content/{guid}/bundles/{id}/download",
     "GET /__api__/v1/content/{guid}/lockfile",
+    "GET /__api__/v1/oauth/templates",
+    "GET /__api__/v1/oauth/templates/{key}",
     "GET /__api__/v1/tasks/{id}",
     "GET /__api__/v1/user",
     "PATCH /__api__/v1/content/{guid}",
@@ -127,6 +129,7 @@ const SDK: &[&str] = &[
     "POST /__api__/v1/users",
     "POST /__api__/v1/users/{guid}/lock",
     "POST /__api__/variants/{id}/render",
+    "POST /__api__/variants/{id}/sender",
     "PUT /__api__/v1/content/{guid}/environment",
     "PUT /__api__/v1/content/{guid}/oauth/integrations/associations",
     "PUT /__api__/v1/content/{guid}/permissions/{id}",
@@ -278,6 +281,12 @@ async fn rsconnect_publishes() {
     assert!(std::fs::read_to_string(site.home.path().join("lock.txt")).unwrap().contains("flask==3.0.0"));
     site.rsconnect(&["content", "build", "add", "-n", "sim", "-g", api_guid]).await;
     site.rsconnect(&["content", "build", "run", "-n", "sim", "--poll-wait", "1"]).await;
+    let admin = seed::users(1)[0].api_key.clone();
+    let templates = ["integration", "templates"];
+    let text = site.rsconnect(&[&templates[..], &["list", "-s", &url, "-k", &admin]].concat()).await;
+    assert!(text.contains("snowflake"), "{text}");
+    let text = site.rsconnect(&[&templates[..], &["show", "-s", &url, "-k", &admin, "connect"]].concat()).await;
+    assert!(text.contains("max_role"), "{text}");
     site.proves(RSCONNECT);
     site.running.stop().await;
 }
@@ -405,6 +414,7 @@ task.wait_for()
 assert task.error_code == 0, dict(task)
 job = document.jobs.find(next(iter(document.jobs))["key"])
 assert job["tag"] == "build_report"
+document._default_variant.send_mail(to="collaborators")
 schedule = document.schedule
 assert schedule.find_one() is None
 made = schedule.create(type="dayofweek", days=["monday"], timezone="Europe/Berlin")

@@ -122,6 +122,29 @@ async fn subscribers_come_and_go() {
 }
 
 #[tokio::test]
+async fn renderings_are_mailed_to_those_who_have_an_address() {
+    let app = TestApp::new().await;
+    let publisher = app.publisher();
+    let guid = publisher.publish("document", document_bundle()).await;
+    let variant = publisher.get(&format!("/applications/{guid}/variants")).await.ok()[0]["id"].clone();
+    let (reader, _) = app.user("reader", "viewer").await;
+    let path = format!("/v1/users/{reader}");
+    app.admin().put(&path, &json!({"email": "reader@example.com"})).await.ok();
+    let grant = json!({"principal_guid": reader, "principal_type": "user", "role": "viewer"});
+    publisher.post(&format!("/v1/content/{guid}/permissions"), &grant).await.ok();
+    let sender = format!("/variants/{variant}/sender");
+    assert_eq!(publisher.post(&format!("{sender}?email=world"), &json!({})).await.code(), (400, 25));
+    assert_eq!(publisher.post(&format!("{sender}?rendering_id=99"), &json!({})).await.code(), (404, 4));
+    for who in ["me", "collaborators", "collaborators_viewers"] {
+        let sent = publisher.post(&format!("{sender}?email={who}&rendering_id=1"), &json!({})).await.ok();
+        assert_eq!((&sent["finished"], &sent["code"]), (&json!(true), &json!(0)));
+    }
+    let mails = connect_sim::store::system::mails(&mut app.world.db().read().await.unwrap()).await.unwrap();
+    let to_reader = mails.iter().filter(|mail| mail.recipient == "reader@example.com").count();
+    assert_eq!((mails.len(), to_reader), (4, 1), "{mails:?}");
+}
+
+#[tokio::test]
 async fn thumbnails_are_pictures() {
     let app = TestApp::new().await;
     let publisher = app.publisher();

@@ -7,6 +7,23 @@ use serde_json::json;
 use super::app::TestApp;
 
 #[tokio::test]
+async fn groups_tell_what_they_were_given() {
+    let app = TestApp::new().await;
+    let publisher = app.publisher();
+    let guid = publisher.create("given").await;
+    let group = publisher.post("/v1/groups", &json!({"name": "readers"})).await.ok()["guid"].clone();
+    let path = format!("/v1/experimental/groups/{}/content", group.as_str().unwrap());
+    assert_eq!(publisher.get(&path).await.ok(), json!([]));
+    let grant = json!({"principal_guid": group, "principal_type": "group", "role": "viewer"});
+    publisher.post(&format!("/v1/content/{guid}/permissions"), &grant).await.ok();
+    let given = publisher.get(&path).await.ok();
+    let roles: Vec<_> = given[0]["permissions"].as_array().unwrap().iter().map(|p| &p["principal_role"]).collect();
+    assert_eq!(roles, ["author", "viewer"]);
+    assert_eq!(given[0]["permissions"][1]["principal_name"], "readers");
+    assert_eq!(app.viewer().get(&path).await.ok(), json!([]));
+}
+
+#[tokio::test]
 async fn users_have_the_documented_shapes() {
     let app = TestApp::new().await;
     insta::assert_json_snapshot!("user", app.publisher().get("/v1/user").await.ok());

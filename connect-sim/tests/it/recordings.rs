@@ -141,6 +141,16 @@ async fn shapes_are_those_of_real_servers() {
         }
         differences(path.split('?').next().unwrap(), &recorded, &ours, &mut found);
     }
+    // Numbers of the older API, of a job that ran and of one job with its log.
+    let job = publisher.get(&format!("/v1/content/{guid}/jobs")).await.ok()[0]["key"].clone();
+    let legacy = "connectapi/2024.07.0/__api__/applications/8f37d6e0";
+    for (file, path) in [
+        (format!("{legacy}/jobs.json"), format!("/applications/{guid}/jobs")),
+        (format!("{legacy}/job/QBZ5jkKfmf9iT9k8.json"), format!("/applications/{guid}/job/{}", job.as_str().unwrap())),
+    ] {
+        let recorded: Value = serde_json::from_str(&std::fs::read_to_string(folder.join(file)).unwrap()).unwrap();
+        differences("/applications/{id}/jobs", &recorded, &publisher.get(&path).await.ok(), &mut found);
+    }
     for file in
         ["posit-sdk/variants/6627/render.json", "connectapi/2024.08.0/__api__/variants/6644/render-38c41e-POST.json"]
     {
