@@ -4,6 +4,9 @@
 //! `scopes`. What counts is what the server has noted under its `jti`, so a revoked token is of no use from that moment on. Clients
 //! send it as the password of the user `__token__`, or as a bearer. Every fresh world has one more token, [`admin_token`].
 //!
+//! R keeps an index under a name made of its whole address, and a signed token in there makes it longer than a file's name can be.
+//! So R gets a token from a netrc file (download method `curl` with `-n`); only the seeded one is short enough for an address.
+//!
 //! | scope | allows |
 //! |---|---|
 //! | `repos:read` | to read the repos it names, where they are authenticated |

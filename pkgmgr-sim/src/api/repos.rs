@@ -165,7 +165,7 @@ async fn points(app: &App, repo: &str) -> Result<Vec<(NaiveDate, Point)>, Error>
             own.entry(day.date_naive())
                 .and_modify(|p| {
                     if p.as_of < point.as_of {
-                        *p = point
+                        *p = point;
                     }
                 })
                 .or_insert(point);
@@ -174,7 +174,7 @@ async fn points(app: &App, repo: &str) -> Result<Vec<(NaiveDate, Point)>, Error>
             days.entry(day)
                 .and_modify(|p| {
                     if p.tx < point.tx {
-                        *p = point
+                        *p = point;
                     }
                 })
                 .or_insert(point);

@@ -7,6 +7,7 @@ use pkg_formats::archive::Files;
 use pkg_formats::python::metadata::Metadata;
 use pkg_formats::python::sdist::SdistSpec;
 use pkg_formats::python::wheel::WheelSpec;
+use pkg_formats::r::source::{SourceSpec, description};
 use serde_json::{Value, json};
 use sim_kit::testing::need_tool;
 use tokio::process::Command;
@@ -250,4 +251,67 @@ async fn twine_uploads_what_pip_then_installs() {
     let output = install(index.replace("://", &format!("://__token__:{}@", read.as_str().unwrap()))).await;
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(version_of(&python, "own_thing").await, "1.0");
+}
+
+#[tokio::test]
+async fn r_installs_from_an_authenticated_repo() {
+    let Some(rscript) = need_tool("Rscript") else { return };
+    let team = Team::synced().await;
+    team.does("POST", "/__api__/sources", json!({"name": "team"})).await;
+    team.does("POST", "/__api__/repos", json!({"name": "private", "authenticated": true})).await;
+    team.does("POST", "/__api__/repos/private/sources", json!({"source": "team"})).await;
+    let files = [("NAMESPACE", "export(version)\n"), ("R/own.R", "version <- function() '1.5'\n")];
+    let files = files.map(|(path, text)| (path.to_owned(), text.into())).into();
+    let package = SourceSpec { description: description("own", "1.5", "Ours"), files };
+    assert_eq!(team.add("team", "", package.tar_gz().unwrap()).await.status, 201);
+    let read = json!({"scope": ["repos:read"], "repos": ["private"]});
+    let token = team.does("POST", "/__api__/tokens", read).await["token"].as_str().unwrap().to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().to_str().unwrap();
+    std::fs::write(folder.path().join(".netrc"), format!("machine 127.0.0.1 login __token__ password {token}\n"))
+        .unwrap();
+    let install = async |url: &str, method: &str| {
+        let code = format!(
+            "options(repos = c(CRAN = '{url}'), download.file.method = '{method}', download.file.extra = '-n -f -s'); \
+             install.packages('own', lib = '{library}'); .libPaths('{library}'); cat('it says', own::version()); \
+             remove.packages('own', lib = '{library}')"
+        );
+        let mut command = Command::new(&rscript);
+        command.args(["--vanilla", "-e", &code]).env("HOME", folder.path()).kill_on_drop(true).output().await.unwrap()
+    };
+    let url = team.url("/private/latest");
+    let output = install(&url, "libcurl").await;
+    assert!(!output.status.success() && said(&output).contains("cannot open URL"), "{}", said(&output));
+    // Only the curl program reads the netrc file. In the address a token must be short: R names a file after it.
+    let short = url.replace("://", &format!("://__token__:{}@", team.token()));
+    for (url, method) in [(&url, "curl"), (&short, "libcurl")] {
+        let output = install(url, method).await;
+        assert!(output.status.success() && said(&output).contains("it says 1.5"), "{method}: {}", said(&output));
+    }
+}
+
+#[tokio::test]
+async fn uv_takes_the_token_from_a_netrc_file() {
+    let Some(uv) = need_tool("uv") else { return };
+    let team = Team::synced().await;
+    team.does("POST", "/__api__/repos", json!({"name": "private", "type": "Python", "authenticated": true})).await;
+    team.does("POST", "/__api__/repos/private/sources", json!({"source": "pypi"})).await;
+    let read = json!({"scope": ["repos:read"], "repos": ["private"]});
+    let token = team.does("POST", "/__api__/tokens", read).await["token"].as_str().unwrap().to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    let Some(python) = environment(folder.path()).await else { return };
+    let netrc = folder.path().join("netrc");
+    std::fs::write(&netrc, format!("machine 127.0.0.1 login __token__ password {token}\n")).unwrap();
+    let index = team.url("/private/latest/simple");
+    let install = async |netrc: &Path| {
+        let mut command = Command::new(&uv);
+        command.args(["pip", "install", "--no-cache", "--python"]).arg(&python);
+        command.args(["--default-index", &index, "alpha-py"]).env("NETRC", netrc).env("UV_NO_CONFIG", "1");
+        command.kill_on_drop(true).output().await.unwrap()
+    };
+    let output = install(&folder.path().join("none")).await;
+    assert!(!output.status.success(), "{}", said(&output));
+    let output = install(&netrc).await;
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(version_of(&python, "alpha_py").await, "2.0");
 }
