@@ -1,6 +1,6 @@
 //! The server as a whole: caches of runtimes, checks, Chronicle, who was active, mail.
 //!
-//! For administrators, except that a viewer's place is nowhere here.
+//! All of it is for administrators.
 
 use axum::Json;
 use axum::extract::{Path, State};
