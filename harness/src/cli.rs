@@ -43,6 +43,8 @@ pub enum Command {
         #[command(subcommand)]
         command: ScenarioCommand,
     },
+    /// Package Manager's administration: repositories, sources, tokens, sync
+    Rspm(pkgmgr_sim::rspm::Rspm),
     /// GET a URL and fail unless it answers with success: a health check for images without curl
     Health {
         /// Such as <http://127.0.0.1:3939/__ping__>.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `CONNECT_SERVER`, `CONNECT_API_KEY` | Connect, and an administrator's key |
 //! | `WORKBENCH_URL` | Workbench |
-//! | `PACKAGEMANAGER_ADDRESS` | Package Manager |
+//! | `PACKAGEMANAGER_ADDRESS`, `PACKAGEMANAGER_TOKEN` | Package Manager, and an administrator's token |
 //! | `TEAMSIM_UPSTREAM_URL` | the package service |
 //! | `TEAMSIM_PYPI_URL`, `PIP_INDEX_URL`, `UV_DEFAULT_INDEX` | the simple index |
 //! | `TEAMSIM_CRAN_URL`, `TEAMSIM_BIOC_URL`, `RENV_CONFIG_REPOS_OVERRIDE` | the repositories for R |
@@ -54,6 +54,7 @@ pub fn variables(urls: &Urls, seed: u64) -> Vec<(String, String)> {
         ("CONNECT_API_KEY", team[0].api_key.clone()),
         ("WORKBENCH_URL", urls.workbench.clone()),
         ("PACKAGEMANAGER_ADDRESS", urls.package_manager.clone()),
+        ("PACKAGEMANAGER_TOKEN", pkgmgr_sim::auth::admin_token(seed)),
         ("TEAMSIM_UPSTREAM_URL", urls.upstream.clone()),
         ("TEAMSIM_PYPI_URL", urls.pypi()),
         ("PIP_INDEX_URL", urls.pypi()),
@@ -110,7 +111,7 @@ mod tests {
         assert_eq!(get("UV_DEFAULT_INDEX"), "http://p/pypi/latest/simple");
         assert_eq!(get("TEAMSIM_ADMIN_API_KEY"), get("CONNECT_API_KEY"));
         assert_eq!(get("TEAMSIM_VIEWER_USER"), "viewer");
-        assert_eq!(variables.len(), 20);
+        assert_eq!(variables.len(), 21);
         assert!(env_file(&variables).lines().all(|line| !line.contains([' ', '"', '\'', '$'])));
     }
 }

@@ -29,6 +29,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Scenario { command: ScenarioCommand::Run(args) } => {
             return harness::scenario::run::command(&args).await;
         }
+        Command::Rspm(args) => print!("{}", pkgmgr_sim::rspm::run(args).await?),
         Command::Health { url } => harness::health(&url).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -15,6 +15,21 @@ fn run_sets_the_environment_and_gives_the_exit_code() {
 }
 
 #[test]
+fn rspm_administers_the_team_around_it() {
+    let teamsim_path = env!("CARGO_BIN_EXE_teamsim");
+    let script = format!(
+        "{teamsim_path} rspm create source --name=mine --type=local-python && \
+         {teamsim_path} rspm create repo --name=ours --type=python && \
+         {teamsim_path} rspm subscribe --repo=ours --source=mine && {teamsim_path} rspm list repos"
+    );
+    let output = teamsim(&["run", "--", "sh", "-c", &script]).output().unwrap();
+    assert!(output.status.success() && text(&output).contains("ours"), "{}", text(&output));
+    let script = format!("PACKAGEMANAGER_TOKEN=wrong {teamsim_path} rspm create repo --name=x");
+    let refused = teamsim(&["run", "--", "sh", "-c", &script]).output().unwrap();
+    assert!(!refused.status.success(), "{}", text(&refused));
+}
+
+#[test]
 fn a_command_that_is_not_there_is_named() {
     let output = teamsim(&["run", "--", "no-such-command-here"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
