@@ -1,12 +1,10 @@
 //! Unmodified clients against a real socket.
 //!
-//! `CONNECT_CLIENTS` names a folder with a virtual environment that holds rsconnect-python and posit-sdk; without it one
-//! is made in a folder beside the build's output, once, with pip.
+//! rsconnect-python is found on `PATH`, and posit-sdk in the same environment.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::path::PathBuf;
+use std::process::Output;
 
 use base64::Engine as _;
 use connect_sim::{Config, product};
@@ -16,32 +14,9 @@ use sim_kit::{Fidelity, Host, HostConfig, Running, World, WorldConfig, seed};
 
 use super::index::Index;
 
-const PACKAGES: [&str; 3] = ["rsconnect-python==1.32.0", "posit-sdk==0.17.0", "flask"];
-
-#[allow(clippy::disallowed_methods)] // a folder of the machine that runs the test
-fn chosen_environment() -> Option<PathBuf> {
-    std::env::var_os("CONNECT_CLIENTS").map(PathBuf::from)
-}
-
-/// The `bin` folder of the virtual environment.
-fn environment() -> Option<&'static Path> {
-    static MADE: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let make = || {
-        let python = need_tool("python3")?;
-        let folder =
-            chosen_environment().unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("connect-clients"));
-        let bin = folder.join("bin");
-        if !bin.join("rsconnect").exists() {
-            // Made under another name first, so that one that was made in part is not taken for whole.
-            let made = Command::new(python).args(["-m", "venv", "--clear"]).arg(&folder).status().unwrap();
-            assert!(made.success(), "the virtual environment cannot be made");
-            let mut pip = Command::new(bin.join("pip"));
-            let done = pip.args(["install", "-q", "--disable-pip-version-check"]).args(PACKAGES).status().unwrap();
-            assert!(done.success(), "the clients cannot be installed");
-        }
-        Some(bin)
-    };
-    MADE.get_or_init(make).as_deref()
+/// The folder of rsconnect-python's program and of the Python that has posit-sdk: one environment holds both.
+fn environment() -> Option<PathBuf> {
+    Some(need_tool("rsconnect")?.parent().expect("a program is in a folder").to_owned())
 }
 
 /// Routes that rsconnect-python is seen to succeed with.
@@ -156,14 +131,13 @@ async fn client_proven_is_what_clients_prove() {
 struct Site {
     running: Running,
     home: tempfile::TempDir,
-    bin: &'static Path,
+    bin: PathBuf,
     key: String,
 }
 
 impl Site {
     async fn new(config: Config) -> Option<Self> {
-        // Blocks while it is made.
-        let bin = tokio::task::spawn_blocking(environment).await.unwrap()?;
+        let bin = environment()?;
         let running = Host::start(product(config), HostConfig::default()).await.unwrap();
         let [_, publisher, _] = seed::users(1);
         Some(Self { running, home: tempfile::tempdir().unwrap(), bin, key: publisher.api_key })
