@@ -183,8 +183,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_path_leaves_the_root(path in "[a./\\\\\0%]{0,30}") {
-            if let Some(place) = place(Path::new("/root/x"), &path) {
-                prop_assert!(place.starts_with("/root/x"));
+            if let Some(place) = place(Path::new("/base/x"), &path) {
+                prop_assert!(place.starts_with("/base/x"));
                 prop_assert!(!place.components().any(|c| matches!(c, std::path::Component::ParentDir)));
             }
         }
