@@ -14,6 +14,7 @@
 //! | [`journal`] | a bounded ring of requests with lossless counters |
 //! | [`faults`] | rules that delay, refuse, cut or corrupt answers |
 //! | [`routing`] | the one table of routes of a product, and the nearest route to an unknown path |
+//! | [`openapi`] | the OpenAPI document of a table |
 //! | [`observe`] | the layer that journals, applies faults and sets `Date` |
 //! | [`host`] | a running simulator, its reset and its start and stop on a port |
 //! | [`control`] | `/__sim__/v1/` |
@@ -35,6 +36,7 @@ pub mod ids;
 pub mod journal;
 pub mod logging;
 pub mod observe;
+pub mod openapi;
 pub mod origin;
 pub mod routing;
 pub mod seed;

@@ -15,6 +15,8 @@ use axum::routing::{MethodFilter, on};
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
+use crate::openapi::Doc;
+
 /// How sure we are that a route behaves as the real product's. A label may only go up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -41,6 +43,12 @@ pub struct Route {
     pub since: &'static str,
     /// How sure we are.
     pub fidelity: Fidelity,
+    /// What it belongs to, for readers; may be empty.
+    #[serde(skip)]
+    pub group: &'static str,
+    /// What it does, for the OpenAPI document.
+    #[serde(skip)]
+    pub doc: Option<Doc>,
 }
 
 /// Set on an answer that came from the product's fallback: no route matched.
@@ -59,11 +67,12 @@ pub struct Principal(pub String);
 pub struct Table<S> {
     routes: Vec<Route>,
     router: Router<S>,
+    group: &'static str,
 }
 
 impl<S: Clone + Send + Sync + 'static> Default for Table<S> {
     fn default() -> Self {
-        Self { routes: Vec::new(), router: Router::new() }
+        Self { routes: Vec::new(), router: Router::new(), group: "" }
     }
 }
 
@@ -109,9 +118,24 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
         H: Handler<T, S>,
         T: 'static,
     {
-        self.routes.push(Route { method, path, since, fidelity });
+        self.routes.push(Route { method, path, since, fidelity, group: self.group, doc: None });
         self.router = self.router.route(path, on(filter(method), handler));
         self
+    }
+
+    /// Says what the last row does, for the OpenAPI document.
+    #[must_use]
+    pub fn doc(mut self, doc: Doc) -> Self {
+        if let Some(last) = self.routes.last_mut() {
+            last.doc = Some(doc);
+        }
+        self
+    }
+
+    /// Names what the rows from here on belong to.
+    #[must_use]
+    pub fn group(self, group: &'static str) -> Self {
+        Self { group, ..self }
     }
 
     /// Adds the rows of another table.
@@ -230,7 +254,10 @@ mod tests {
 
     #[test]
     fn the_nearest_route_is_found() {
-        let row = |method, path| Route { method, path, since: "", fidelity: Fidelity::Documented };
+        let row = |method, path| {
+            let fidelity = Fidelity::Documented;
+            Route { method, path, since: "", fidelity, group: "", doc: None }
+        };
         let rows = [
             row("GET", "/__api__/v1/content"),
             row("POST", "/__api__/v1/content"),
