@@ -263,8 +263,13 @@ pub fn parse_requirement(text: &str) -> Result<Requirement, String> {
     })
 }
 
-/// Refuses markers that would take the parser's time and memory.
+/// Refuses markers that would take the parser's time and memory, and those that it stumbles over: it takes the characters
+/// of a word between comparisons for bytes, so only literals may hold others than ASCII.
 fn check_marker(text: &str) -> Result<(), String> {
+    let literal_before_marker = text.split(';').next().is_some_and(|head| head.contains(['"', '\'']));
+    if literal_before_marker && !text.is_ascii() {
+        return Err("a quote before the marker; write %22 or %27 in a URL".to_owned());
+    }
     let (mut parentheses, mut literals, mut words) = (0, 0, vec![String::new()]);
     let mut open = None;
     for char in text.chars() {
@@ -275,6 +280,7 @@ fn check_marker(text: &str) -> Result<(), String> {
                 open = Some(char);
                 words.push(String::new());
             }
+            (None, _) if !char.is_ascii() => return Err(format!("{char:?} is not allowed outside of quotes")),
             (None, _) if char.is_ascii_alphanumeric() => words.last_mut().expect("never empty").push(char),
             (None, _) => {
                 parentheses += usize::from(char == '(');

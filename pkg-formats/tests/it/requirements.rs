@@ -98,6 +98,8 @@ fn bad_requirements_name_the_line() {
         ("flask --hash", "not a hash"),
         ("flask --global-option=x", "only `--hash`"),
         ("a ; python_version > ", "line 2"),
+        ("a ; extra == 'x' ané os_name == 'nt'", "'é' is not allowed outside of quotes"),
+        ("a @ https://host/it's ; extra == 'x' ané os_name == 'nt'", "a quote before the marker"),
     ] {
         let error = requirements::parse(format!("# first\n{bad}\n").as_bytes()).unwrap_err().to_string();
         assert!(error.contains(reason) && error.starts_with("line 2: "), "{error}");
@@ -146,7 +148,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
-        text in "([a-z0-9]{1,3}|[\\[\\]();@#=<>~! ,.'\"\\\\-]|python_version|extra|://|--hash|-r|\n|é){0,30}",
+        text in "([a-z0-9]{1,3}|[\\[\\]();@#=<>~! ,.'\"\\\\-]|python_version|extra|://|--hash|-r|\n|é| and | or |extra == 'x'){0,30}",
     ) {
         let _ = (requirements::parse(&bytes), requirements::parse(text.as_bytes()));
         let _ = requirements::parse_requirement(&text);

@@ -1,13 +1,13 @@
 //! Python scenarios, in the format of packse.
 
 use std::collections::{BTreeMap, HashSet};
-use std::str::FromStr as _;
 
 use chrono::NaiveDate;
 use pkg_formats::archive::{File, Files};
 use pkg_formats::psp::{Digest, FeedKind, Op, PythonFile, PythonRecord};
 use pkg_formats::python::metadata::Metadata;
 use pkg_formats::python::name::{file_form, normalize};
+use pkg_formats::python::requirements::parse_requirement;
 use pkg_formats::python::sdist::SdistSpec;
 use pkg_formats::python::version;
 use pkg_formats::python::wheel::{WheelName, WheelSpec};
@@ -237,12 +237,12 @@ impl Scenario {
 }
 
 fn requirement(text: &str) -> Result<(), String> {
-    match pep508_rs::Requirement::<pep508_rs::VerbatimUrl>::from_str(text) {
+    match parse_requirement(text) {
         Ok(requirement) if matches!(requirement.version_or_url, Some(pep508_rs::VersionOrUrl::Url(_))) => {
             Err(format!("{text:?} points out of the index"))
         }
         Ok(_) => Ok(()),
-        Err(error) => Err(format!("{text:?}: {}", error.message)),
+        Err(reason) => Err(format!("{text:?}: {reason}")),
     }
 }
 
