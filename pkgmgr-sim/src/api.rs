@@ -15,6 +15,7 @@ pub mod status;
 pub mod subscriptions;
 pub mod tokens;
 pub mod uploads;
+pub mod urls;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};

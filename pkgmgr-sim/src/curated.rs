@@ -3,7 +3,8 @@
 //!
 //! A `cran-snapshot` is a pin; nothing is copied. A curated source has copies of the records, cut off at its date, so that they are
 //! what they were whatever happens to the built-in source later. They change only by an update, which can be tried without being
-//! committed. In `curated-cran` packages bring along what they depend on; which kinds of dependencies, `include` says.
+//! committed. In `curated-cran` packages bring along what they depend on; which kinds of dependencies, `include` says: that of the
+//! update, else the one that the source was made with.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,11 +14,12 @@ use pkg_formats::python::requirements::{self, Kind, Requirement};
 use pkg_formats::python::version;
 use pkg_formats::{dcf, r};
 use serde::{Deserialize, Serialize};
+use sim_kit::{Db, Tx};
 
 use crate::app::App;
 use crate::error::Error;
 use crate::record::{self, instant};
-use crate::snapshot::parse_date;
+use crate::snapshot::{parse_date, parse_id};
 use crate::store::packages::{self, Package, Shows};
 use crate::store::sources::{self, Source};
 use crate::store::transactions::{self, Point, Transaction};
@@ -36,6 +38,8 @@ pub struct Update {
     pub only: bool,
     /// Which dependencies come along: `depends`, `imports`, `linking-to`, `suggests` (of the named packages only), `none`, `all`.
     pub include: Option<Vec<String>>,
+    /// Besides those, what the named packages suggest.
+    pub include_suggests: bool,
     /// A requirements file that says which Python projects there shall be.
     pub requirements: Option<String>,
     /// Do it; else only tell.
@@ -70,6 +74,38 @@ pub struct Updated {
     pub transaction: Option<i64>,
 }
 
+/// What a source was made with.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Which dependencies come along.
+    include: Vec<String>,
+    /// Archived versions are left out.
+    no_archived: bool,
+}
+
+impl Settings {
+    /// Of a source that shall be of type `kind`.
+    pub(crate) fn new(kind: &str, include: Option<Vec<String>>, no_archived: bool) -> Result<Self, Error> {
+        if kind != "curated-cran" && (include.is_some() || no_archived) {
+            let text = "include and no_archived are for sources of type curated-cran";
+            return Err(Error::BadRequest(text.to_owned()));
+        }
+        let include = include.unwrap_or_else(|| ["depends", "imports", "linking-to"].map(str::to_owned).to_vec());
+        fields(&include)?;
+        Ok(Self { include, no_archived })
+    }
+
+    pub(crate) async fn write(&self, tx: &mut Tx, source: i64) -> Result<(), Error> {
+        Ok(sources::set_curated(tx, source, &self.include.join(","), self.no_archived).await?)
+    }
+
+    async fn read(db: &Db, source: &Source) -> Result<Self, Error> {
+        let (include, no_archived) = sources::curated(db, source.id).await?.unzip();
+        let include = include.map(|text: String| text.split(',').map(str::to_owned).collect());
+        Self::new(&source.kind, include, no_archived.unwrap_or_default())
+    }
+}
+
 /// Packages that come with R.
 const WITH_R: [&str; 15] = [
     "R",
@@ -93,7 +129,8 @@ const WITH_R: [&str; 15] = [
 type Chosen = BTreeMap<String, (Package, String)>;
 
 impl App {
-    /// The built-in source that a source of type `kind` follows, and its state at `date`; none: its newest.
+    /// The built-in source that a source of type `kind` follows, and its state at `date`, which is a date or a transaction; none: its
+    /// newest.
     pub(crate) async fn pinned(&self, kind: &str, date: Option<&str>) -> Result<(i64, Point), Error> {
         let name = if kind == "curated-pypi" { "pypi" } else { "cran" };
         let view = self.view();
@@ -101,9 +138,18 @@ impl App {
         let newest = view.newest.get(&base.id).copied().ok_or_else(|| {
             Error::Conflict(format!("source {name} has not been synchronised yet, so there is nothing to show"))
         })?;
-        let Some(date) = date else { return Ok((base.id, newest)) };
-        let day =
-            parse_date(date).ok_or_else(|| Error::BadRequest(format!("{date:?} is not a date such as 2025-01-31")))?;
+        let date = match date {
+            None | Some("latest") => return Ok((base.id, newest)),
+            Some(date) => date,
+        };
+        if let Some(id) = parse_id(date) {
+            let point = transactions::point(self.world().db(), base.id, id).await?;
+            let missing = || Error::BadRequest(format!("source {name} had no state at transaction {id}"));
+            return Ok((base.id, point.ok_or_else(missing)?));
+        }
+        let day = parse_date(date).ok_or_else(|| {
+            Error::BadRequest(format!("{date:?} is not a date such as 2025-01-31, nor the number of a transaction"))
+        })?;
         let at = day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros();
         let first = view.history_from.get(&base.id).copied().unwrap_or(newest.as_of);
         if at < first || at > newest.as_of {
@@ -134,7 +180,10 @@ impl App {
             _ => self.held(source).await?,
         };
         let (chosen, missing) = match source.kind.as_str() {
-            "curated-cran" => self.choose_r(base, at, &held, &update).await?,
+            "curated-cran" => {
+                let settings = Settings::read(self.world().db(), source).await?;
+                self.choose_r(base, at, &held, &update, &settings).await?
+            }
             "curated-pypi" => (self.choose_python(base, at, &update).await?, Vec::new()),
             _ if update.packages.is_empty() && update.requirements.is_none() => (Chosen::new(), Vec::new()),
             _ => return Err(Error::BadRequest("a cran-snapshot shows all packages of its date".to_owned())),
@@ -207,11 +256,13 @@ impl App {
         at: Point,
         held: &BTreeMap<String, (String, String)>,
         update: &Update,
+        settings: &Settings,
     ) -> Result<(Chosen, Vec<String>), Error> {
         if update.requirements.is_some() {
             return Err(Error::BadRequest("a requirements file is for sources of type curated-pypi".to_owned()));
         }
-        let (fields, with_suggests) = fields(update.include.as_deref())?;
+        let (fields, suggests) = fields(update.include.as_ref().unwrap_or(&settings.include))?;
+        let with_suggests = suggests || update.include_suggests;
         let stays = |name: &&String| !update.only && !update.remove.contains(name);
         let mut queue: VecDeque<(String, bool)> = update.packages.iter().map(|name| (name.clone(), true)).collect();
         queue.extend(held.keys().filter(stays).map(|name| (name.clone(), false)));
@@ -230,7 +281,7 @@ impl App {
                 None => None,
             };
             let current = record.as_ref().and_then(|record| record::current(record, t)).cloned();
-            let (Some(record), Some(current)) = (record, current) else {
+            let (Some(mut record), Some(current)) = (record, current) else {
                 if is_named {
                     let date = t.date_naive();
                     return Err(Error::BadRequest(format!("there is no package {name} in the snapshot of {date}")));
@@ -250,6 +301,9 @@ impl App {
                         queue.push_back((dependency.name, false));
                     }
                 }
+            }
+            if settings.no_archived {
+                record.versions.retain(|version| version.archived_at.is_none());
             }
             let json = serde_json::to_string(&record)?;
             let digest = Digest::of(json.as_bytes()).to_string();
@@ -289,10 +343,9 @@ impl App {
 }
 
 /// The dependency fields that come along, and whether those suggested by named packages do.
-fn fields(include: Option<&[String]>) -> Result<(Vec<&'static str>, bool), Error> {
-    let default = ["depends", "imports", "linking-to"].map(str::to_owned);
+fn fields(include: &[String]) -> Result<(Vec<&'static str>, bool), Error> {
     let (mut fields, mut suggests) = (Vec::new(), false);
-    for word in include.unwrap_or(&default) {
+    for word in include {
         match word.as_str() {
             "depends" => fields.push("Depends"),
             "imports" => fields.push("Imports"),

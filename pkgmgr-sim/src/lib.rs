@@ -14,6 +14,7 @@
 //! | [`local`], [`curated`] | sources that people fill |
 //! | `blocklist` | rules that keep packages from clients |
 //! | [`rspm`] | the administrator's command line |
+//! | `urls` | created snapshot URLs |
 //! | [`record`] | what a package's history shows at a time |
 //! | [`renderings`] | index pages kept ready |
 //! | `hot` | whole answers kept for the requests that come most often |
@@ -44,6 +45,7 @@ pub mod snapshot;
 pub mod stamp;
 pub mod store;
 pub mod sync;
+mod urls;
 
 use std::sync::Arc;
 

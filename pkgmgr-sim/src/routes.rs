@@ -20,7 +20,7 @@ use crate::{api, cran, home, simple};
 /// Bytes of a form with a package file.
 const FORM: usize = crate::local::LARGEST + (1 << 20);
 
-/// Every endpoint. `{snapshot}` is `latest`, a date or the number of a transaction.
+/// Every endpoint. `{snapshot}` is `latest`, a date, the number of a transaction or a created URL.
 #[must_use]
 pub fn table() -> Table<App> {
     Table::default()
@@ -47,6 +47,9 @@ pub fn table() -> Table<App> {
         .row("POST", "/__api__/repos/{repo}/sources", api::subscriptions::subscribe, "", Inferred)
         .row("PUT", "/__api__/repos/{repo}/sources", api::subscriptions::reorder, "", Inferred)
         .row("DELETE", "/__api__/repos/{repo}/sources/{source}", api::subscriptions::unsubscribe, "", Inferred)
+        .row("GET", "/__api__/repos/{repo}/urls", api::urls::list, "", Inferred)
+        .row("POST", "/__api__/repos/{repo}/urls", api::urls::create, "", Inferred)
+        .row("DELETE", "/__api__/repos/{repo}/urls/{id}", api::urls::delete, "", Inferred)
         .row("POST", "/__api__/sources", api::sources::create, "", Inferred)
         .row("PATCH", "/__api__/sources/{source}", api::sources::edit, "", Inferred)
         .row("DELETE", "/__api__/sources/{source}", api::sources::delete, "", Inferred)

@@ -181,7 +181,7 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
             }
             Ok(Told { json, human: Human::Fields })
         }
-        Command::Update { source, file_in, snapshot, packages, remove, include, commit } => {
+        Command::Update { source, file_in, snapshot, packages, remove, include, csv_out, commit } => {
             let requirements = file_in.as_deref().map(read_text).transpose()?;
             let body = given(vec![
                 ("snapshot", snapshot.into()),
@@ -191,7 +191,7 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
                 ("include", include.into()),
                 ("commit", commit.into()),
             ]);
-            updated(server.call(Method::POST, &["sources", &source, "update"], &body).await?)
+            updated(server.call(Method::POST, &["sources", &source, "update"], &body).await?, csv_out.as_deref())
         }
         Command::Remove(command::Remove::Package { name, source, comment: _ }) => {
             let (package, which) = name.rsplit_once('@').unwrap_or((&name, ""));
@@ -224,31 +224,41 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
             };
             Ok(said(found, text))
         }
-        Command::Url(Url::Create { repo, date }) => {
-            // Checked by asking for it; what the server says of a date that is none is clearer than what could be said here.
-            let snapshot = match &date {
-                Some(date) => date.clone(),
-                None => newest_of(server, &repo).await?,
-            };
-            let query = [("snapshot", snapshot.as_str()), ("_limit", "1")];
-            server.get(&["repos", &repo, "packages"], &query).await?;
-            let mut url = server.address.clone();
-            url.path_segments_mut().ok().context("the address has no path")?.pop_if_empty().extend([&repo, &snapshot]);
-            Ok(said(json!({ "id": snapshot, "url": url }), url.to_string()))
-        }
+        Command::Url(what) => url(server, what).await,
     }
 }
 
-/// The number of the last transaction that changed a source of `repo`.
-async fn newest_of(server: &Server, repo: &str) -> anyhow::Result<String> {
-    let mut newest = None;
-    for source in server.get(&["repos", repo, "sources"], &[]).await?.as_array().into_iter().flatten() {
-        let name = source["name"].as_str().unwrap_or_default();
-        let log = server.get(&["sources", name, "transactions"], &[("_limit", "1000")]).await?;
-        let done = log.as_array().into_iter().flatten().find(|t| t["result"] == 0);
-        newest = newest.max(done.and_then(|t| t["id"].as_i64()));
+async fn url(server: &Server, what: Url) -> anyhow::Result<Told> {
+    match what {
+        Url::Create { repo, date, snapshot, lock, no_alias } => {
+            let mut snapshots = Map::new();
+            for pair in &snapshot {
+                let (source, state) = pair
+                    .split_once(':')
+                    .with_context(|| format!("--snapshot={pair}: write source:date-or-transaction"))?;
+                if snapshots.insert(source.to_owned(), state.into()).is_some() {
+                    bail!("--snapshot names {source} twice");
+                }
+            }
+            let body = given(vec![
+                ("date", date.into()),
+                ("snapshots", snapshots.into()),
+                ("lock", lock.into()),
+                ("no_alias", no_alias.into()),
+            ]);
+            let made = server.call(Method::POST, &["repos", &repo, "urls"], &body).await?;
+            let url = made["url"].as_str().context("the answer has no URL")?.to_owned();
+            Ok(said(made, url))
+        }
+        Url::List { repo } => {
+            let json = server.get(&["repos", &repo, "urls"], &[]).await?;
+            Ok(Told { json, human: Human::Table(&["id", "locked", "created", "url"]) })
+        }
+        Url::Delete { repo, id } => {
+            server.delete(&["repos", &repo, "urls", &id], &[]).await?;
+            Ok(said(json!({ "deleted": true }), format!("URL {id} of {repo} deleted.")))
+        }
     }
-    Ok(newest.context("the repository has no snapshot yet")?.to_string())
 }
 
 async fn create(server: &Server, what: Create) -> anyhow::Result<Told> {
@@ -260,8 +270,14 @@ async fn create(server: &Server, what: Create) -> anyhow::Result<Told> {
             let made = server.call(Method::POST, &["repos"], &body).await?;
             Ok(said(made, format!("Repository {name} created.")))
         }
-        Create::Source { name, kind, snapshot } => {
-            let body = given(vec![("name", name.clone().into()), ("type", kind.into()), ("snapshot", snapshot.into())]);
+        Create::Source { name, kind, snapshot, include, no_archived } => {
+            let body = given(vec![
+                ("name", name.clone().into()),
+                ("type", kind.into()),
+                ("snapshot", snapshot.into()),
+                ("include", include.into()),
+                ("no_archived", no_archived.into()),
+            ]);
             let made = server.call(Method::POST, &["sources"], &body).await?;
             Ok(said(made, format!("Source {name} created.")))
         }
@@ -383,17 +399,14 @@ async fn add(server: &Server, add: Add) -> anyhow::Result<Told> {
         if packages.is_empty() {
             bail!("give files with --path, or for a curated source packages with --packages or --file-in");
         }
-        let mut include = vec!["depends", "imports", "linking-to"];
-        if add.include_suggests {
-            include.push("suggests");
-        }
         let body = given(vec![
             ("packages", packages.into()),
             ("snapshot", add.snapshot.into()),
-            ("include", include.into()),
+            ("include_suggests", add.include_suggests.into()),
             ("commit", add.commit.into()),
         ]);
-        return updated(server.call(Method::POST, &["sources", &add.source, "update"], &body).await?);
+        let done = server.call(Method::POST, &["sources", &add.source, "update"], &body).await?;
+        return updated(done, add.csv_out.as_deref());
     }
     let mut done = Vec::new();
     for path in &add.path {
@@ -413,16 +426,24 @@ async fn add(server: &Server, add: Add) -> anyhow::Result<Told> {
     Ok(said(done.into(), names.join("\n")))
 }
 
-fn updated(json: Value) -> anyhow::Result<Told> {
+/// Tells what an update changes, and writes it to `csv`, where wanted.
+fn updated(json: Value, csv: Option<&Path>) -> anyhow::Result<Told> {
     let mut lines = vec![format!("Snapshot {}", json["snapshot"].as_str().unwrap_or_default())];
+    let mut rows = String::from("change,name,version\n");
     for change in ["added", "updated", "removed"] {
         for package in json[change].as_array().into_iter().flatten() {
             let text = |member: &str| package[member].as_str().unwrap_or_default().to_owned();
             lines.push(format!("{change:>8}  {} {}", text("name"), text("version")));
+            // Neither names nor versions have commas or quotes.
+            rows.push_str(&format!("{change},{},{}\n", text("name"), text("version")));
         }
     }
     for name in json["missing"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         lines.push(format!(" missing  {name}"));
+        rows.push_str(&format!("missing,{name},\n"));
+    }
+    if let Some(path) = csv {
+        std::fs::write(path, rows).with_context(|| format!("cannot write {}", path.display()))?;
     }
     lines.push(match json["committed"].as_bool() {
         Some(true) => "Done.".to_owned(),

@@ -5,6 +5,7 @@
 //! | `latest` | the newest state; moves |
 //! | `2025-01-02` | what was published before that day began (UTC) |
 //! | `1194160` | the state after the transaction of that number |
+//! | `3-12`, `57-1-40-8123` | what a created URL pins ([`crate::urls`]) |
 //!
 //! A date is served once every source of the repo has been synchronised past it, so that what it shows never changes; until
 //! then, and before the history begins, it is not found. A date on which nothing happened shows the closest earlier one.
@@ -148,81 +149,49 @@ impl App {
     }
 
     async fn resolve(&self, view: &View, repo: Arc<Repo>, segment: &str) -> Result<Snapshot, Error> {
-        let db = self.world().db();
         let no_sources = || Error::NotFound(format!("repository {} has no sources", repo.name));
-        let unsynced = |id: i64| {
-            let name = view.source(id).map_or("?", |s| s.name.as_str());
-            Error::NotFound(format!(
-                "source {name} has not been synchronised yet; GET /__api__/status tells how far it is"
-            ))
-        };
-        let newest = |id: i64| view.newest.get(&id).copied();
-        let is_fed = |id: i64| view.source(id).is_some_and(|s| s.feed.is_some());
-
         let mut parts = Vec::new();
-        if segment == "latest" {
-            let now = repo.subscriptions.last().ok_or_else(no_sources)?;
-            for &source in &now.sources {
-                match newest(source) {
-                    Some(at) => parts.push(self.part(view, source, at).await?),
-                    None if is_fed(source) => return Err(unsynced(source)),
-                    None => {}
+        let when;
+        if let Some(spelled) = self.created_url(&repo, segment).await? {
+            when = When::After(spelled.rules);
+            parts = self.spelled_parts(view, &repo, &spelled).await?.ok_or_else(|| {
+                Error::NotFound(format!("there is no snapshot {segment:?} of repository {}", repo.name))
+            })?;
+        } else {
+            let then: &Subscription = if segment == "latest" {
+                when = When::Now;
+                repo.subscriptions.last().ok_or_else(no_sources)?
+            } else if let Some(date) = parse_date(segment) {
+                let at = midnight(date);
+                when = When::At(at);
+                // The first composition counts for all times before it: histories begin before the repo was made.
+                let then = repo.subscriptions.iter().rev().find(|s| s.since <= at).or(repo.subscriptions.first());
+                then.ok_or_else(no_sources)?
+            } else if let Some(id) = parse_id(segment) {
+                when = When::After(id);
+                let missing = || Error::NotFound(format!("there is no transaction {segment}"));
+                if !transactions::exists(self.world().db(), id).await? {
+                    return Err(missing());
                 }
-            }
-        } else if let Some(date) = parse_date(segment) {
-            let at = date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros();
-            // The first composition counts for all times before it: histories begin before the repo was made.
-            let then = repo.subscriptions.iter().rev().find(|s| s.since <= at).or(repo.subscriptions.first());
-            for &source in &then.ok_or_else(no_sources)?.sources {
-                if is_fed(source) {
-                    let newest = newest(source).ok_or_else(|| unsynced(source))?.as_of;
-                    if at > newest {
-                        let newest = instant(newest).date_naive();
-                        return Err(Error::NotFound(format!(
-                            "{segment} is not published yet; the newest snapshot is {newest}"
-                        )));
-                    }
-                    let first = view.history_from.get(&source).copied().unwrap_or(newest);
-                    if at < first {
-                        let first = instant(first).date_naive();
-                        return Err(Error::NotFound(format!(
-                            "{segment} is before the first snapshot, which is {first}"
-                        )));
-                    }
-                } else if at > self.world().clock().now_micros() {
-                    return Err(Error::NotFound(format!("{segment} is in the future")));
-                }
-                if let Some(at) = transactions::point_at(db, source, at).await? {
-                    parts.push(self.part(view, source, at).await?);
-                }
-            }
-        } else if let Some(id) = parse_id(segment) {
-            let missing = || Error::NotFound(format!("there is no transaction {segment}"));
-            if !transactions::exists(db, id).await? {
-                return Err(missing());
-            }
-            let then: &Subscription = repo.subscriptions.iter().rev().find(|s| s.since_tx <= id).ok_or_else(missing)?;
+                repo.subscriptions.iter().rev().find(|s| s.since_tx <= id).ok_or_else(missing)?
+            } else {
+                return Err(Error::NotFound(format!(
+                    "there is no snapshot {segment:?}; use latest, a date such as 2025-01-02, the number of a transaction, or what \
+                     rspm url create gives"
+                )));
+            };
             for &source in &then.sources {
-                if let Some(at) = transactions::point(db, source, id).await? {
+                if let Some(at) = self.state_of(view, source, segment).await? {
                     parts.push(self.part(view, source, at).await?);
                 }
             }
-            if parts.is_empty() {
+            if parts.is_empty() && matches!(when, When::After(_)) {
                 return Err(Error::NotFound(format!(
                     "repository {} had no packages at transaction {segment}",
                     repo.name
                 )));
             }
-        } else {
-            return Err(Error::NotFound(format!(
-                "there is no snapshot {segment:?}; use latest, a date such as 2025-01-02, or the number of a transaction"
-            )));
         }
-        let when = match (parse_date(segment), parse_id(segment)) {
-            (Some(date), _) => When::At(date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros()),
-            (None, Some(id)) => When::After(id),
-            (None, None) => When::Now,
-        };
         let rules = view.rules_for(repo.id, when);
         let mut key = parts.iter().map(|p| format!("{}@{}", p.source, p.at.tx)).collect::<Vec<_>>().join(",");
         key.push_str(rules.as_ref().map_or("", |rules| rules.key.as_str()));
@@ -231,6 +200,59 @@ impl App {
         let freshness = Freshness::new(if fixed { FIXED } else { MOVING }, instant(changed));
         Ok(Snapshot { repo, parts, rules, key, fixed, freshness })
     }
+
+    /// The state of one source that `latest`, a date or the number of a transaction names; none when it had none then.
+    ///
+    /// # Errors
+    /// Not found: a date that the source cannot be asked for, or no such form.
+    pub(crate) async fn state_of(&self, view: &View, source: i64, segment: &str) -> Result<Option<Point>, Error> {
+        let db = self.world().db();
+        let is_fed = view.source(source).is_some_and(|s| s.feed.is_some());
+        let newest = view.newest.get(&source).copied();
+        let unsynced = || {
+            let name = view.source(source).map_or("?", |s| s.name.as_str());
+            Error::NotFound(format!(
+                "source {name} has not been synchronised yet; GET /__api__/status tells how far it is"
+            ))
+        };
+        if segment == "latest" {
+            return match newest {
+                None if is_fed => Err(unsynced()),
+                newest => Ok(newest),
+            };
+        }
+        if let Some(id) = parse_id(segment) {
+            return Ok(transactions::point(db, source, id).await?);
+        }
+        let date = parse_date(segment).ok_or_else(|| {
+            Error::NotFound(format!(
+                "there is no snapshot {segment:?}; use a date such as 2025-01-02, or a transaction"
+            ))
+        })?;
+        let at = midnight(date);
+        if is_fed {
+            let newest = newest.ok_or_else(unsynced)?.as_of;
+            if at > newest {
+                let newest = instant(newest).date_naive();
+                return Err(Error::NotFound(format!(
+                    "{segment} is not published yet; the newest snapshot is {newest}"
+                )));
+            }
+            let first = view.history_from.get(&source).copied().unwrap_or(newest);
+            if at < first {
+                let first = instant(first).date_naive();
+                return Err(Error::NotFound(format!("{segment} is before the first snapshot, which is {first}")));
+            }
+        } else if at > self.world().clock().now_micros() {
+            return Err(Error::NotFound(format!("{segment} is in the future")));
+        }
+        Ok(transactions::point_at(db, source, at).await?)
+    }
+}
+
+/// 00:00 UTC of a day in microseconds since 1970.
+fn midnight(date: NaiveDate) -> i64 {
+    date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros()
 }
 
 /// Exactly `YYYY-MM-DD`, and a day that exists.
@@ -240,7 +262,8 @@ pub(crate) fn parse_date(text: &str) -> Option<NaiveDate> {
     is_shaped.then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).flatten()
 }
 
-fn parse_id(text: &str) -> Option<i64> {
+/// The number of a transaction.
+pub(crate) fn parse_id(text: &str) -> Option<i64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 

@@ -9,6 +9,7 @@ pub mod rules;
 pub mod sources;
 pub mod tokens;
 pub mod transactions;
+pub mod urls;
 
 use sim_kit::{Migration, Tx};
 use sqlx::Row as _;
@@ -18,6 +19,8 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "init", sql: include_str!("../migrations/0001_init.sql") },
     Migration { version: 2, name: "administration", sql: include_str!("../migrations/0002_administration.sql") },
     Migration { version: 3, name: "blocklist", sql: include_str!("../migrations/0003_blocklist.sql") },
+    Migration { version: 20, name: "urls", sql: include_str!("../migrations/0020_urls.sql") },
+    Migration { version: 21, name: "curated", sql: include_str!("../migrations/0021_curated.sql") },
 ];
 
 /// A transaction number above all that will ever be given.

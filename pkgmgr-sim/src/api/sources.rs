@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{Paging, time};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::curated::Settings;
 use crate::error::{ApiError, Error};
 use crate::store::repos;
 use crate::store::sources::{self, Source};
@@ -42,6 +43,10 @@ struct Draft {
     kind: Option<String>,
     /// The date that the source shows or takes its packages from.
     snapshot: Option<String>,
+    /// Which dependencies come along, of a curated source.
+    include: Option<Vec<String>>,
+    /// A curated source without archived versions.
+    no_archived: bool,
 }
 
 fn changed(source: i64, action: &str, tag: String) -> Transaction {
@@ -68,8 +73,12 @@ pub async fn create(State(app): State<App>, caller: Caller, body: Bytes) -> Resu
         true => None,
         false => Some(app.pinned(kind, draft.snapshot.as_deref()).await?),
     };
+    let settings = Settings::new(kind, draft.include, draft.no_archived)?;
     let mut change = app.begin().await?;
     let id = sources::create(&mut change.tx, &name, kind, None, change.at).await?;
+    if kind == "curated-cran" {
+        settings.write(&mut change.tx, id).await?;
+    }
     let mut done = changed(id, "Create", format!("Source {name}"));
     if let Some((base, at)) = pin {
         sources::set_pin(&mut change.tx, id, change.id, base, at).await?;

@@ -61,9 +61,13 @@ pub enum Command {
         /// R packages to be taken out.
         #[arg(long, value_delimiter = ',')]
         remove: Vec<String>,
-        /// Which dependencies come along: imports, depends, linking-to, suggests, none, all.
-        #[arg(long, value_delimiter = ',', default_value = "depends,imports,linking-to")]
-        include: Vec<String>,
+        /// Which dependencies come along: imports, depends, linking-to, suggests, none, all; those the source was made with if none
+        /// are given.
+        #[arg(long, value_delimiter = ',')]
+        include: Option<Vec<String>>,
+        /// Write what changes to this file.
+        #[arg(long, value_name = "FILE")]
+        csv_out: Option<PathBuf>,
         /// Do it.
         #[arg(long)]
         commit: bool,
@@ -135,6 +139,12 @@ pub enum Create {
         /// The date that it shows or takes its packages from.
         #[arg(long)]
         snapshot: Option<String>,
+        /// Which dependencies come along into a curated source: imports, depends, linking-to, suggests, none, all.
+        #[arg(long, value_delimiter = ',')]
+        include: Option<Vec<String>>,
+        /// Leave archived versions out of a curated source.
+        #[arg(long)]
+        no_archived: bool,
     },
     /// A token; it goes to standard output, and is shown only once.
     Token {
@@ -321,6 +331,9 @@ pub struct Add {
     /// Bring along what they suggest.
     #[arg(long)]
     pub include_suggests: bool,
+    /// Write what changes to this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "path")]
+    pub csv_out: Option<PathBuf>,
     /// The date of a curated source.
     #[arg(long)]
     pub snapshot: Option<String>,
@@ -366,13 +379,37 @@ pub enum Test {
 /// Addresses of snapshots.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Url {
-    /// The address of a repository as of a date, or as it is now.
+    /// An address of a repository that pins one state of each of its sources.
     Create {
         /// The repository.
         #[arg(long)]
         repo: String,
-        /// YYYY-MM-DD.
+        /// YYYY-MM-DD, for the sources without a --snapshot; without it they are pinned as they are now.
         #[arg(long)]
         date: Option<String>,
+        /// source:YYYY-MM-DD or source:TRANSACTION; may be given several times.
+        #[arg(long, value_delimiter = ',', value_name = "SOURCE:SNAPSHOT")]
+        snapshot: Vec<String>,
+        /// Make it impossible to delete.
+        #[arg(long)]
+        lock: bool,
+        /// Spell the states out in place of making a short name for them.
+        #[arg(long)]
+        no_alias: bool,
+    },
+    /// List the created addresses of a repository.
+    List {
+        /// The repository.
+        #[arg(long)]
+        repo: String,
+    },
+    /// Delete an address that is not locked.
+    Delete {
+        /// The repository.
+        #[arg(long)]
+        repo: String,
+        /// The part of the address that stands for the snapshot.
+        #[arg(long)]
+        id: String,
     },
 }

@@ -144,7 +144,12 @@ pub async fn update(tx: &mut Tx, repo: &Repo) -> sqlx::Result<()> {
 /// # Errors
 /// The database's.
 pub async fn delete(tx: &mut Tx, repo: i64) -> sqlx::Result<()> {
-    for sql in ["DELETE FROM subscriptions WHERE repo_id = $1", "DELETE FROM repos WHERE id = $1"] {
+    let tables = [
+        "DELETE FROM subscriptions WHERE repo_id = $1",
+        "DELETE FROM urls WHERE repo_id = $1",
+        "DELETE FROM repos WHERE id = $1",
+    ];
+    for sql in tables {
         sqlx::query(sql).bind(repo).execute(&mut **tx).await?;
     }
     Ok(())

@@ -143,6 +143,32 @@ pub async fn set_pin(tx: &mut Tx, source: i64, since_tx: i64, base: i64, at: Poi
     Ok(())
 }
 
+/// What a curated source was made with: kinds of dependencies with commas, and whether it leaves archived versions out.
+///
+/// # Errors
+/// The database's.
+pub async fn curated(db: &Db, source: i64) -> sqlx::Result<Option<(String, bool)>> {
+    let row = sqlx::query("SELECT include, no_archived FROM curated WHERE source_id = $1")
+        .bind(source)
+        .fetch_optional(db.pool())
+        .await?;
+    row.map(|row| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? != 0))).transpose()
+}
+
+/// Notes what a curated source was made with.
+///
+/// # Errors
+/// The database's.
+pub async fn set_curated(tx: &mut Tx, source: i64, include: &str, no_archived: bool) -> sqlx::Result<()> {
+    sqlx::query("INSERT INTO curated (source_id, include, no_archived) VALUES ($1, $2, $3)")
+        .bind(source)
+        .bind(include)
+        .bind(i64::from(no_archived))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// Where a source stands; none before its first synchronisation.
 ///
 /// # Errors

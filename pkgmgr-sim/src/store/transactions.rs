@@ -147,6 +147,15 @@ pub async fn exists(db: &Db, id: i64) -> sqlx::Result<bool> {
     Ok(row.is_some())
 }
 
+/// The number of the last transaction that was done; 0 before the first.
+///
+/// # Errors
+/// The database's.
+pub async fn last(db: &Db) -> sqlx::Result<i64> {
+    let row = sqlx::query("SELECT MAX(id) FROM transactions WHERE result = 0").fetch_one(db.pool()).await?;
+    Ok(row.try_get::<Option<i64>, _>(0)?.unwrap_or(0))
+}
+
 /// The states of `source`, oldest first.
 ///
 /// # Errors

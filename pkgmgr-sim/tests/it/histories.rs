@@ -33,6 +33,8 @@ enum Event {
     Move(usize),
     /// A rule blocks a package of a repo; the oldest rule goes when there are three.
     Block(usize),
+    /// A URL is made of every repo: of its state, or with a date for its last source.
+    Pin(Option<u32>),
     /// Thirteen hours go by.
     Wait,
 }
@@ -55,6 +57,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => Just(Event::Leave),
         2 => package.clone().prop_map(Event::Move),
         2 => package.prop_map(Event::Block),
+        2 => proptest::option::of(1..16_u32).prop_map(Event::Pin),
         2 => Just(Event::Wait),
     ];
     proptest::collection::vec(event, 1..18)
@@ -76,6 +79,8 @@ async fn holds(events: &[Event]) {
         }
     }
     let mut seen: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    // Created so far: repo and segment.
+    let mut pins: Vec<(String, String)> = Vec::new();
     let mut versions = 0;
     for (on, event) in (2..).zip(events) {
         match *event {
@@ -110,7 +115,7 @@ async fn holds(events: &[Event]) {
             Event::Publish => {
                 service.publish(on);
                 team.sync().await;
-                look(&team, &mut seen, on).await;
+                look(&team, &mut seen, &pins, on).await;
             }
             Event::Add(package) => {
                 versions += 1;
@@ -118,7 +123,7 @@ async fn holds(events: &[Event]) {
                 assert_eq!(team.add("local", "", r_package(NAMES[package], &version, "")).await.status, 201);
                 let (name, bytes) = wheel(NAMES[package], &version);
                 assert_eq!(team.add("pylocal", &format!("?filename={name}"), bytes).await.status, 201);
-                look(&team, &mut seen, on).await;
+                look(&team, &mut seen, &pins, on).await;
             }
             Event::RemoveLocal(package) => {
                 for source in ["local", "pylocal"] {
@@ -140,14 +145,14 @@ async fn holds(events: &[Event]) {
                     names.reverse();
                     team.does("PUT", &path, json!({ "sources": names })).await;
                 }
-                look(&team, &mut seen, on).await;
+                look(&team, &mut seen, &pins, on).await;
             }
             Event::Leave => {
                 let left = team.admin("DELETE", "/__api__/repos/mixed/sources/local", Value::Null).await;
                 if left.status == 404 {
                     team.does("POST", "/__api__/repos/mixed/sources", json!({"source": "local"})).await;
                 }
-                look(&team, &mut seen, on).await;
+                look(&team, &mut seen, &pins, on).await;
             }
             Event::Move(package) => {
                 let newest = team.get("/__api__/repos/cran/transaction-dates?_order=desc&_limit=1").await.json();
@@ -167,7 +172,7 @@ async fn holds(events: &[Event]) {
                 let more = json!({"packages": [NAMES[package]], "commit": true});
                 let status = team.admin("POST", "/__api__/sources/curated-cran/update", more).await.status.as_u16();
                 assert!([200, 400].contains(&status), "{status}");
-                look(&team, &mut seen, on).await;
+                look(&team, &mut seen, &pins, on).await;
             }
             Event::Block(package) => {
                 let rules = team.get("/__api__/blocklist/rules").await.json();
@@ -177,43 +182,67 @@ async fn holds(events: &[Event]) {
                     let rule = json!({"package_name": NAMES[package], "version": format!("<1.{on}")});
                     team.does("POST", "/__api__/blocklist/rules", rule).await;
                 }
-                look(&team, &mut seen, on).await;
+                look(&team, &mut seen, &pins, on).await;
+            }
+            Event::Pin(day) => {
+                for repo in team.get("/__api__/repos").await.json().as_array().unwrap() {
+                    let repo = repo["name"].as_str().unwrap();
+                    let sources = team.get(&format!("/__api__/repos/{repo}/sources")).await.json();
+                    let last = sources.as_array().unwrap().last().map_or("", |s| s["name"].as_str().unwrap());
+                    let snapshots = day.map_or(json!({}), |day| json!({last: format!("2024-01-{day:02}")}));
+                    for form in ["lock", "no_alias"] {
+                        let wanted = json!({"snapshots": snapshots, form: true});
+                        let made = team.admin("POST", &format!("/__api__/repos/{repo}/urls"), wanted).await;
+                        match made.status.as_u16() {
+                            201 => pins.push((repo.to_owned(), made.json()["id"].as_str().unwrap().to_owned())),
+                            // There is nothing to be pinned yet, or not on that day.
+                            status => assert!([400, 409].contains(&status), "{}", made.text()),
+                        }
+                    }
+                }
+                look(&team, &mut seen, &pins, on).await;
             }
             Event::Wait => {
                 team.running.world().clock().advance(std::time::Duration::from_secs(13 * 3600)).await;
-                look(&team, &mut seen, on).await;
+                look(&team, &mut seen, &pins, on).await;
             }
         }
     }
 }
 
 /// Compares all that was `seen` with what is there now, and adds what is new.
-async fn look(team: &Team, seen: &mut BTreeMap<String, Vec<u8>>, on: u32) {
+async fn look(team: &Team, seen: &mut BTreeMap<String, Vec<u8>>, pins: &[(String, String)], on: u32) {
     for (path, body) in &*seen {
         assert_eq!(&team.get(path).await.body, body, "{path} after the {on}th");
     }
-    let dates = (1..=31).map(|day| format!("2024-01-{day:02}"));
-    let numbers = (1..80).map(|id| id.to_string());
-    for snapshot in dates.chain(numbers) {
-        for path in [
-            "cran/{}/src/contrib/PACKAGES",
-            "own/{}/src/contrib/PACKAGES",
-            "mixed/{}/src/contrib/PACKAGES",
-            "cran-snapshot/{}/src/contrib/PACKAGES",
-            "curated-cran/{}/src/contrib/PACKAGES",
-            "pypi/{}/simple/",
-            "pypi/{}/simple/alpha/",
-            "pypi/{}/simple/beta/",
-            "pymixed/{}/simple/",
-            "pymixed/{}/simple/alpha/",
-        ] {
-            let path = format!("/{}", path.replace("{}", &snapshot));
-            if let Entry::Vacant(new) = seen.entry(path) {
-                let answer = team.get(new.key()).await;
-                if answer.status == 200 {
-                    new.insert(answer.body);
-                }
+    let mut note = async |path: String| {
+        if let Entry::Vacant(new) = seen.entry(path) {
+            let answer = team.get(new.key()).await;
+            if answer.status == 200 {
+                new.insert(answer.body);
             }
+        }
+    };
+    let dates = (1..=31).map(|day| format!("2024-01-{day:02}"));
+    let last = pkgmgr_sim::store::transactions::last(team.running.world().db()).await.unwrap();
+    let numbers = (1..=last).map(|id| id.to_string());
+    for snapshot in dates.chain(numbers) {
+        for repo in ["cran", "own", "mixed", "cran-snapshot", "curated-cran"] {
+            note(format!("/{repo}/{snapshot}/src/contrib/PACKAGES")).await;
+        }
+        for repo in ["pypi", "pymixed"] {
+            for page in ["", "alpha/", "beta/"] {
+                note(format!("/{repo}/{snapshot}/simple/{page}")).await;
+            }
+        }
+    }
+    for (repo, segment) in pins {
+        let pages: &[&str] = match repo.starts_with("py") {
+            true => &["simple/", "simple/alpha/", "simple/beta/"],
+            false => &["src/contrib/PACKAGES"],
+        };
+        for page in pages {
+            note(format!("/{repo}/{segment}/{page}")).await;
         }
     }
 }

@@ -17,6 +17,7 @@ mod snapshots;
 mod store;
 mod sync;
 mod upstream;
+mod urls;
 
 use chrono::TimeDelta;
 use http::{HeaderMap, HeaderValue, StatusCode};

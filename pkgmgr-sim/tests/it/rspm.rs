@@ -86,7 +86,21 @@ async fn a_repository_of_ones_own() {
     let repos = shell.json(&["list", "repos", "--source=team"]).await;
     assert_eq!((repos.as_array().unwrap().len(), &repos[0]["name"]), (1, &json!("prod")));
     let url = shell.run(&["url", "create", "--repo=prod", "--date=2024-01-05"]).await;
-    assert_eq!(url, format!("{}/prod/2024-01-05\n", shell.team.running.url()));
+    assert_eq!(url, format!("{}/prod/3-2\n", shell.team.running.url()));
+    assert!(!shell.team.text("/prod/3-2/src/contrib/PACKAGES").await.contains("Package: own\n"));
+    let mixed = ["--snapshot=cran:2024-01-05", "--date=2024-01-14", "--lock"];
+    let mixed = shell.json(&[&["url", "create", "--repo=prod"], &mixed[..]].concat()).await;
+    assert_eq!((&mixed["id"], &mixed["locked"]), (&json!("3-3"), &json!(true)));
+    assert!(shell.team.text("/prod/3-3/src/contrib/PACKAGES").await.contains("Package: alpha\nVersion: 1.0"));
+    let long = shell.run(&["url", "create", "--repo=prod", "--no-alias", "--snapshot=cran:2024-01-05"]).await;
+    let long = long.trim().rsplit('/').next().unwrap().to_owned();
+    assert!(long.bytes().all(|b| b == b'-' || b.is_ascii_digit()), "{long}");
+    shell.fails(&["url", "create", "--repo=prod", "--snapshot=cran"], "source:date-or-transaction").await;
+    shell.fails(&["url", "create", "--repo=prod", "--snapshot=cran:5,cran:6"], "twice").await;
+    shell.fails(&["url", "delete", "--repo=prod", "--id=3-3"], "locked").await;
+    shell.run(&["url", "delete", "--repo=prod", "--id=3-2"]).await;
+    let left = shell.run(&["url", "list", "--repo=prod"]).await;
+    assert!(left.contains("3-1 ") && left.contains("3-3 ") && !left.contains("3-2 "), "{left}");
     shell.fails(&["url", "create", "--repo=prod", "--date=2031-01-05"], "in the future").await;
     shell.run(&["edit", "repo", "--name=prod", "--new-name=live", "--authenticated"]).await;
     assert_eq!(shell.json(&["info", "--repo=live"]).await["auth"], true);
@@ -108,7 +122,22 @@ async fn curated_sources_python_and_the_blocklist() {
         "{tried}"
     );
     assert_eq!(shell.json(&["list", "packages", "--source=chosen"]).await, json!([]));
-    shell.run(&["add", "--source=chosen", "--packages=alpha", "--commit"]).await;
+    let csv = folder.path().join("changes.csv");
+    let csv_out = format!("--csv-out={}", csv.display());
+    shell.run(&["add", "--source=chosen", "--packages=alpha", "--commit", &csv_out]).await;
+    assert_eq!(std::fs::read_to_string(&csv).unwrap(), "change,name,version\nadded,alpha,2.0\nadded,beta,0.1\n");
+    let alone = ["--type=curated-cran", "--include=none", "--no-archived", "--snapshot=2024-01-12"];
+    shell.run(&[&["create", "source", "--name=alone"], &alone[..]].concat()).await;
+    shell.run(&["add", "--source=alone", "--packages=alpha", "--commit"]).await;
+    assert_eq!(shell.run(&["list", "packages", "--source=alone"]).await, "NAME   VERSION\nalpha  2.0\n");
+    shell.run(&["create", "repo", "--name=alone"]).await;
+    shell.run(&["subscribe", "--repo=alone", "--source=alone"]).await;
+    let old = "/latest/src/contrib/Archive/alpha/alpha_1.0.tar.gz";
+    assert_eq!(shell.team.get(&format!("/alone{old}")).await.status, 404, "it was made without archived versions");
+    assert_eq!(shell.team.get(&format!("/cran{old}")).await.status, 200);
+    shell.fails(&["create", "source", "--name=x", "--type=curated-cran", "--include=love"], "love").await;
+    shell.fails(&["create", "source", "--name=x", "--no-archived"], "curated-cran").await;
+    shell.fails(&["update", "--source=alone", "--snapshot=1"], "no state at transaction 1").await;
     let moved = shell.run(&["update", "--source=chosen", "--snapshot=2024-01-05", "--commit"]).await;
     assert!(moved.contains("updated  alpha 1.0") && moved.ends_with("Done.\n"), "{moved}");
 

@@ -4,7 +4,7 @@ use pkgmgr_sim::store::packages::{self, Package, Shows};
 use pkgmgr_sim::store::sources::{self, Feed};
 use pkgmgr_sim::store::tokens::{self, Token};
 use pkgmgr_sim::store::transactions::{self, Point, Transaction};
-use pkgmgr_sim::store::{MIGRATIONS, repos, rules, take_instant, take_numbers};
+use pkgmgr_sim::store::{MIGRATIONS, repos, rules, take_instant, take_numbers, urls};
 use sim_kit::testing::Postgres;
 use sim_kit::{Db, HostConfig, WorldConfig};
 
@@ -140,6 +140,7 @@ async fn administration(db: &Db, source: i64, repo: repos::Repo) {
     for (since, base_tx) in [(20, 10), (30, 12)] {
         sources::set_pin(&mut tx, other, since, source, Point { tx: base_tx, as_of: base_tx * 10 }).await.unwrap();
     }
+    sources::set_curated(&mut tx, other, "depends,none", true).await.unwrap();
     let changed = repos::Repo { name: "x".into(), hidden: true, authenticated: true, ..repo.clone() };
     repos::update(&mut tx, &changed).await.unwrap();
     assert_eq!(repos::list_in(&mut tx).await.unwrap(), [changed]);
@@ -175,10 +176,32 @@ async fn administration(db: &Db, source: i64, repo: repos::Repo) {
     assert_eq!(pin(19).await, None);
     assert_eq!(pin(29).await, Some((source, Point { tx: 10, as_of: 100 })));
     assert_eq!(pin(i64::MAX).await, Some((source, Point { tx: 12, as_of: 120 })));
+    assert_eq!(sources::curated(db, other).await.unwrap(), Some(("depends,none".to_owned(), true)));
+    assert_eq!(sources::curated(db, source).await.unwrap(), None);
     let rows = rules::list(db).await.unwrap();
     let spans: Vec<_> = rows.iter().map(|row| (row.since_tx, row.since, row.until_tx, row.until)).collect();
     assert_eq!(spans, [(40, 400, 41, 410), (41, 410, i64::MAX, i64::MAX)]);
     assert_eq!(tokens::list(db).await.unwrap(), [token("b", Some(7))]);
+    let url = |id: &str, locked| urls::Row {
+        id: id.into(),
+        repo_id: repo.id,
+        spelled: "1-2-3-4".into(),
+        locked,
+        created_at: 5,
+    };
+    let mut tx = db.write().await.unwrap();
+    for (id, locked) in [("1-1", true), ("1-2", false)] {
+        urls::insert(&mut tx, &url(id, locked)).await.unwrap();
+    }
+    assert!(!urls::delete(&mut tx, repo.id, "1-1", 6).await.unwrap(), "it is locked");
+    assert!(urls::delete(&mut tx, repo.id, "1-2", 6).await.unwrap());
+    assert!(!urls::delete(&mut tx, repo.id, "1-2", 7).await.unwrap(), "it is deleted");
+    tx.commit().await.unwrap();
+    assert_eq!(urls::list(db, repo.id).await.unwrap(), [url("1-1", true)]);
+    assert_eq!(urls::get(db, repo.id, "1-1").await.unwrap(), Some(url("1-1", true)));
+    assert_eq!(urls::get(db, repo.id, "1-2").await.unwrap(), None);
+    assert_eq!(urls::get(db, repo.id + 1, "1-1").await.unwrap(), None);
+    assert_eq!(transactions::last(db).await.unwrap(), 12);
     let mut tx = db.write().await.unwrap();
     repos::delete(&mut tx, repo.id).await.unwrap();
     tx.commit().await.unwrap();
@@ -216,6 +239,7 @@ async fn on_postgres() {
         team.does("POST", "/__api__/sources", frozen).await;
         team.does("POST", "/__api__/blocklist/rules", json!({"package_name": "beta", "repo": "prod"})).await;
         assert_eq!(team.admin("POST", "/__api__/repos", json!({"name": "prod"})).await.status, 409);
+        team.does("POST", "/__api__/repos/prod/urls", json!({"snapshots": {"cran": "2024-01-05"}})).await;
     }
     service.r("Zeta", "1.0", 16, "");
     service.publish(17);
@@ -235,6 +259,7 @@ async fn on_postgres() {
         "/__api__/sources/frozen/packages",
         "/__api__/sources/team/packages/own/releases",
         "/__api__/blocklist/rules",
+        "/prod/3-1/src/contrib/PACKAGES",
     ] {
         assert_eq!(on_postgres.text(path).await, on_sqlite.text(path).await, "{path}");
     }
