@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sim_kit::http_client::Link;
@@ -30,6 +31,9 @@ struct Inner {
     work: Notify,
     /// Rung when a schedule was changed.
     scheduled: Notify,
+    /// Rung when a repository was changed.
+    polls: Notify,
+    has_git: AtomicBool,
     recorder: Recorder,
     /// One bell a task, for those who wait for its output.
     bells: Mutex<HashMap<String, Weak<Notify>>>,
@@ -40,6 +44,7 @@ struct Inner {
     unpacking: Mutex<HashMap<i64, Weak<tokio::sync::Mutex<()>>>>,
     unpacked: PathBuf,
     incoming: PathBuf,
+    clones: PathBuf,
     package_manager: Link,
 }
 
@@ -51,6 +56,7 @@ impl App {
     pub fn new(world: World, config: Config) -> anyhow::Result<Self> {
         let unpacked = world.folder("unpacked")?;
         let incoming = world.folder("incoming")?;
+        let clones = world.folder("clones")?;
         let package_manager = Link::new(&world, "package-manager");
         let replays = Replays::new(config.signature_window);
         Ok(Self(Arc::new(Inner {
@@ -60,12 +66,15 @@ impl App {
             replays,
             work: Notify::new(),
             scheduled: Notify::new(),
+            polls: Notify::new(),
+            has_git: AtomicBool::new(false),
             recorder: Recorder::default(),
             bells: Mutex::default(),
             blob_rows: RwLock::default(),
             unpacking: Mutex::default(),
             unpacked,
             incoming,
+            clones,
             package_manager,
         })))
     }
@@ -151,6 +160,28 @@ impl App {
         &self.0.scheduled
     }
 
+    /// Tells the watch that a repository was changed or fetched.
+    pub fn ring_for_polls(&self) {
+        self.0.polls.notify_one();
+    }
+
+    /// The bell that [`App::ring_for_polls`] rings.
+    #[must_use]
+    pub fn polls(&self) -> &Notify {
+        &self.0.polls
+    }
+
+    /// Notes that git is turned on and works.
+    pub fn git_is_there(&self) {
+        self.0.has_git.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether git is turned on and works.
+    #[must_use]
+    pub fn has_git(&self) -> bool {
+        self.0.has_git.load(Ordering::Relaxed)
+    }
+
     /// Visits and changes to be written.
     #[must_use]
     pub fn recorder(&self) -> &Recorder {
@@ -194,6 +225,12 @@ impl App {
     #[must_use]
     pub fn incoming(&self) -> &Path {
         &self.0.incoming
+    }
+
+    /// Where repositories are fetched to, each into a folder that goes afterwards.
+    #[must_use]
+    pub fn clones(&self) -> &Path {
+        &self.0.clones
     }
 
     /// Where a bundle is or will be unpacked, and the lock of whoever unpacks it.

@@ -1,10 +1,12 @@
 //! What a Connect is told from outside.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
 use clap::builder::BoolishValueParser;
 
+use crate::git;
 use crate::version::{NEWEST, Version};
 
 /// How one Connect is set up.
@@ -32,6 +34,8 @@ pub struct Config {
     pub node_versions: Vec<String>,
     /// TensorFlow serving, newest last.
     pub tensorflow_versions: Vec<String>,
+    /// Content from repositories.
+    pub git: git::Settings,
     /// How much it takes.
     pub limits: Limits,
     /// Builds that run at a time.
@@ -87,6 +91,7 @@ impl Default for Config {
             quarto_versions: owned(&["1.4.557", "1.6.42"]),
             node_versions: owned(&["20.18.1", "22.12.0"]),
             tensorflow_versions: owned(&["2.16.1"]),
+            git: git::Settings::default(),
             limits: Limits::default(),
             builders: 4,
             signature_window: Duration::from_secs(15 * 60),
@@ -121,6 +126,38 @@ pub struct ConnectArgs {
     /// Address for absolute URLs; default: taken from each request.
     #[arg(long, env = "CONNECT_SERVER_ADDRESS")]
     pub address: Option<String>,
+    /// Take content from git repositories, where the program is there.
+    #[arg(long, env = "CONNECT_GIT_ENABLED", value_parser = BoolishValueParser::new(), num_args = 0..=1,
+          default_value = "true", default_missing_value = "true")]
+    pub git: bool,
+    /// The git program, by name or path.
+    #[arg(long, env = "CONNECT_GIT_EXECUTABLE", default_value = "git")]
+    pub git_executable: PathBuf,
+    /// Local repositories below this folder may be published from, as file:// URLs.
+    #[arg(long, env = "TEAMSIM_CONNECT_GIT_FOLDER")]
+    pub git_folder: Option<PathBuf>,
+    /// Seconds between two looks for new commits.
+    #[arg(long, env = "TEAMSIM_CONNECT_GIT_POLL_SECONDS", default_value_t = 900,
+          value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub git_poll_seconds: u64,
+    /// The host that --git-username signs in at, with its port if that is not the usual one.
+    #[arg(long, env = "CONNECT_GITCREDENTIAL_HOST", requires = "git_username")]
+    pub git_host: Option<String>,
+    /// The user that repositories of --git-host are read as.
+    #[arg(long, env = "CONNECT_GITCREDENTIAL_USERNAME", requires = "git_host")]
+    pub git_username: Option<String>,
+    /// That user's password or access token.
+    #[arg(
+        long,
+        env = "CONNECT_GITCREDENTIAL_PASSWORD",
+        hide_env_values = true,
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub git_password: String,
+    /// The protocol of --git-host.
+    #[arg(long, env = "CONNECT_GITCREDENTIAL_PROTOCOL", default_value = "https", value_parser = ["https", "http"])]
+    pub git_protocol: String,
     /// Largest bundle in bytes.
     #[arg(long, env = "TEAMSIM_CONNECT_MAX_BUNDLE_BYTES", default_value_t = Limits::default().bundle_bytes)]
     pub max_bundle_bytes: u64,
@@ -146,6 +183,25 @@ pub enum ConfigError {
 }
 
 impl ConnectArgs {
+    fn git(&self) -> git::Settings {
+        let credential = self.git_host.as_ref().zip(self.git_username.as_ref());
+        let credential = credential.map(|(host, username)| git::Credential {
+            protocol: self.git_protocol.clone(),
+            host: host.clone(),
+            username: username.clone(),
+            password: self.git_password.clone(),
+        });
+        git::Settings {
+            enabled: self.git,
+            executable: self.git_executable.clone(),
+            folder: self.git_folder.clone(),
+            poll_interval: Duration::from_secs(self.git_poll_seconds),
+            largest: self.max_bundle_bytes.min(git::Settings::default().largest),
+            credentials: credential.into_iter().collect(),
+            ..git::Settings::default()
+        }
+    }
+
     /// The settings the command line means.
     ///
     /// # Errors
@@ -173,6 +229,7 @@ impl ConnectArgs {
             seed_users: self.seed_users.unwrap_or(bootstrap_secret.is_none()),
             bootstrap_secret,
             address: self.address.clone(),
+            git: self.git(),
             limits: Limits { bundle_bytes: self.max_bundle_bytes, ..Limits::default() },
             ..Config::default()
         })

@@ -1,5 +1,7 @@
 //! Deploying: a task that builds a bundle and, unless it is a draft, makes it the active one.
 //!
+//! Without a bundle, the newest is meant; of content from a repository, the branch as it is now.
+//!
 //! Owners, collaborators and administrators may. `activate: false` came with 2025.06.0; older servers refuse the member.
 
 use axum::Json;
@@ -11,6 +13,7 @@ use crate::access::{Seen, editable};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::error::{Code, Error, Result};
+use crate::git;
 use crate::input::{Fields, Given};
 use crate::store;
 use crate::store::tasks::Task;
@@ -27,31 +30,25 @@ async fn start(app: &App, principal: &Principal, guid: &str, fields: &Fields, ki
         let text = "The content is locked; unlock it before you deploy.";
         return Err(Error::conflict(Code::LockedContentBundle, text));
     }
-    let bundle = match wanted.value() {
-        Some(id) => {
-            let found = store::bundles::get(&mut tx, id).await?.filter(|bundle| bundle.content_guid == guid);
-            found.ok_or_else(|| Error::missing("bundle"))?
-        }
-        None => store::bundles::newest(&mut tx, guid).await?.ok_or_else(|| {
-            Error::bad(Code::BundleMissing, "The content has no bundle; upload one before you deploy.")
-        })?,
-    };
-    let task = Task {
-        id: app.world().ids().token("task", 16),
-        kind: kind.to_owned(),
+    let mut task = Task {
         content_guid: Some(guid.to_owned()),
-        bundle_id: Some(bundle.id),
-        variant_id: None,
         activate: kind == "deploy" && activate.value().unwrap_or(true),
-        user_guid: principal.user.guid.clone(),
-        state: "queued".to_owned(),
-        attempts: 0,
-        created: app.now(),
-        finished: None,
-        code: 0,
-        error: String::new(),
-        lines: 0,
+        ..Task::new(app.world().ids().token("task", 16), kind, &principal.user.guid, app.now())
     };
+    match (wanted.value(), store::repositories::get(&mut tx, guid).await?) {
+        (Some(id), _) => {
+            let found = store::bundles::get(&mut tx, id).await?.filter(|bundle| bundle.content_guid == guid);
+            task.bundle_id = Some(found.ok_or_else(|| Error::missing("bundle"))?.id);
+        }
+        // The task fetches its bundle.
+        (None, Some(repository)) => task.detail = git::location(&repository),
+        (None, None) => {
+            let newest = store::bundles::newest(&mut tx, guid).await?.ok_or_else(|| {
+                Error::bad(Code::BundleMissing, "The content has no bundle; upload one before you deploy.")
+            })?;
+            task.bundle_id = Some(newest.id);
+        }
+    }
     store::tasks::insert(&mut tx, &task).await?;
     tx.commit().await?;
     app.ring_for_work();

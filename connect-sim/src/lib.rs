@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`routes`] | every route, in one table |
 //! | [`auth`], [`access`] | who asks, and what it may do |
-//! | [`content`], [`bundles`], [`deploy`], [`tasks`] | publishing |
+//! | [`content`], [`bundles`], [`git`], [`deploy`], [`tasks`] | publishing |
 //! | [`build`] | the work behind a deploy |
 //! | [`variants`], [`schedules`] | documents that are rendered, and when |
 //! | [`serving`], [`runtime`] | content itself |
@@ -36,6 +36,7 @@ pub mod deploy;
 pub mod environment;
 pub mod environments;
 pub mod error;
+pub mod git;
 pub mod groups;
 pub mod input;
 pub mod instrumentation;
@@ -62,6 +63,7 @@ pub mod users;
 pub mod vanities;
 pub mod variants;
 pub mod version;
+pub mod watch;
 
 use std::sync::Arc;
 
@@ -88,7 +90,9 @@ pub fn product(config: Config) -> Product {
                 users::seed(&app).await?;
                 runtime::files::sweep(&app).await?;
                 oauth::credentials::prepare(&app).await?;
+                git::prepare(&app).await?;
                 build::start(&app).await?;
+                git::poll::start(&app);
                 schedules::start(&app);
                 recorder::start(&app);
                 let (router, routes) = routes::router(app);

@@ -18,9 +18,9 @@ use crate::error::{Code, Error};
 use crate::ui::dashboard;
 use crate::version::Version;
 use crate::{
-    applications, audit, bookmarks, bundles, content, deploy, environment, environments, groups, instrumentation, jobs,
-    keys, oauth, packages, permissions, schedules, search, server_settings, serving, system, tags, tasks, thumbnails,
-    timezones, users, vanities, variants,
+    applications, audit, bookmarks, bundles, content, deploy, environment, environments, git, groups, instrumentation,
+    jobs, keys, oauth, packages, permissions, schedules, search, server_settings, serving, system, tags, tasks,
+    thumbnails, timezones, users, vanities, variants,
 };
 
 use Fidelity::{ClientProven, Documented, Inferred};
@@ -168,6 +168,14 @@ fn table(version: Version) -> Table<App> {
         .row("GET", "/__api__/v1/content/{guid}/bundles/{id}/download", bundles::download, "", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}/bundles/{id}/files", bundles::files::list, "", Inferred)
         .row("GET", "/__api__/v1/content/{guid}/bundles/{id}/files/{*path}", bundles::files::get, "", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/repository", git::get, "2022.12.0", ClientProven)
+        .row("PUT", "/__api__/v1/content/{guid}/repository", git::put, "2022.12.0", ClientProven)
+        .row("PATCH", "/__api__/v1/content/{guid}/repository", git::patch, "2022.12.0", ClientProven)
+        .row("DELETE", "/__api__/v1/content/{guid}/repository", git::delete, "2022.12.0", ClientProven)
+        .row("POST", "/__api__/v1/content/{guid}/repository/bundle", git::bundle, "2022.12.0", Inferred)
+        .row("GET", "/__api__/repo/account", git::lookups::account, "", Documented)
+        .row("GET", "/__api__/repo/branches", git::lookups::branches, "", Documented)
+        .row("GET", "/__api__/repo/manifest-dirs", git::lookups::manifest_dirs, "", Documented)
         .row("POST", "/__api__/v1/content/{guid}/deploy", deploy::deploy, "", ClientProven)
         .row("POST", "/__api__/v1/content/{guid}/build", deploy::build, "", ClientProven)
         .row("GET", "/__api__/v1/tasks/{id}", tasks::get, "", ClientProven)

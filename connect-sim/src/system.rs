@@ -36,22 +36,7 @@ pub async fn caches(State(app): State<App>, principal: Principal) -> Result<Json
 
 /// A task whose work is done with its insertion.
 fn done(app: &App, principal: &Principal, kind: &str) -> Task {
-    Task {
-        id: app.world().ids().token("task", 16),
-        kind: kind.to_owned(),
-        content_guid: None,
-        bundle_id: None,
-        variant_id: None,
-        activate: false,
-        user_guid: principal.user.guid.clone(),
-        state: "finished".to_owned(),
-        attempts: 0,
-        created: app.now(),
-        finished: None,
-        code: 0,
-        error: String::new(),
-        lines: 0,
-    }
+    Task::new(app.world().ids().token("task", 16), kind, &principal.user.guid, app.now())
 }
 
 /// `DELETE /v1/system/caches/runtime`

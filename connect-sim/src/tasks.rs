@@ -83,7 +83,7 @@ fn shown(task: &Task, first: i64, output: &[String]) -> Value {
     json!({
         "id": task.id,
         "output": output,
-        "result": null,
+        "result": task.result,
         "finished": task.state == "finished",
         "code": task.code,
         "error": task.error,

@@ -188,20 +188,10 @@ pub async fn renderings(
 #[must_use]
 pub fn render_task(app: &App, content: &Content, variant: &Variant, user_guid: &str) -> Task {
     Task {
-        id: app.world().ids().token("task", 16),
-        kind: "render".to_owned(),
         content_guid: Some(content.guid.clone()),
         bundle_id: content.bundle_id,
         variant_id: Some(variant.id),
-        activate: false,
-        user_guid: user_guid.to_owned(),
-        state: "queued".to_owned(),
-        attempts: 0,
-        created: app.now(),
-        finished: None,
-        code: 0,
-        error: String::new(),
-        lines: 0,
+        ..Task::new(app.world().ids().token("task", 16), "render", user_guid, app.now())
     }
 }
 

@@ -6,27 +6,29 @@
 pub mod log;
 mod python;
 mod r;
-mod steps;
+pub(crate) mod steps;
 mod versions;
 
 use std::pin::pin;
 use std::time::Duration;
 
 use chrono::DateTime;
+use serde_json::Value;
 use sim_kit::db::Engine;
 
 use crate::app::App;
 use crate::content_type::ContentType;
 use crate::error::Result;
+use crate::git;
 use crate::store;
 use crate::store::bundles::Bundle;
 use crate::store::content::Content;
 use crate::store::jobs::Job;
 use crate::store::renderings::Rendering;
-use crate::store::tasks::Task;
+use crate::store::tasks::{End, Task};
 use crate::variants;
 use log::Log;
-use steps::{Built, Failure};
+use steps::{Built, Failure, Stop};
 
 /// How long a claim holds without renewal, in microseconds.
 const LEASE: i64 = 30_000_000;
@@ -128,7 +130,35 @@ async fn renew(app: &App, worker: &str, id: &str) {
     }
 }
 
-async fn run(app: &App, worker: &str, task: Task) -> Result<()> {
+/// What a task came to.
+enum Done {
+    /// A bundle was built, or its document rendered.
+    Built(Box<Built>),
+    /// Something was found out, or made that has its row already.
+    Found(Value),
+}
+
+/// Carries a task out. One that has to fetch its bundle is given it.
+async fn carry_out(app: &App, worker: &str, task: &mut Task, log: &Log) -> std::result::Result<Done, Stop> {
+    let is_git = !task.detail.is_null();
+    if is_git && !app.has_git() {
+        return Err(git::fetch::is_disabled());
+    }
+    match task.kind.as_str() {
+        "git-branches" | "git-manifest-dirs" => return git::lookups::look(app, task, log).await.map(Done::Found),
+        "git-bundle" => {
+            git::fetch::bundle(app, task, worker, log).await?;
+            return Ok(Done::Found(Value::Null));
+        }
+        _ if is_git && task.bundle_id.is_none() => {
+            task.bundle_id = Some(git::fetch::bundle(app, task, worker, log).await?);
+        }
+        _ => {}
+    }
+    steps::build(app, task, log).await.map(Done::Built)
+}
+
+async fn run(app: &App, worker: &str, mut task: Task) -> Result<()> {
     let log = Log::new(app.clone(), &task.id);
     if task.attempts > MOST_ATTEMPTS {
         let text = format!("The server went down {MOST_ATTEMPTS} times during this task; it is not tried again.");
@@ -137,8 +167,9 @@ async fn run(app: &App, worker: &str, task: Task) -> Result<()> {
     if task.attempts > 1 {
         log.line("The server went down during this task; it starts anew.");
     }
+    let id = task.id.clone();
     let build = async {
-        let built = steps::build(app, &task, &log).await;
+        let built = carry_out(app, worker, &mut task, &log).await;
         log.close();
         built
     };
@@ -149,8 +180,8 @@ async fn run(app: &App, worker: &str, task: Task) -> Result<()> {
     tokio::select! {
         built = work => {
             let built = match built? {
-                Err(steps::Stop::Failed(failure)) => Err(failure),
-                Err(steps::Stop::Broken(error)) => {
+                Err(Stop::Failed(failure)) => Err(failure),
+                Err(Stop::Broken(error)) => {
                     tracing::error!(task = task.id, %error, "a build broke");
                     Err(Failure::new(1, "An internal failure occurred; the server's log says more."))
                 }
@@ -158,8 +189,8 @@ async fn run(app: &App, worker: &str, task: Task) -> Result<()> {
             };
             finish(app, worker, &task, &log, built).await
         }
-        () = renew(app, worker, &task.id) => {
-            tracing::warn!(task = task.id, "another worker took over");
+        () = renew(app, worker, &id) => {
+            tracing::warn!(task = id, "another worker took over");
             Ok(())
         }
     }
@@ -171,7 +202,7 @@ async fn finish(
     worker: &str,
     task: &Task,
     log: &Log,
-    built: std::result::Result<Box<Built>, Failure>,
+    done: std::result::Result<Done, Failure>,
 ) -> Result<()> {
     let now = app.now();
     let mut tx = app.write().await?;
@@ -184,8 +215,13 @@ async fn finish(
         Some(id) => store::bundles::get(&mut tx, id).await?,
         None => None,
     };
-    let end = match (built, held, bundle) {
-        (Ok(built), Some(content), Some(bundle)) => {
+    let mut result = Value::Null;
+    let end = match (done, held, bundle) {
+        (Ok(Done::Found(found)), ..) => {
+            result = found;
+            Ok(())
+        }
+        (Ok(Done::Built(built)), Some(content), Some(bundle)) => {
             log.last(&built.closing);
             store::tasks::append(&mut tx, &task.id, &log.rest()).await?;
             jobs(app, &mut tx, task, &bundle, &built, now).await?;
@@ -200,8 +236,17 @@ async fn finish(
         Err(failure) => (failure.code, failure.text.as_str()),
     };
     store::tasks::append(&mut tx, &task.id, &log.rest()).await?;
-    if store::tasks::finish(&mut tx, &task.id, worker, now, code, error).await? {
+    let tracked = task.detail.get("tracked").is_some().then_some(task.content_guid.as_ref()).flatten();
+    if let Some(guid) = tracked {
+        let next = now + git::interval(&app.config().git);
+        store::repositories::tried(&mut tx, guid, end.as_ref().err().map(|failure| failure.text.as_str()), next)
+            .await?;
+    }
+    if store::tasks::finish(&mut tx, &task.id, worker, now, &End { code, error, result }).await? {
         tx.commit().await?;
+        if tracked.is_some() {
+            app.ring_for_polls();
+        }
     }
     Ok(())
 }
@@ -250,7 +295,8 @@ async fn jobs(app: &App, tx: &mut sim_kit::Tx, task: &Task, bundle: &Bundle, bui
     let rendered = mode
         .filter(|mode| mode.kind() == crate::content_type::Kind::Rendered && (task.activate || task.kind == "render"));
     let mut last = String::new();
-    for tag in built.restored.iter().copied().chain(rendered.map(ContentType::job_tag)) {
+    let fetched = task.detail.get("repository").map(|_| "git");
+    for tag in fetched.into_iter().chain(built.restored.iter().copied()).chain(rendered.map(ContentType::job_tag)) {
         let job = Job {
             id: store::next(&mut *tx, "job").await?,
             key: app.world().ids().token("job", 16),

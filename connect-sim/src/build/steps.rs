@@ -19,37 +19,37 @@ use crate::store::tasks::Task;
 
 /// What a build came to.
 #[derive(Default)]
-pub(super) struct Built {
+pub(crate) struct Built {
     /// With which versions.
-    pub(super) runtime: Runtime,
+    pub(crate) runtime: Runtime,
     /// With which packages.
-    pub(super) packages: Vec<Package>,
+    pub(crate) packages: Vec<Package>,
     /// Tags of the jobs that restored packages.
-    pub(super) restored: Vec<&'static str>,
+    pub(crate) restored: Vec<&'static str>,
     /// Lines that stand at the end of the log.
-    pub(super) closing: Vec<String>,
+    pub(crate) closing: Vec<String>,
 }
 
 /// Why a build failed, for its user.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     /// Not 0; the product's number where it has one.
-    pub(super) code: i64,
+    pub(crate) code: i64,
     /// One line.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl Failure {
     /// A failure.
     #[must_use]
-    pub(super) fn new(code: i64, text: impl Into<String>) -> Self {
+    pub(crate) fn new(code: i64, text: impl Into<String>) -> Self {
         Self { code, text: text.into() }
     }
 }
 
 /// Why a build stopped.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// The bundle or Package Manager is at fault.
     Failed(Failure),
     /// This server is.
@@ -80,19 +80,19 @@ impl From<sqlx::Error> for Stop {
 const NOT_RENDERED: &str = "The document is not rendered: this is the simulated runtime.";
 
 /// What a build works on.
-pub(super) struct Job<'a> {
-    pub(super) app: &'a App,
-    pub(super) log: &'a Log,
-    pub(super) content: Content,
-    pub(super) bundle: Bundle,
-    pub(super) manifest: Manifest,
+pub(crate) struct Job<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) log: &'a Log,
+    pub(crate) content: Content,
+    pub(crate) bundle: Bundle,
+    pub(crate) manifest: Manifest,
 }
 
 /// Builds the bundle of a task.
 ///
 /// # Errors
 /// [`Stop`]
-pub(super) async fn build(app: &App, task: &Task, log: &Log) -> Result<Box<Built>, Stop> {
+pub(crate) async fn build(app: &App, task: &Task, log: &Log) -> Result<Box<Built>, Stop> {
     let (content, bundle) = {
         let mut db = app.read().await?;
         let content = match &task.content_guid {
@@ -154,7 +154,7 @@ async fn read_manifest(app: &App, bundle: &Bundle) -> Result<Manifest, Stop> {
 }
 
 /// A file out of a bundle.
-pub(super) async fn read_file(app: &App, bundle: &Bundle, path: &str, largest: u64) -> Result<Option<Vec<u8>>, Error> {
+pub(crate) async fn read_file(app: &App, bundle: &Bundle, path: &str, largest: u64) -> Result<Option<Vec<u8>>, Error> {
     let mut spool = Spool::of_blob(app.incoming(), app.world().blobs(), &bundle.digest).await?;
     let (limits, path) = (app.config().limits.archive.clone(), path.to_owned());
     let read = move || {
@@ -200,13 +200,13 @@ fn languages(job: &Job<'_>, built: &mut Built) -> Result<(), Stop> {
 
 /// A client of Package Manager that calls itself `agent`.
 #[must_use]
-pub(super) fn client(app: &App, agent: &str) -> Client {
+pub(crate) fn client(app: &App, agent: &str) -> Client {
     Client::new(app.package_manager().clone(), agent, pkg_client::Limits::default())
 }
 
 /// Writes an error of the package client to the log and gives the reason in one line.
 #[must_use]
-pub(super) fn failed(log: &Log, error: &pkg_client::Error, what: &str) -> Failure {
+pub(crate) fn failed(log: &Log, error: &pkg_client::Error, what: &str) -> Failure {
     let text = error.to_string();
     log.line(&text);
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -216,7 +216,7 @@ pub(super) fn failed(log: &Log, error: &pkg_client::Error, what: &str) -> Failur
 
 /// Downloads files, several at a time, and tells about them one after the other, so that the log of a build is the same
 /// in every run: each file's beginning when those before it are done, then its end.
-pub(super) async fn download(
+pub(crate) async fn download(
     client: &Client,
     files: &[Download],
     mut begun: impl FnMut(&Download) + Send,
@@ -244,7 +244,7 @@ pub(super) async fn download(
 
 /// `1.2 MB`, as pip writes sizes.
 #[must_use]
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} bytes"),
         1_000..1_000_000 => format!("{} kB", bytes / 1_000),
@@ -254,9 +254,9 @@ pub(super) fn size(bytes: u64) -> String {
 
 /// Whether packages of a language are installed: the manifest says, else the item, else the server, which does.
 #[must_use]
-pub(super) fn is_managed(manifest: Option<bool>, item: Option<bool>) -> bool {
+pub(crate) fn is_managed(manifest: Option<bool>, item: Option<bool>) -> bool {
     manifest.or(item).unwrap_or(true)
 }
 
 /// The architecture that wheels and binaries are chosen for. One for all machines, so that builds are the same on each.
-pub(super) const MACHINE: &str = "x86_64";
+pub(crate) const MACHINE: &str = "x86_64";

@@ -11,6 +11,7 @@ use axum::extract::{FromRequest as _, Multipart, Path, Request, State};
 use futures_util::StreamExt as _;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use pkg_formats::manifest::Manifest;
 use serde_json::Value;
 
 use super::spool::Spool;
@@ -38,28 +39,58 @@ pub async fn upload(
     // Before any byte is read, so that nobody sends a large file in vain; and again when the row is written.
     may_upload(&app, &principal, &guid).await?;
     let headers = request.headers().clone();
-    let (mut spool, mut metadata) = receive(&app, request).await?;
+    let (spool, metadata) = receive(&app, request).await?;
     if spool.size() == 0 {
         return Err(Error::bad(Code::BundleExtract, "The bundle is empty; send a gzip-compressed tar archive."));
     }
     check_archive_checksum(&headers, &spool)?;
-    metadata.insert("archive_md5".to_owned(), hex::encode(spool.md5()));
-    metadata.insert("archive_sha1".to_owned(), hex::encode(spool.sha1()));
+    let (spool, manifest) = checked(&app, spool).await?;
+    let _rows = app.blob_rows().read().await;
+    let mut bundle = stored(&app, spool, manifest, metadata, &guid, &principal.user.guid).await?;
+    let mut tx = app.write().await?;
+    let seen = editable(&mut tx, &principal, &guid).await?;
+    bundle.id = store::next(&mut tx, "bundle").await?;
+    store::bundles::insert(&mut tx, &bundle).await?;
+    tx.commit().await?;
+    Ok(Json(shown(&app, &bundle, seen.content.bundle_id)))
+}
+
+/// Checks an archive: itself again, with its manifest.
+///
+/// # Errors
+/// 400 for a bad archive or manifest.
+pub(crate) async fn checked(app: &App, mut spool: Spool) -> Result<(Spool, Manifest)> {
     let limits = app.config().limits.archive.clone();
-    let (spool, manifest) = tokio::task::spawn_blocking(move || {
+    tokio::task::spawn_blocking(move || {
         let manifest = check::check(spool.reader()?, &limits)?;
         Ok::<_, Error>((spool, manifest))
     })
     .await
-    .map_err(|error| Error::Internal(error.to_string()))??;
+    .map_err(|error| Error::Internal(error.to_string()))?
+}
+
+/// Stores an archive: the bundle that it makes, without an id and a row. Hold [`App::blob_rows`] for reading until it has
+/// both.
+///
+/// # Errors
+/// When the files fail.
+pub(crate) async fn stored(
+    app: &App,
+    spool: Spool,
+    manifest: Manifest,
+    mut metadata: BTreeMap<String, String>,
+    content_guid: &str,
+    created_by: &str,
+) -> Result<Bundle> {
+    metadata.insert("archive_md5".to_owned(), hex::encode(spool.md5()));
+    metadata.insert("archive_sha1".to_owned(), hex::encode(spool.sha1()));
     let size = i64::try_from(spool.size()).unwrap_or(i64::MAX);
-    let _rows = app.blob_rows().read().await;
     let digest = spool.store(app.world().blobs(), &app.world().ids().hex("blob", 32)).await?;
     let main = manifest.metadata;
-    let mut bundle = Bundle {
+    Ok(Bundle {
         id: 0,
-        content_guid: guid.clone(),
-        created_by: Some(principal.user.guid.clone()),
+        content_guid: content_guid.to_owned(),
+        created_by: Some(created_by.to_owned()),
         created: app.now(),
         digest,
         size,
@@ -70,17 +101,16 @@ pub async fn upload(
         entrypoint: main.entrypoint,
         primary_file: main.primary_html.or(main.primary_rmd),
         runtime: Runtime::default(),
-    };
-    let mut tx = app.write().await?;
-    let seen = editable(&mut tx, &principal, &guid).await?;
-    bundle.id = store::next(&mut tx, "bundle").await?;
-    store::bundles::insert(&mut tx, &bundle).await?;
-    tx.commit().await?;
-    Ok(Json(shown(&app, &bundle, seen.content.bundle_id)))
+    })
 }
 
 async fn may_upload(app: &App, principal: &Principal, guid: &str) -> Result<()> {
-    let seen = editable(&mut *app.read().await?, principal, guid).await?;
+    let mut db = app.read().await?;
+    let seen = editable(&mut db, principal, guid).await?;
+    if store::repositories::get(&mut db, guid).await?.is_some() {
+        let text = "The content comes from a git repository; deploy that, or take it off the content first.";
+        return Err(Error::bad(Code::NoBundleUploadForGitManagedApp, text));
+    }
     if seen.content.locked {
         let text = "The content is locked; unlock it before you upload a bundle.";
         return Err(Error::conflict(Code::LockedContentBundle, text));

@@ -5,16 +5,12 @@
 
 pub mod calendar;
 
-use std::pin::pin;
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::{Path, State};
 use chrono::DateTime;
 use chrono_tz::Tz;
 use http::StatusCode;
 use serde_json::{Value, json};
-use sim_kit::db::Engine;
 use sqlx::AnyConnection;
 
 use crate::access::{Role, editable, visible};
@@ -28,47 +24,12 @@ use crate::store::content::Content;
 use crate::store::schedules::Schedule;
 use crate::store::variants::Variant;
 use crate::users::time;
-use crate::variants;
+use crate::{variants, watch};
 use calendar::Rule;
 
 /// Starts the watch for runs that are due.
 pub fn start(app: &App) {
-    app.world().spawn(watch(app.clone()));
-}
-
-async fn watch(app: App) {
-    let mut held = None;
-    loop {
-        // Servers that share a database do not ring each other's bells.
-        let mut look_again = app.world().db().engine() == Engine::Postgres;
-        let mut rung = pin!(app.scheduled().notified());
-        rung.as_mut().enable();
-        let next = match run_due(&app).await {
-            Ok(next) => next.and_then(DateTime::from_timestamp_micros),
-            Err(error) => {
-                tracing::error!(%error, "schedules cannot be read");
-                look_again = true;
-                None
-            }
-        };
-        let due = async {
-            match next {
-                Some(at) => app.world().clock().sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        let look = async {
-            if look_again { tokio::time::sleep(Duration::from_secs(1)).await } else { std::future::pending().await }
-        };
-        tokio::select! {
-            biased;
-            firing = due => held = Some(firing),
-            // The next run is waited for before the clock hears that this one is done, so that it stops there.
-            () = async { drop(held.take()); std::future::pending().await } => {}
-            () = rung => {}
-            () = look => {}
-        }
-    }
+    watch::start(app, App::scheduled, |app| Box::pin(async move { run_due(&app).await }));
 }
 
 /// Starts what is due; when the next run is.

@@ -12,6 +12,7 @@ pub mod keys;
 pub mod oauth;
 pub mod permissions;
 pub mod renderings;
+pub mod repositories;
 pub mod schedules;
 pub mod sessions;
 pub mod system;
@@ -34,6 +35,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "variants", sql: include_str!("../../migrations/0002_variants.sql") },
     Migration { version: 3, name: "system", sql: include_str!("../../migrations/0003_system.sql") },
     Migration { version: 4, name: "oauth", sql: include_str!("../../migrations/0004_oauth.sql") },
+    Migration { version: 20, name: "git", sql: include_str!("../../migrations/0020_git.sql") },
 ];
 
 /// The next number of `kind`, from 1; never given twice, also not after its holder is gone. Needs a write transaction.

@@ -3,17 +3,18 @@
 //! A worker claims a task with a lease and renews it. When the worker dies, the lease runs out and the task is claimed
 //! again. Output is appended in pieces of several lines, so that it can be read while it grows.
 
+use serde_json::Value;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use super::flag;
+use super::{as_json, flag};
 
 /// A task.
 #[derive(Debug, Clone)]
 pub struct Task {
     /// 16 letters and digits.
     pub id: String,
-    /// `deploy`, `build` or `render`; any other is finished when it is inserted.
+    /// `deploy`, `build`, `render` or one that begins with `git-`; any other is finished when it is inserted.
     pub kind: String,
     /// For what.
     pub content_guid: Option<String>,
@@ -39,6 +40,47 @@ pub struct Task {
     pub error: String,
     /// Lines of output so far.
     pub lines: i64,
+    /// What its kind needs to know; null when that is nothing.
+    pub detail: Value,
+    /// What it found, as clients see it; null when that is nothing.
+    pub result: Value,
+}
+
+impl Task {
+    /// A task that waits for a worker, for nothing in particular.
+    #[must_use]
+    pub fn new(id: String, kind: &str, user_guid: &str, created: i64) -> Self {
+        Self {
+            id,
+            kind: kind.to_owned(),
+            content_guid: None,
+            bundle_id: None,
+            variant_id: None,
+            activate: false,
+            user_guid: user_guid.to_owned(),
+            state: "queued".to_owned(),
+            attempts: 0,
+            created,
+            finished: None,
+            code: 0,
+            error: String::new(),
+            lines: 0,
+            detail: Value::Null,
+            result: Value::Null,
+        }
+    }
+}
+
+/// A column that holds JSON or nothing.
+fn optional(row: &AnyRow, column: &str) -> sqlx::Result<Value> {
+    let text: Option<String> = row.try_get(column)?;
+    let read = text.map_or(Ok(Value::Null), |text| serde_json::from_str(&text));
+    read.map_err(|error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.into() })
+}
+
+/// JSON for such a column.
+fn text(value: &Value) -> Option<String> {
+    (!value.is_null()).then(|| as_json(value))
 }
 
 fn task(row: &AnyRow) -> sqlx::Result<Task> {
@@ -57,6 +99,8 @@ fn task(row: &AnyRow) -> sqlx::Result<Task> {
         code: row.try_get("code")?,
         error: row.try_get("error")?,
         lines: row.try_get("lines")?,
+        detail: optional(row, "detail")?,
+        result: optional(row, "result")?,
     })
 }
 
@@ -68,7 +112,7 @@ pub async fn insert(db: &mut AnyConnection, task: &Task) -> sqlx::Result<()> {
     let number = super::next(&mut *db, "task").await?;
     sqlx::query(
         "INSERT INTO tasks (id, number, kind, content_guid, bundle_id, variant_id, activate, user_guid, state, attempts, \
-         created, code, error, lines) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', 0, $9, 0, '', 0)",
+         created, code, error, lines, detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', 0, $9, 0, '', 0, $10)",
     )
     .bind(&task.id)
     .bind(number)
@@ -79,6 +123,7 @@ pub async fn insert(db: &mut AnyConnection, task: &Task) -> sqlx::Result<()> {
     .bind(i64::from(task.activate))
     .bind(&task.user_guid)
     .bind(task.created)
+    .bind(text(&task.detail))
     .execute(db)
     .await?;
     Ok(())
@@ -187,22 +232,35 @@ pub async fn renew(db: &mut AnyConnection, id: &str, worker: &str, lease: i64) -
     Ok(sqlx::query(sql).bind(id).bind(worker).bind(lease).execute(db).await?.rows_affected() > 0)
 }
 
+/// Names the bundle that a task which `worker` has works on; false when it has it no more.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_bundle(db: &mut AnyConnection, id: &str, worker: &str, bundle_id: i64) -> sqlx::Result<bool> {
+    let sql = "UPDATE tasks SET bundle_id = $3 WHERE id = $1 AND worker = $2 AND state = 'running'";
+    Ok(sqlx::query(sql).bind(id).bind(worker).bind(bundle_id).execute(db).await?.rows_affected() > 0)
+}
+
+/// How a task ended.
+#[derive(Debug, Default)]
+pub struct End<'a> {
+    /// 0 for success.
+    pub code: i64,
+    /// Why it failed; empty for success.
+    pub error: &'a str,
+    /// What it found.
+    pub result: Value,
+}
+
 /// Ends a task that `worker` has; false when it has it no more.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn finish(
-    db: &mut AnyConnection,
-    id: &str,
-    worker: &str,
-    now: i64,
-    code: i64,
-    error: &str,
-) -> sqlx::Result<bool> {
-    let sql = "UPDATE tasks SET state = 'finished', finished = $3, code = $4, error = $5, lease = NULL \
+pub async fn finish(db: &mut AnyConnection, id: &str, worker: &str, now: i64, end: &End<'_>) -> sqlx::Result<bool> {
+    let sql = "UPDATE tasks SET state = 'finished', finished = $3, code = $4, error = $5, result = $6, lease = NULL \
          WHERE id = $1 AND worker = $2 AND state = 'running'";
-    let done = sqlx::query(sql).bind(id).bind(worker).bind(now).bind(code).bind(error).execute(db).await?;
-    Ok(done.rows_affected() > 0)
+    let query = sqlx::query(sql).bind(id).bind(worker).bind(now).bind(end.code).bind(end.error);
+    Ok(query.bind(text(&end.result)).execute(db).await?.rows_affected() > 0)
 }
 
 /// Lets every claimed task be claimed at once: for a server that is alone and has just started.

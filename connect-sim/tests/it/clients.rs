@@ -12,6 +12,7 @@ use serde_json::Value;
 use sim_kit::testing::need_tool;
 use sim_kit::{Fidelity, Host, HostConfig, Running, World, WorldConfig, seed};
 
+use super::git::{Remote, STATIC};
 use super::index::Index;
 
 /// The folder of rsconnect-python's program and of the Python that has posit-sdk: one environment holds both.
@@ -27,16 +28,19 @@ const RSCONNECT: &[&str] = &[
     "GET /__api__/v1/content/{guid}",
     "GET /__api__/v1/content/{guid}/bundles/{id}/download",
     "GET /__api__/v1/content/{guid}/lockfile",
+    "GET /__api__/v1/content/{guid}/repository",
     "GET /__api__/v1/oauth/templates",
     "GET /__api__/v1/oauth/templates/{key}",
     "GET /__api__/v1/tasks/{id}",
     "GET /__api__/v1/user",
     "PATCH /__api__/v1/content/{guid}",
     "PATCH /__api__/v1/content/{guid}/environment",
+    "PATCH /__api__/v1/content/{guid}/repository",
     "POST /__api__/v1/content",
     "POST /__api__/v1/content/{guid}/build",
     "POST /__api__/v1/content/{guid}/bundles",
     "POST /__api__/v1/content/{guid}/deploy",
+    "PUT /__api__/v1/content/{guid}/repository",
 ];
 /// Routes that its `bootstrap` is seen to succeed with.
 const BOOTSTRAP: &[&str] = &["POST /__api__/v1/experimental/bootstrap"];
@@ -46,6 +50,7 @@ const SDK: &[&str] = &[
     "DELETE /__api__/v1/content/{guid}",
     "DELETE /__api__/v1/content/{guid}/bundles/{id}",
     "DELETE /__api__/v1/content/{guid}/permissions/{id}",
+    "DELETE /__api__/v1/content/{guid}/repository",
     "DELETE /__api__/v1/content/{guid}/tags/{tag_id}",
     "DELETE /__api__/v1/content/{guid}/vanity",
     "DELETE /__api__/v1/environments/{guid}",
@@ -255,6 +260,17 @@ async fn rsconnect_publishes() {
     assert!(std::fs::read_to_string(site.home.path().join("lock.txt")).unwrap().contains("flask==3.0.0"));
     site.rsconnect(&["content", "build", "add", "-n", "sim", "-g", api_guid]).await;
     site.rsconnect(&["content", "build", "run", "-n", "sim", "--poll-wait", "1"]).await;
+    let Some(remote) = Remote::start().await else { return };
+    let page = |text| remote.commit("main", &[("site/manifest.json", STATIC), ("site/index.html", text)]);
+    page("from a repository");
+    let from_git = ["deploy", "git", "-n", "sim", "-r", &remote.url, "-b", "main", "-d", "site"];
+    let text = site.rsconnect(&[&from_git[..], &["-t", "From git"]].concat()).await;
+    let backed = address(&text, "Direct content URL");
+    assert!(authorized(&backed).await.contains("from a repository"));
+    page("the next commit");
+    let backed_guid = backed.trim_end_matches('/').rsplit('/').next().unwrap();
+    site.rsconnect(&[&from_git[..], &["--app-id", backed_guid]].concat()).await;
+    assert!(authorized(&backed).await.contains("the next commit"));
     let admin = seed::users(1)[0].api_key.clone();
     let templates = ["integration", "templates"];
     let text = site.rsconnect(&[&templates[..], &["list", "-s", &url, "-k", &admin]].concat()).await;
@@ -303,6 +319,9 @@ async fn posit_sdk_works() {
         "quarto":{"version":"1.4.557","engines":["markdown"]}}"#,
     );
     site.write("script.py", SCRIPT);
+    let Some(remote) = Remote::start().await else { return };
+    remote.commit("main", &[("site/manifest.json", STATIC), ("site/index.html", "backed")]);
+    site.write("repository", &remote.url);
     let output = site.run("python", &["script.py"]).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "all is well");
@@ -396,6 +415,20 @@ assert made.rule == {"Days": [1]}
 assert schedule.create(type="hour", n=2)["timezone"] == "Europe/Berlin"
 schedule.delete()
 assert schedule.find_one() is None
+
+backed = client.content.create(name="backed")
+assert backed.repository is None
+backed.create_repository(repository=open("repository").read(), branch="main", directory="site", polling=False)
+assert backed.repository["directory"] == "site" and not backed.repository["polling"]
+backed.repository.update(polling=True)
+assert backed.repository["polling"]
+backed.deploy().wait_for()
+assert len(backed.repository["last_known_commit"]) == 40
+assert client.session.get(url + "/content/" + backed["guid"] + "/").text == "backed"
+assert backed.bundles.find()[0]["metadata"]["source"] == "git"
+backed.repository.destroy()
+assert backed.repository is None
+backed.delete()
 
 api = publish("api")
 assert {p["name"] for p in api.packages} >= {"flask"}

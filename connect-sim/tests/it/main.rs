@@ -13,6 +13,7 @@ mod clients;
 mod content;
 mod dashboard;
 mod documents;
+mod git;
 mod hostile;
 mod oauth;
 mod people;

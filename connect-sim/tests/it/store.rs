@@ -7,7 +7,7 @@ use sim_kit::WorldConfig;
 use sim_kit::testing::Postgres;
 
 use connect_sim::store::MIGRATIONS;
-use connect_sim::store::tasks::{self, Task};
+use connect_sim::store::tasks::{self, End, Task};
 
 use super::app::{TestApp, python_bundle, static_bundle};
 use super::index::Index;
@@ -103,22 +103,8 @@ async fn publishes_per_second() {
 
 /// A task goes from worker to worker by its lease.
 async fn leases(db: sim_kit::Db) {
-    let task = |id: &str| Task {
-        id: id.to_owned(),
-        kind: "deploy".to_owned(),
-        content_guid: None,
-        bundle_id: None,
-        variant_id: None,
-        activate: true,
-        user_guid: "u".to_owned(),
-        state: "queued".to_owned(),
-        attempts: 0,
-        created: 0,
-        finished: None,
-        code: 0,
-        error: String::new(),
-        lines: 0,
-    };
+    let task = |id: &str| Task::new(id.to_owned(), "deploy", "u", 0);
+    let end = |code, error| End { code, error, result: json!({"a": [1]}) };
     let mut tx = db.write().await.unwrap();
     tasks::insert(&mut tx, &task("one")).await.unwrap();
     tasks::insert(&mut tx, &task("two")).await.unwrap();
@@ -130,15 +116,15 @@ async fn leases(db: sim_kit::Db) {
     assert!(tasks::claim(&mut tx, "a", 30, 40).await.unwrap().is_some_and(|task| task.id == "two"), "b's ran out");
     assert!(tasks::claim(&mut tx, "a", 99, 110).await.unwrap().is_none(), "nobody takes its own");
     assert!(!tasks::renew(&mut tx, "two", "b", 50).await.unwrap());
-    assert!(!tasks::finish(&mut tx, "two", "b", 50, 0, "").await.unwrap());
+    assert!(!tasks::finish(&mut tx, "two", "b", 50, &end(0, "")).await.unwrap());
     assert!(tasks::renew(&mut tx, "one", "a", 50).await.unwrap());
     tasks::append(&mut tx, "one", &["a".to_owned(), "b".to_owned()]).await.unwrap();
     tasks::append(&mut tx, "one", &["c".to_owned()]).await.unwrap();
     for (first, expected) in [(0, &["a", "b", "c"][..]), (1, &["b", "c"]), (2, &["c"]), (3, &[]), (9, &[])] {
         assert_eq!(tasks::output(&mut tx, "one", first).await.unwrap(), expected, "{first}");
     }
-    assert!(tasks::finish(&mut tx, "one", "a", 60, 1, "why").await.unwrap());
-    assert!(!tasks::finish(&mut tx, "one", "a", 61, 0, "").await.unwrap(), "a task ends once");
+    assert!(tasks::finish(&mut tx, "one", "a", 60, &end(1, "why")).await.unwrap());
+    assert!(!tasks::finish(&mut tx, "one", "a", 61, &end(0, "")).await.unwrap(), "a task ends once");
     let one = tasks::get(&mut tx, "one").await.unwrap().unwrap();
     assert_eq!((one.state.as_str(), one.code, one.error.as_str(), one.lines), ("finished", 1, "why", 3));
     tx.commit().await.unwrap();
