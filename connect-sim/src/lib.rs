@@ -43,6 +43,7 @@ pub mod instrumentation;
 pub mod jobs;
 pub mod keys;
 pub mod oauth;
+pub mod openapi;
 pub mod packages;
 pub mod permissions;
 pub mod recorder;

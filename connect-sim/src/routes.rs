@@ -9,6 +9,7 @@ use axum::handler::Handler;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
+use sim_kit::openapi::{Doc, doc};
 use sim_kit::routing::{Matched, Principal as JournalPrincipal, Unmatched};
 use sim_kit::{Fidelity, Route, Table};
 
@@ -19,8 +20,8 @@ use crate::ui::dashboard;
 use crate::version::Version;
 use crate::{
     applications, audit, bookmarks, bundles, content, deploy, environment, environments, git, groups, instrumentation,
-    jobs, keys, oauth, packages, permissions, schedules, search, server_settings, serving, system, tags, tasks,
-    thumbnails, timezones, users, vanities, variants,
+    jobs, keys, oauth, openapi, packages, permissions, schedules, search, server_settings, serving, system, tags,
+    tasks, thumbnails, timezones, users, vanities, variants,
 };
 
 use Fidelity::{ClientProven, Documented, Inferred};
@@ -29,6 +30,8 @@ use Fidelity::{ClientProven, Documented, Inferred};
 struct Rows {
     table: Table<App>,
     version: Version,
+    /// Whether the last row is one of this release.
+    took: bool,
 }
 
 impl Rows {
@@ -45,19 +48,32 @@ impl Rows {
         T: 'static,
     {
         match self.version.has(since) {
-            true => Self { table: self.table.row(method, path, handler, since, sure), ..self },
-            false => self,
+            true => Self { table: self.table.row(method, path, handler, since, sure), took: true, ..self },
+            false => Self { took: false, ..self },
         }
+    }
+
+    /// Says what the last row does, for the OpenAPI document.
+    fn doc(self, doc: Doc) -> Self {
+        let table = if self.took { self.table.doc(doc) } else { self.table };
+        Self { table, ..self }
+    }
+
+    /// Names what the rows from here on belong to.
+    fn group(self, name: &'static str) -> Self {
+        Self { table: self.table.group(name), ..self }
     }
 }
 
 /// The table of a release.
 #[rustfmt::skip] // a row a line
-fn table(version: Version) -> Table<App> {
-    let rows = Rows { table: Table::default(), version };
+pub(crate) fn table(version: Version) -> Table<App> {
+    let rows = Rows { table: Table::default(), version, took: false };
     rows
-        // Server
+        .group("Server")
         .row("GET", "/__ping__", server_settings::ping, "", Documented)
+        .row("GET", "/__api__/openapi.json", openapi::json, "", Inferred)
+        .doc(doc("This document").gives("200 application/json"))
         .row("GET", "/__api__/server_settings", server_settings::get, "", ClientProven)
         .row("GET", "/__api__/server_settings/applications", server_settings::applications, "", Documented)
         .row("GET", "/__api__/server_settings/scheduler", server_settings::scheduler, "", Documented)
@@ -70,7 +86,7 @@ fn table(version: Version) -> Table<App> {
         .row("GET", "/__api__/v1/server_settings/nodejs", server_settings::nodejs, "2026.04.0", Documented)
         .row("GET", "/__api__/v1/timezones", timezones::list, "", Documented)
         .row("GET", "/__api__/timezones", timezones::list, "", Documented)
-        // Ways in
+        .group("Ways in")
         .row("POST", "/__api__/v1/bootstrap", auth::bootstrap::bootstrap, "2022.10.0", Documented)
         .row("POST", "/__api__/v1/experimental/bootstrap", auth::bootstrap::bootstrap, "2022.10.0", ClientProven)
         .row("POST", "/__api__/tokens", auth::tokens::register, "", Documented)
@@ -80,7 +96,7 @@ fn table(version: Version) -> Table<App> {
         .row("POST", "/__login__", auth::login::submit, "", Inferred)
         .row("GET", "/__logout__", auth::login::logout, "", Inferred)
         .row("POST", "/__logout__", auth::login::logout, "", Inferred)
-        // Users, keys, groups
+        .group("Users, keys, groups")
         .row("GET", "/__api__/v1/user", users::current, "", ClientProven)
         .row("GET", "/__api__/me", users::legacy_current, "", Documented)
         .row("GET", "/__api__/users/current", users::legacy_current, "", Documented)
@@ -103,7 +119,7 @@ fn table(version: Version) -> Table<App> {
         .row("POST", "/__api__/v1/groups/{guid}/members", groups::add, "", ClientProven)
         .row("DELETE", "/__api__/v1/groups/{guid}/members/{user_guid}", groups::remove, "", ClientProven)
         .row("GET", "/__api__/v1/experimental/groups/{guid}/content", groups::content, "", Documented)
-        // Content
+        .group("Content")
         .row("GET", "/__api__/v1/content", content::list, "", ClientProven)
         .row("POST", "/__api__/v1/content", content::create, "", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}", content::get, "", ClientProven)
@@ -142,7 +158,7 @@ fn table(version: Version) -> Table<App> {
         .row("DELETE", "/__api__/v1/content/{guid}/bookmark", bookmarks::delete, "", Documented)
         .row("GET", "/__api__/v1/search/content", search::content, "2024.04.0", Documented)
         .row("GET", "/__api__/v1/search/variants", search::variants, "2024.04.0", Inferred)
-        // Documents
+        .group("Documents")
         .row("POST", "/__api__/v1/content/{guid}/render", variants::render_content, "", Documented)
         .row("GET", "/__api__/applications/{id}/variants", variants::list, "", ClientProven)
         .row("GET", "/__api__/variants/{id}", variants::get, "", Documented)
@@ -160,7 +176,7 @@ fn table(version: Version) -> Table<App> {
         .row("DELETE", "/__api__/schedules/{id}", schedules::delete, "", ClientProven)
         .row("GET", "/__api__/v1/experimental/schedules", schedules::all, "", Documented)
         .row("GET", "/__api__/v1/content/{guid}/schedule/history", schedules::history, "", Inferred)
-        // Bundles, builds, what runs
+        .group("Bundles, builds, what runs")
         .row("GET", "/__api__/v1/content/{guid}/bundles", bundles::list, "", ClientProven)
         .row("POST", "/__api__/v1/content/{guid}/bundles", bundles::upload::upload, "", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}/bundles/{id}", bundles::get, "", ClientProven)
@@ -190,7 +206,7 @@ fn table(version: Version) -> Table<App> {
         .row("GET", "/__api__/v1/packages", packages::all, "2024.11.0", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}/packages", packages::of_content, "2024.11.0", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}/lockfile", packages::lockfile, "2025.12.0", ClientProven)
-        // Credentials for content
+        .group("Credentials for content")
         .row("GET", "/__api__/v1/oauth/integrations", oauth::list, "2024.08.0", ClientProven)
         .row("POST", "/__api__/v1/oauth/integrations", oauth::create, "2024.08.0", ClientProven)
         .row("POST", "/__api__/v1/oauth/integrations/credentials", oauth::credentials::exchange, "2024.08.0", ClientProven)
@@ -206,7 +222,7 @@ fn table(version: Version) -> Table<App> {
         .row("GET", "/__api__/v1/oauth/templates", oauth::templates::list, "2024.08.0", ClientProven)
         .row("GET", "/__api__/v1/oauth/templates/{key}", oauth::templates::get, "2024.08.0", ClientProven)
         .row("GET", "/__oauth__/integrations/{guid}/login", oauth::sessions::sign_in, "2024.08.0", Inferred)
-        // The server as a whole
+        .group("The server as a whole")
         .row("GET", "/__api__/v1/environments", environments::list, "2023.05.0", ClientProven)
         .row("POST", "/__api__/v1/environments", environments::create, "2023.05.0", ClientProven)
         .row("GET", "/__api__/v1/environments/{guid}", environments::get, "2023.05.0", ClientProven)
@@ -231,7 +247,7 @@ fn table(version: Version) -> Table<App> {
         .row("GET", "/__api__/v1/audit_logs", audit::list, "", Documented)
         .row("GET", "/__api__/v1/audit/actions", audit::actions, "", Inferred)
         .row("GET", "/__api__/v1/search/auditlogs", audit::search, "", Inferred)
-        // Content itself, and the dashboard
+        .group("Content itself, and the dashboard")
         .row("*", "/content/{guid}", serving::content, "", Documented)
         .row("*", "/content/{guid}/", serving::content, "", Documented)
         .row("*", "/content/{guid}/{*path}", serving::content, "", ClientProven)

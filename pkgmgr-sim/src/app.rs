@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use sim_kit::World;
 use sim_kit::db::Engine;
 use sim_kit::http_client::Link;
+use sim_kit::origin::Origin;
 
 use crate::auth::{self, Known};
 use crate::blocklist::Rule;
@@ -135,6 +136,11 @@ impl App {
 
     pub(crate) fn world(&self) -> &World {
         &self.0.world
+    }
+
+    /// Where clients think this server is.
+    pub(crate) fn origin(&self, of_request: Origin) -> Origin {
+        self.0.config.address.as_deref().map_or(of_request, Origin::fixed)
     }
 
     pub(crate) fn view(&self) -> Arc<View> {

@@ -20,7 +20,7 @@ padding:0 1.25rem .5rem;margin:1.25rem 0}footer{color:#5a6575;font-size:.875rem}
 
 /// `GET /`
 pub async fn page(State(app): State<App>, origin: Origin) -> Html<String> {
-    let origin = app.0.config.address.as_deref().map_or(origin, Origin::fixed);
+    let origin = app.origin(origin);
     let view = app.view();
     let mut out = format!(
         "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\

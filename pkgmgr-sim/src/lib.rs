@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`config`] | settings |
 //! | [`routes`] | the one table of routes |
+//! | [`openapi`] | that table as an OpenAPI document |
 //! | [`store`] | sources, repos, transactions, packages: the only SQL |
 //! | [`auth`] | tokens, and who may do what |
 //! | [`local`], [`curated`] | sources that people fill |
@@ -35,6 +36,7 @@ pub mod files;
 pub mod home;
 mod hot;
 pub mod local;
+pub mod openapi;
 pub mod platform;
 pub mod record;
 pub mod renderings;

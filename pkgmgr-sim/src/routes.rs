@@ -9,81 +9,145 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Uri};
 use serde_json::json;
 use sim_kit::Table;
+use sim_kit::openapi::doc;
 use sim_kit::routing::Fidelity::{ClientProven, Documented, Inferred};
 use tower::ServiceExt as _;
 
 use crate::app::App;
 use crate::error::{ApiError, Error};
 use crate::hot::Asked;
-use crate::{api, cran, home, simple};
+use crate::{api, cran, home, openapi, simple};
 
 /// Bytes of a form with a package file.
 const FORM: usize = crate::local::LARGEST + (1 << 20);
 
+/// What a directory of R packages gives.
+const CONTRIB: &str = "200 text/plain|application/x-gzip|application/octet-stream";
+/// The forms of the simple index.
+const SIMPLE: &str = "200 text/html|application/vnd.pypi.simple.v1+html|application/vnd.pypi.simple.v1+json";
+
 /// Every endpoint. `{snapshot}` is `latest`, a date, the number of a transaction or a created URL.
 #[must_use]
+#[rustfmt::skip] // a row a line
 pub fn table() -> Table<App> {
     Table::default()
         .row("GET", "/", home::page, "", Inferred)
         .row("GET", "/client", home::page, "", Inferred)
         .row("GET", "/client/", home::page, "", Inferred)
+        .group("The server")
         .row("GET", "/__ping__", api::status::ping, "", Documented)
+        .doc(doc("Whether the server is up").gives("200 text/plain"))
         .row("GET", "/__api__/status", api::status::status, "", Documented)
+        .doc(doc("What the server is and can do").gives("200 Status"))
+        .row("GET", "/__api__/swagger/doc.json", openapi::json, "", Documented)
+        .doc(doc("This document").gives("200 application/json"))
+        .group("Repositories")
         .row("GET", "/__api__/repos", api::repos::list, "", Documented)
+        .doc(doc("Repositories").gives("200 [Repo]"))
         .row("GET", "/__api__/repos/{repo}", api::repos::show, "", Documented)
+        .doc(doc("A repository").gives("200 Repo").fails("404"))
         .row("GET", "/__api__/repos/{repo}/sources", api::repos::sources, "", Documented)
+        .doc(doc("Its sources, in the order in which they win").gives("200 [Source]").fails("404"))
         .row("GET", "/__api__/repos/{repo}/first-transaction", api::repos::first_transaction, "", Inferred)
+        .doc(doc("The first date that shows something").gives("200 TransactionDate").fails("403 404"))
         .row("GET", "/__api__/repos/{repo}/transaction-dates", api::repos::transaction_dates, "", Documented)
+        .doc(doc("The dates that show something new").query("_limit _page _order").gives("200 [TransactionDate]").fails("403 404"))
         .row("GET", "/__api__/repos/{repo}/packages", api::packages::of_repo, "", Documented)
+        .doc(doc("Its packages").query("name name_like snapshot _limit _page _sort _order").gives("200 [PackageSummary]").fails("403 404"))
         .row("GET", "/__api__/repos/{repo}/packages/{name}", api::packages::show, "", Documented)
+        .doc(doc("A package").query("version snapshot").gives("200 Package").fails("403 404"))
+        .group("Sources")
         .row("GET", "/__api__/sources", api::sources::list, "", Documented)
+        .doc(doc("Sources").gives("200 [Source]"))
         .row("GET", "/__api__/sources/{source}", api::sources::show, "", Inferred)
+        .doc(doc("A source").gives("200 Source").fails("404"))
         .row("GET", "/__api__/sources/{source}/packages", api::packages::of_source, "", Documented)
+        .doc(doc("Its packages").query("name name_like _limit _page _sort _order").gives("200 [PackageSummary]").fails("403 404"))
         .row("GET", "/__api__/sources/{source}/transactions", api::sources::transactions, "", Documented)
-        .row("POST", "/__api__/sync", api::sources::sync, "", Inferred)
-        .row("POST", "/__api__/repos", api::repos::create, "", Inferred)
-        .row("PATCH", "/__api__/repos/{repo}", api::repos::edit, "", Inferred)
-        .row("DELETE", "/__api__/repos/{repo}", api::repos::delete, "", Inferred)
-        .row("POST", "/__api__/repos/{repo}/sources", api::subscriptions::subscribe, "", Inferred)
-        .row("PUT", "/__api__/repos/{repo}/sources", api::subscriptions::reorder, "", Inferred)
-        .row("DELETE", "/__api__/repos/{repo}/sources/{source}", api::subscriptions::unsubscribe, "", Inferred)
+        .doc(doc("What happened to it, newest first").query("_limit _page _order").gives("200 [Transaction]").fails("403 404"))
+        .group("Created URLs")
         .row("GET", "/__api__/repos/{repo}/urls", api::urls::list, "", Inferred)
+        .doc(doc("Its created URLs, oldest first").gives("200 [Url]").fails("403 404"))
         .row("POST", "/__api__/repos/{repo}/urls", api::urls::create, "", Inferred)
+        .doc(doc("Create a URL that shows a state of its own").body("UrlDraft").needs("global:admin").gives("201 Url").fails("403 404"))
         .row("DELETE", "/__api__/repos/{repo}/urls/{id}", api::urls::delete, "", Inferred)
+        .doc(doc("Delete a created URL that is not locked").needs("global:admin").gives("204").fails("403 404 409"))
+        .group("Administration")
+        .row("POST", "/__api__/sync", api::sources::sync, "", Inferred)
+        .doc(doc("Synchronise now").body("?SyncRequest").needs("global:admin").gives("200 Synced").gives("202 Syncing").fails("403 404 502"))
+        .row("POST", "/__api__/repos", api::repos::create, "", Inferred)
+        .doc(doc("Create a repository").body("RepoDraft").needs("global:admin").gives("201 Repo").fails("403 409"))
+        .row("PATCH", "/__api__/repos/{repo}", api::repos::edit, "", Inferred)
+        .doc(doc("Change a repository").body("RepoDraft").needs("global:admin").gives("200 Repo").fails("403 404 409"))
+        .row("DELETE", "/__api__/repos/{repo}", api::repos::delete, "", Inferred)
+        .doc(doc("Delete a repository").needs("global:admin").gives("204").fails("403 404"))
+        .row("POST", "/__api__/repos/{repo}/sources", api::subscriptions::subscribe, "", Inferred)
+        .doc(doc("Subscribe to a source").body("SourceName").needs("global:admin").gives("200 [Source]").fails("403 404 409"))
+        .row("PUT", "/__api__/repos/{repo}/sources", api::subscriptions::reorder, "", Inferred)
+        .doc(doc("Change the order of its sources").body("SourceOrder").needs("global:admin").gives("200 [Source]").fails("403 404"))
+        .row("DELETE", "/__api__/repos/{repo}/sources/{source}", api::subscriptions::unsubscribe, "", Inferred)
+        .doc(doc("Unsubscribe from a source").needs("global:admin").gives("200 [Source]").fails("403 404"))
         .row("POST", "/__api__/sources", api::sources::create, "", Inferred)
+        .doc(doc("Create a source").body("SourceDraft").needs("sources:admin for all sources").gives("201 Source").fails("403 404 409"))
         .row("PATCH", "/__api__/sources/{source}", api::sources::edit, "", Inferred)
+        .doc(doc("Rename a source").body("SourceDraft").needs("sources:admin").gives("200 Source").fails("403 404 409"))
         .row("DELETE", "/__api__/sources/{source}", api::sources::delete, "", Inferred)
+        .doc(doc("Delete a source").needs("sources:admin").gives("204").fails("403 404 409"))
         .row("POST", "/__api__/sources/{source}/packages", api::contents::add, "", Inferred)
+        .doc(doc("Add a package file").query("filename sha256 md5 replace").body("application/octet-stream").needs("sources:write").gives("201 Added").fails("403 404 409 413"))
         .row("DELETE", "/__api__/sources/{source}/packages/{name}", api::contents::remove, "", Inferred)
+        .doc(doc("Remove a package, or a part of it").query("which!").needs("sources:write").gives("200 Changed").fails("403 404"))
         .row("POST", "/__api__/sources/{source}/packages/{name}/archive", api::contents::archive, "", Inferred)
+        .doc(doc("Archive an R package").needs("sources:write").gives("200 Changed").fails("403 404"))
         .row("POST", "/__api__/sources/{source}/packages/{name}/yank", api::contents::yank, "", Inferred)
+        .doc(doc("Yank a release of a Python project, or take that back").body("Yank").needs("sources:write").gives("200 Changed").fails("403 404"))
         .row("POST", "/__api__/sources/{source}/update", api::contents::update, "", Inferred)
+        .doc(doc("Move a source that follows another one").body("Update").needs("sources:write").gives("200 Updated").fails("403 404"))
+        .group("Sources")
         .row("GET", "/__api__/sources/{source}/packages/{name}/releases", api::packages::releases, "", Inferred)
+        .doc(doc("Its versions with their files, oldest first").gives("200 [Release]").fails("403 404"))
+        .group("Repositories")
         .row("POST", "/__api__/filter/packages", api::filter::packages, "", Documented)
+        .doc(doc("What clients want to know of many packages: one JSON object a line").body("FilterRequest").gives("200 application/x-ndjson").fails("403 404"))
+        .group("Blocklist")
         .row("GET", "/__api__/blocklist/rules", api::blocklist::list, "", Documented)
+        .doc(doc("Blocklist rules").gives("200 [Rule]"))
         .row("POST", "/__api__/blocklist/rules", api::blocklist::create, "", Inferred)
+        .doc(doc("Create a rule").body("RuleDraft").needs("blocklist:admin").gives("201 Rule").fails("403 404"))
         .row("PUT", "/__api__/blocklist/rules/{id}", api::blocklist::edit, "", Inferred)
+        .doc(doc("Put another rule in its place").body("RuleDraft").needs("blocklist:admin").gives("200 Rule").fails("403 404"))
         .row("DELETE", "/__api__/blocklist/rules/{id}", api::blocklist::delete, "", Inferred)
+        .doc(doc("Delete a rule").needs("blocklist:admin").gives("204").fails("403 404"))
         .row("GET", "/__api__/blocklist/test", api::blocklist::test, "", Inferred)
+        .doc(doc("Whether a package is blocked, and by which rule").query("repo! package_name! version!").gives("200 Verdict").fails("403 404"))
+        .group("Tokens")
         .row("GET", "/__api__/tokens", api::tokens::list, "", Inferred)
+        .doc(doc("Tokens, without their text").needs("global:admin").gives("200 [Token]").fails("403"))
         .row("POST", "/__api__/tokens", api::tokens::create, "", Inferred)
+        .doc(doc("Create a token; only this answer shows it").body("TokenDraft").needs("global:admin").gives("201 Token").fails("403 404"))
         .row("DELETE", "/__api__/tokens/{id}", api::tokens::revoke, "", Inferred)
+        .doc(doc("Revoke a token").needs("global:admin").gives("204").fails("403 404"))
+        .group("R packages")
         .row("POST", "/upload/pypi/{source}", api::uploads::pypi.layer(DefaultBodyLimit::max(FORM)), "", ClientProven)
+        .doc(doc("Upload a wheel or sdist, as twine does").body("multipart/form-data Upload").needs("sources:write").gives("200").fails("403 404 409 413"))
+        .group("R packages")
         .row("GET", "/{repo}/{snapshot}/src/contrib/{*file}", cran::source, "", ClientProven)
+        .doc(doc("Source packages and their index").gives(CONTRIB).fails("403 404 502"))
         .row("GET", "/{repo}/__linux__/{distro}/{snapshot}/src/contrib/{*file}", cran::linux, "", ClientProven)
-        .row(
-            "GET",
-            "/{repo}/{snapshot}/bin/linux/{platform}/{rver}/src/contrib/{*file}",
-            cran::linux_explicit,
-            "",
-            ClientProven,
-        )
+        .doc(doc("Linux binaries for who says what they run, else source packages").query("r_version arch").gives(CONTRIB).fails("403 404 502"))
+        .row("GET", "/{repo}/{snapshot}/bin/linux/{platform}/{rver}/src/contrib/{*file}", cran::linux_explicit, "", ClientProven)
+        .doc(doc("Linux binaries, the platform in the path").gives(CONTRIB).fails("403 404 502"))
         .row("GET", "/{repo}/{snapshot}/bin/linux/{platform}/contrib/{rver}/{*file}", cran::linux_only, "", Documented)
+        .doc(doc("Only what has a Linux binary").gives(CONTRIB).fails("403 404 502"))
         .row("GET", "/{repo}/{snapshot}/simple", simple::with_slash, "", Documented)
+        .group("Python packages")
         .row("GET", "/{repo}/{snapshot}/simple/", simple::root, "", Documented)
+        .doc(doc("All projects").query("format").gives(SIMPLE).fails("403 404"))
         .row("GET", "/{repo}/{snapshot}/simple/{project}", simple::with_slash, "", Documented)
         .row("GET", "/{repo}/{snapshot}/simple/{project}/", simple::project, "", ClientProven)
+        .doc(doc("The files of a project").query("format").gives(SIMPLE).gives("308").fails("403 404"))
         .row("GET", "/{repo}/{snapshot}/packages/{id}/{filename}", simple::file, "", ClientProven)
+        .doc(doc("A file, or its metadata under the name with .metadata behind it").gives("200 application/octet-stream|application/zip|application/x-gzip|text/plain").fails("403 404 502"))
 }
 
 /// The answer to an unknown path: never HTML with 200, which clients would take for what they asked for.

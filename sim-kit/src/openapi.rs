@@ -234,7 +234,7 @@ fn reason(status: &str) -> &'static str {
     known.and_then(|status| status.canonical_reason()).unwrap_or("Answer")
 }
 
-/// The `content` of a shape.
+/// The `content` of a shape. A schema said with it is that of every content type; without one, text is text.
 fn content(shape: &str) -> Value {
     let (mut types, mut schema) = ("application/json", None);
     for word in shape.split_whitespace() {
@@ -244,9 +244,12 @@ fn content(shape: &str) -> Value {
             schema = Some(schema_of(word));
         }
     }
-    let text = types.starts_with("text/");
-    let schema = schema.unwrap_or_else(|| if text { json!({ "type": "string" }) } else { json!({}) });
-    types.split('|').map(|name| (name.to_owned(), json!({ "schema": schema }))).collect::<Map<_, _>>().into()
+    let of = |name: &str| match &schema {
+        Some(schema) => schema.clone(),
+        None if name.starts_with("text/") => json!({ "type": "string" }),
+        None => json!({}),
+    };
+    types.split('|').map(|name| (name.to_owned(), json!({ "schema": of(name) }))).collect::<Map<_, _>>().into()
 }
 
 fn schema_of(word: &str) -> Value {

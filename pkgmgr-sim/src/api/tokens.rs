@@ -88,7 +88,7 @@ pub async fn create(State(app): State<App>, caller: Caller, origin: Origin, body
         created_at: now.timestamp_micros(),
         expires_at,
     };
-    let origin = app.0.config.address.as_deref().map_or(origin, Origin::fixed);
+    let origin = app.origin(origin);
     let text = app.signed(&token, origin.base())?;
     let mut change = app.begin().await?;
     tokens::insert(&mut change.tx, &token).await?;
