@@ -177,8 +177,13 @@ impl Packages for Bioc {
             .take_while(|(_, patch)| patch.at < cut)
             .map(|(i, patch)| {
                 let description = self.description(entry, patch);
-                let version =
-                    Version { description: &description, name: entry.name, version: &patch.version, at: patch.at };
+                let version = Version {
+                    description: &description,
+                    name: entry.name,
+                    version: &patch.version,
+                    at: patch.at,
+                    imports: &[],
+                };
                 let archived_at = patches.get(i + 1).map(|next| next.at).filter(|at| *at < cut).map(time);
                 RVersion {
                     archived_at,
@@ -201,7 +206,8 @@ impl Packages for Bioc {
         let entry = self.packages[package as usize];
         let patch = &self.patches(entry)[artifacts::version_of(file)];
         let description = self.description(entry, patch);
-        Version { description: &description, name: entry.name, version: &patch.version, at: patch.at }.file(file)
+        Version { description: &description, name: entry.name, version: &patch.version, at: patch.at, imports: &[] }
+            .file(file)
     }
 }
 

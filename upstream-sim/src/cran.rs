@@ -388,8 +388,13 @@ impl Packages for Cran {
                     None => None,
                 });
                 let archived_at = over.filter(|at| *at < cut).map(time);
-                let version =
-                    Version { description: &description, name: &name, version: &release.version, at: release.at };
+                let version = Version {
+                    description: &description,
+                    name: &name,
+                    version: &release.version,
+                    at: release.at,
+                    imports: &[],
+                };
                 let builds = self.builds(package, &name, release, over, anchor.saturating_sub(i));
                 RVersion {
                     archived_at,
@@ -416,7 +421,8 @@ impl Packages for Cran {
         let (releases, _) = self.life(package, &name);
         let release = &releases[artifacts::version_of(file)];
         let description = self.description(package, &name, release);
-        Version { description: &description, name: &name, version: &release.version, at: release.at }.file(file)
+        Version { description: &description, name: &name, version: &release.version, at: release.at, imports: &[] }
+            .file(file)
     }
 }
 

@@ -6,8 +6,8 @@
 //!
 //! Unknown keys are refused, so that a scenario never tests less than it says.
 
-pub(crate) mod python;
-pub(crate) mod r;
+pub mod python;
+pub mod r;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -5,5 +5,6 @@ mod faults;
 mod install_python;
 mod install_r;
 mod layering;
+mod packse;
 mod publish;
 mod scenarios;

@@ -105,6 +105,8 @@ struct Release {
     version: String,
     at: i64,
     description: dcf::Record,
+    /// Names of the packages in `Imports`.
+    imports: Vec<String>,
     builds: Builds,
 }
 
@@ -205,7 +207,8 @@ impl Scenario {
         if !(DAY_OF_ALL..crate::history::HORIZON).contains(&at) {
             return Err(format!("published: outside {} to {}", date(DAY_OF_ALL), date(crate::history::HORIZON)));
         }
-        Ok(Release { version: text.to_owned(), at: at * DAY, description, builds })
+        let imports = version.imports.iter().map(|item| r_name(&published(&self.name, item)).to_owned()).collect();
+        Ok(Release { version: text.to_owned(), at: at * DAY, description, imports, builds })
     }
 }
 
@@ -218,6 +221,7 @@ fn version_of<'a>(package: &'a Published, release: &'a Release) -> artifacts::Ve
         name: &package.name,
         version: &release.version,
         at: release.at,
+        imports: &release.imports,
     }
 }
 

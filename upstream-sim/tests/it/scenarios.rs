@@ -73,8 +73,9 @@ async fn every_group_of_scenarios_is_there_and_published() {
                         }
                     }
                 }
-                // What is chosen exists, and has all it needs among the chosen.
-                for (package, version) in &expected.packages {
+                // What is chosen exists, and has all it needs among the chosen, on Linux.
+                let on_linux = content.resolver_options.python_platform.is_none();
+                for (package, version) in expected.packages.iter().filter(|_| on_linux) {
                     let record = pypi.python(package);
                     let file = record.files.iter().rfind(|file| file.version == *version).unwrap();
                     let Some(digest) = &file.metadata_sha256 else { continue };
@@ -111,7 +112,7 @@ async fn every_group_of_scenarios_is_there_and_published() {
             }
         }
     }
-    assert!(languages[0] >= 13 && languages[1] >= 8, "{languages:?}");
+    assert!(languages[0] >= 48 && languages[1] >= 13, "{languages:?}");
 }
 
 #[tokio::test]
