@@ -95,8 +95,10 @@ async fn every_group_of_scenarios_is_there_and_published() {
                 }
                 for (package, version) in &expected.packages {
                     let record = cran.r(package);
-                    let current = record.versions.last().unwrap();
-                    assert_eq!((current.state, &current.version), (RState::Current, version), "{name}: {package}");
+                    let asked = content.root.snapshot.map_or(at(NOW), |date| at(&format!("{date}T00:00:00Z")));
+                    let current = record.versions.iter().rfind(|version| version.published_at < asked).unwrap();
+                    assert!(current.archived_at.is_none_or(|archived| archived > asked), "{name}: {package}");
+                    assert_eq!(current.version, *version, "{name}: {package}");
                     let described = dcf::parse_one(&current.description).unwrap();
                     for field in ["Depends", "Imports", "LinkingTo"] {
                         for needed in r::deps::parse(described.get(field).unwrap_or_default()).unwrap() {
