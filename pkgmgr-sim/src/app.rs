@@ -1,6 +1,6 @@
 //! What the handlers share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -84,19 +84,33 @@ impl View {
             .ok_or_else(|| Error::NotFound(format!("there is no repository {id_or_name:?}")))
     }
 
-    /// By number or name.
+    /// By number or name, of those that are shown.
     pub(crate) fn source_named(&self, id_or_name: &str) -> Result<&Source, Error> {
         let id = id_or_name.parse::<i64>().ok();
         self.sources
             .iter()
-            .filter(|source| !source.deleted)
+            .filter(|source| !source.deleted && !source.holds_documents())
             .find(|source| source.name == id_or_name || Some(source.id) == id)
             .ok_or_else(|| Error::NotFound(format!("there is no source {id_or_name:?}")))
     }
 
-    /// All sources that are not deleted, by number.
+    /// All sources that are shown, by number.
     pub(crate) fn sources_in_order(&self) -> impl Iterator<Item = &Source> {
-        self.sources.iter().filter(|source| !source.deleted)
+        self.sources.iter().filter(|source| !source.deleted && !source.holds_documents())
+    }
+
+    /// The source that is or was part of `repo` and is a release of Bioconductor, such as `3.22`.
+    pub(crate) fn release(&self, repo: &Repo, release: &str) -> Result<i64, Error> {
+        if repo.kind != "Bioconductor" {
+            let Repo { name, kind, .. } = repo;
+            return Err(Error::NotFound(format!("repository {name} holds {kind} packages, not Bioconductor packages")));
+        }
+        let ever = || repo.subscriptions.iter().rev().flat_map(|then| &then.sources).filter_map(|id| self.source(*id));
+        ever().find(|source| source.release() == Some(release)).map(|source| source.id).ok_or_else(|| {
+            let known: BTreeSet<&str> = ever().filter_map(Source::release).collect();
+            let known = if known.is_empty() { "none yet".to_owned() } else { Vec::from_iter(known).join(", ") };
+            Error::NotFound(format!("repository {} has no Bioconductor {release:?}; it has {known}", repo.name))
+        })
     }
 
     /// All repos by number.
@@ -211,16 +225,20 @@ async fn seed(world: &World) -> Result<(), Error> {
     for (name, kind, description) in [
         ("cran", "R", "R packages of the package service (simulated)"),
         ("pypi", "Python", "Python packages of the package service (simulated)"),
+        ("bioconductor", "Bioconductor", "Bioconductor packages of the package service (simulated)"),
     ] {
-        let source = sources::create(&mut tx, name, name, Some(name), now).await?;
         let repo = repos::create(&mut tx, name, kind, description, now).await?;
         let id = crate::store::take_numbers(&mut tx, "transactions", 1).await?;
-        repos::subscribe(&mut tx, repo, id, now, &[source]).await?;
+        // The sources of Bioconductor appear with the first synchronisation.
+        if kind != "Bioconductor" {
+            let source = sources::create(&mut tx, name, name, Some(name), now).await?;
+            repos::subscribe(&mut tx, repo, id, now, &[source]).await?;
+        }
         let created = transactions::Transaction {
             id,
             repo_id: Some(repo),
             action: "Create".to_owned(),
-            tag: format!("Repository {name} made of source {name}"),
+            tag: format!("Repository {name}"),
             created_at: now,
             completed_at: now,
             ..transactions::Transaction::default()

@@ -63,6 +63,13 @@ fn usage(repo: &Repo, origin: &Origin) -> String {
             let url = origin.url(&format!("/{}/latest/simple", repo.name));
             format!("pip install --index-url {url} flask\nuv pip install --default-index {url} flask")
         }
+        "Bioconductor" => {
+            let url = origin.url(&format!("/{}/latest", repo.name));
+            format!(
+                "options(BioC_mirror = \"{url}\", BIOCONDUCTOR_CONFIG_FILE = \"{url}/config.yaml\")\n\
+                 BiocManager::install(\"BiocGenerics\")"
+            )
+        }
         _ => {
             let source = origin.url(&format!("/{}/latest", repo.name));
             let binary = origin.url(&format!("/{}/__linux__/jammy/latest", repo.name));

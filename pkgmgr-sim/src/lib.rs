@@ -1,6 +1,6 @@
 //! A simulator of Posit Package Manager.
 //!
-//! It follows a package service ([`sync`]), and serves what it has as a CRAN-like repository to R ([`cran`]) and as a simple index
+//! It follows a package service ([`sync`]), and serves what it has as a CRAN-like repository to R ([`cran`], [`bioc`]) and as a simple index
 //! to Python ([`simple`]), as of now, of any past day or of any transaction ([`snapshot`]). Package files are fetched when a client
 //! first asks ([`files`]). The real product is closed; what is known of it comes from its documentation and from the code of its
 //! clients, and [`routes`] says how sure we are of each endpoint.
@@ -13,6 +13,7 @@
 //! | [`store`] | sources, repos, transactions, packages: the only SQL |
 //! | [`auth`] | tokens, and who may do what |
 //! | [`local`], [`curated`] | sources that people fill |
+//! | [`bioc`] | releases of Bioconductor in the layout that BiocManager expects |
 //! | `blocklist` | rules that keep packages from clients |
 //! | [`rspm`] | the administrator's command line |
 //! | `urls` | created snapshot URLs |
@@ -25,6 +26,7 @@
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod bioc;
 mod blocklist;
 mod change;
 pub mod cli;

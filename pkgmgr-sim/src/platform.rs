@@ -130,6 +130,26 @@ pub const DISTROS: &[Distro] = &[
 /// R versions for which binaries are built, newest first.
 pub const R_VERSIONS: &[&str] = &["4.6", "4.5", "4.4", "4.3", "4.2", "3.6"];
 
+/// The path segment of macOS packages by R's minor version and CPU; empty for none. The last holds for all later ones.
+pub const MACOS: &[(&str, &[(&str, &str)])] = &[
+    ("3.6", &[("x86_64", "el-capitan")]),
+    ("4.0", &[("x86_64", "")]),
+    ("4.1", &[("arm64", "big-sur-arm64"), ("x86_64", "")]),
+    ("4.2", &[("arm64", "big-sur-arm64"), ("x86_64", "")]),
+    ("4.3", &[("arm64", "big-sur-arm64"), ("x86_64", "big-sur-x86_64")]),
+    ("4.4", &[("arm64", "big-sur-arm64"), ("x86_64", "big-sur-x86_64")]),
+    ("4.5", &[("arm64", "big-sur-arm64"), ("x86_64", "big-sur-x86_64")]),
+    ("4.6", &[("arm64", "sonoma-arm64"), ("x86_64", "big-sur-x86_64")]),
+    ("default", &[("arm64", "sonoma-arm64"), ("x86_64", "big-sur-x86_64")]),
+];
+
+/// The CPU that a flavor of macOS is for with a minor version of R; none where R has no such flavor.
+#[must_use]
+pub fn macos_cpu(r: &str, flavor: &str) -> Option<&'static str> {
+    let (_, flavors) = MACOS.iter().find(|(minor, _)| *minor == r)?;
+    flavors.iter().find(|(_, known)| *known == flavor).map(|(arch, _)| *arch)
+}
+
 /// Whether `code` is the URL segment of a Linux distribution.
 #[must_use]
 pub fn is_distro(code: &str) -> bool {

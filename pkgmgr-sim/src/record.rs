@@ -72,7 +72,7 @@ pub fn r_entry(record: &RRecord, t: DateTime<Utc>) -> String {
 }
 
 /// The lines of `PACKAGES` for one version.
-fn entry_of(record: &RRecord, version: &RVersion) -> String {
+pub(crate) fn entry_of(record: &RRecord, version: &RVersion) -> String {
     // A description that cannot be read still has a name and a version, which is all that R needs.
     let mut entry = dcf::parse_one(&version.description).map(|d| index::record(&d)).unwrap_or_default();
     entry.set("Package", record.name.as_str());
@@ -166,16 +166,18 @@ pub fn source(version: &RVersion) -> Option<&Artifact> {
     version.artifacts.iter().find(|a| a.kind == ArtifactKind::Source)
 }
 
-/// The Linux binary of a version for a distribution, a minor version of R and a CPU.
+/// The binary of a version for a system, a minor version of R and a CPU. `place` is a distribution, a flavor of macOS, or empty.
 #[must_use]
-pub fn linux_binary<'a>(version: &'a RVersion, distro: &str, r: &str, arch: &str) -> Option<&'a Artifact> {
-    let is =
-        |have: &Option<String>, wanted: &str| matches!(have.as_deref(), Some(have) if have == wanted || have == "*");
+pub fn binary<'a>(version: &'a RVersion, kind: ArtifactKind, place: &str, r: &str, arch: &str) -> Option<&'a Artifact> {
+    let is = |have: &Option<String>, wanted: &str| {
+        let have = have.as_deref().unwrap_or_default();
+        have == wanted || have == "*"
+    };
     version
         .artifacts
         .iter()
-        .filter(|a| a.kind == ArtifactKind::Linux)
-        .find(|a| a.r.as_deref() == Some(r) && is(&a.tag, distro) && is(&a.arch, arch))
+        .filter(|a| a.kind == kind)
+        .find(|a| a.r.as_deref() == Some(r) && is(&a.tag, place) && is(&a.arch, arch))
 }
 
 #[cfg(test)]

@@ -16,13 +16,15 @@ use tower::ServiceExt as _;
 use crate::app::App;
 use crate::error::{ApiError, Error};
 use crate::hot::Asked;
-use crate::{api, cran, home, openapi, simple};
+use crate::{api, bioc, cran, home, openapi, simple};
 
 /// Bytes of a form with a package file.
 const FORM: usize = crate::local::LARGEST + (1 << 20);
 
 /// What a directory of R packages gives.
 const CONTRIB: &str = "200 text/plain|application/x-gzip|application/octet-stream";
+/// Indexes and packages of directories that may be for Windows.
+const DESKTOP: &str = "200 text/plain|application/x-gzip|application/zip|application/octet-stream";
 /// The forms of the simple index.
 const SIMPLE: &str = "200 text/html|application/vnd.pypi.simple.v1+html|application/vnd.pypi.simple.v1+json";
 
@@ -53,9 +55,9 @@ pub fn table() -> Table<App> {
         .row("GET", "/__api__/repos/{repo}/transaction-dates", api::repos::transaction_dates, "", Documented)
         .doc(doc("The dates that show something new").query("_limit _page _order").gives("200 [TransactionDate]").fails("403 404"))
         .row("GET", "/__api__/repos/{repo}/packages", api::packages::of_repo, "", Documented)
-        .doc(doc("Its packages").query("name name_like snapshot _limit _page _sort _order").gives("200 [PackageSummary]").fails("403 404"))
+        .doc(doc("Its packages").query("name name_like snapshot bioc_version _limit _page _sort _order").gives("200 [PackageSummary]").fails("403 404"))
         .row("GET", "/__api__/repos/{repo}/packages/{name}", api::packages::show, "", Documented)
-        .doc(doc("A package").query("version snapshot").gives("200 Package").fails("403 404"))
+        .doc(doc("A package").query("version snapshot bioc_version").gives("200 Package").fails("403 404"))
         .group("Sources")
         .row("GET", "/__api__/sources", api::sources::list, "", Documented)
         .doc(doc("Sources").gives("200 [Source]"))
@@ -139,6 +141,25 @@ pub fn table() -> Table<App> {
         .doc(doc("Linux binaries, the platform in the path").gives(CONTRIB).fails("403 404 502"))
         .row("GET", "/{repo}/{snapshot}/bin/linux/{platform}/contrib/{rver}/{*file}", cran::linux_only, "", Documented)
         .doc(doc("Only what has a Linux binary").gives(CONTRIB).fails("403 404 502"))
+        .row("GET", "/{repo}/{snapshot}/bin/windows/contrib/{rver}/{*file}", cran::windows, "", ClientProven)
+        .doc(doc("Windows packages").gives(DESKTOP).fails("403 404 502"))
+        .row("GET", "/{repo}/{snapshot}/bin/macosx/contrib/{rver}/{*file}", cran::macos, "", Documented)
+        .doc(doc("macOS packages of an R without flavors").gives(DESKTOP).fails("403 404 502"))
+        .row("GET", "/{repo}/{snapshot}/bin/macosx/{flavor}/contrib/{rver}/{*file}", cran::macos_flavor, "", ClientProven)
+        .doc(doc("macOS packages").gives(DESKTOP).fails("403 404 502"))
+        .group("Bioconductor")
+        .row("GET", "/{repo}/config.yaml", bioc::config, "", Documented)
+        .doc(doc("Which releases there are").gives("200 text/yaml").fails("403 404"))
+        .row("GET", "/{repo}/{snapshot}/config.yaml", bioc::config_at, "", ClientProven)
+        .doc(doc("Which releases there were").gives("200 text/yaml").fails("403 404"))
+        .row("GET", "/{repo}/__linux__/{distro}/{snapshot}/config.yaml", bioc::config_for_linux, "", Inferred)
+        .doc(doc("Which releases there were").gives("200 text/yaml").fails("403 404"))
+        .row("GET", "/{repo}/packages/{release}/{component}/{*path}", bioc::tree, "", Documented)
+        .doc(doc("The newest packages of a component").query("r_version arch").gives(DESKTOP).fails("403 404 502"))
+        .row("GET", "/{repo}/{snapshot}/packages/{release}/{component}/{*path}", bioc::tree_at, "", ClientProven)
+        .doc(doc("Packages of a component").query("r_version arch").gives(DESKTOP).fails("403 404 502"))
+        .row("GET", "/{repo}/__linux__/{distro}/{snapshot}/packages/{release}/{component}/{*path}", bioc::tree_for_linux, "", Inferred)
+        .doc(doc("Linux binaries of a component").query("r_version arch").gives(DESKTOP).fails("403 404 502"))
         .row("GET", "/{repo}/{snapshot}/simple", simple::with_slash, "", Documented)
         .group("Python packages")
         .row("GET", "/{repo}/{snapshot}/simple/", simple::root, "", Documented)

@@ -209,8 +209,8 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
             let done = server.call(Method::POST, &path, &Value::Null).await?;
             Ok(said(done, format!("Archived {name} in {source}.")))
         }
-        Command::Sync { kind, no_wait, wait: _, quiet: _ } => {
-            let body = json!({ "source": kind.to_lowercase(), "no_wait": no_wait });
+        Command::Sync { kind, version, no_wait, wait: _, quiet: _ } => {
+            let body = json!({ "type": kind, "version": version, "no_wait": no_wait });
             let done = server.call(Method::POST, &["sync"], &body).await?;
             let verb = if no_wait { "Synchronising" } else { "Synchronised" };
             Ok(said(done, format!("{verb} {kind}.")))

@@ -10,12 +10,18 @@
 //! A date is served once every source of the repo has been synchronised past it, so that what it shows never changes; until
 //! then, and before the history begins, it is not found. A date on which nothing happened shows the closest earlier one.
 //! The real server's answers for dates outside are not known.
+//!
+//! Bioconductor counts releases, not days: in an R repo its packages are always the newest of their release, as the real
+//! product's documentation says, so such a snapshot may change. A Bioconductor repo has dates (as newer servers have); a date
+//! before a release does not show it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use http::HeaderValue;
+use serde::Deserialize;
 use sim_kit::serve_bytes::http_date;
 
 use crate::app::{App, View};
@@ -23,7 +29,7 @@ use crate::blocklist::{Rules, When};
 use crate::error::Error;
 use crate::record::instant;
 use crate::store::repos::{Repo, Subscription};
-use crate::store::sources;
+use crate::store::sources::{self, Source};
 use crate::store::transactions::{self, Point};
 
 /// A repo at a state of its sources. What it shows never changes.
@@ -35,6 +41,8 @@ pub struct Snapshot {
     pub parts: Vec<Part>,
     /// The blocklist rules that its indexes follow.
     pub(crate) rules: Option<Rules>,
+    /// Of a release of Bioconductor only this part, one of [`pkg_formats::psp::BIOC_COMPONENTS`]; none shows all.
+    pub component: Option<&'static str>,
     /// Names the state; equal keys show the same.
     pub key: String,
     /// False for `latest`: the same URL may lead elsewhere later.
@@ -91,6 +99,21 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// Whether the package of a stored record belongs here.
+    pub(crate) fn holds(&self, record: &str) -> Result<bool, Error> {
+        #[derive(Deserialize)]
+        struct Located {
+            #[serde(default)]
+            component: String,
+        }
+        match self.component {
+            None => Ok(true),
+            Some(component) => Ok(serde_json::from_str::<Located>(record)?.component == component),
+        }
+    }
+}
+
 /// Snapshots that were asked for, by repo and segment.
 #[derive(Default)]
 pub(crate) struct Snapshots(RwLock<HashMap<String, HashMap<String, Arc<Snapshot>>>>);
@@ -123,17 +146,51 @@ impl App {
     /// # Errors
     /// Not found, with the reason.
     pub async fn snapshot(&self, repo: &str, segment: &str) -> Result<Arc<Snapshot>, Error> {
+        self.part_of_snapshot(repo, segment, None).await
+    }
+
+    /// The snapshot that `/{repo}/{segment}/packages/{release}/{component}/` names, or all components of the release.
+    ///
+    /// # Errors
+    /// Not found, with the reason.
+    pub(crate) async fn release_snapshot(
+        &self,
+        repo: &str,
+        segment: &str,
+        release: &str,
+        component: Option<&'static str>,
+    ) -> Result<Arc<Snapshot>, Error> {
+        self.part_of_snapshot(repo, segment, Some((release, component))).await
+    }
+
+    async fn part_of_snapshot(
+        &self,
+        repo: &str,
+        segment: &str,
+        of: Option<(&str, Option<&'static str>)>,
+    ) -> Result<Arc<Snapshot>, Error> {
         self.look_again().await?;
-        if let Some(known) = self.0.snapshots.get(repo, segment) {
+        let remembered = match of {
+            None => Cow::Borrowed(segment),
+            Some((release, component)) => Cow::Owned(format!("{segment} {release} {}", component.unwrap_or_default())),
+        };
+        if let Some(known) = self.0.snapshots.get(repo, &remembered) {
             return Ok(known);
         }
         let view = self.view();
         let found =
             view.repos.get(repo).cloned().ok_or_else(|| Error::NotFound(format!("there is no repository {repo:?}")))?;
-        let snapshot = Arc::new(self.resolve(&view, found, segment).await?);
+        let only = of.map(|(release, _)| view.release(&found, release)).transpose()?;
+        let mut snapshot = self.resolve(&view, found, segment, only).await?;
+        if let Some((_, Some(component))) = of {
+            snapshot.component = Some(component);
+            snapshot.key.push('|');
+            snapshot.key.push_str(component);
+        }
+        let snapshot = Arc::new(snapshot);
         // A change in the meantime has made `view` stale; what it showed must not be remembered then.
         if Arc::ptr_eq(&view, &self.view()) {
-            self.0.snapshots.remember(repo, segment, &snapshot);
+            self.0.snapshots.remember(repo, &remembered, &snapshot);
         }
         Ok(snapshot)
     }
@@ -148,8 +205,21 @@ impl App {
         Ok(Part { source, at })
     }
 
-    async fn resolve(&self, view: &View, repo: Arc<Repo>, segment: &str) -> Result<Snapshot, Error> {
+    /// With `only` of this one of the repo's sources.
+    async fn resolve(&self, view: &View, repo: Arc<Repo>, segment: &str, only: Option<i64>) -> Result<Snapshot, Error> {
         let no_sources = || Error::NotFound(format!("repository {} has no sources", repo.name));
+        let rolls = |id: i64| repo.kind == "R" && view.source(id).is_some_and(Source::is_bioconductor);
+        // Releases stand side by side: one that is not here (yet) does not keep others from being served.
+        let absent = |id: i64| {
+            repo.kind == "Bioconductor"
+                && only.is_none()
+                && match parse_date(segment) {
+                    Some(date) => view.history_from.get(&id).is_some_and(|first| midnight(date) < *first),
+                    None => !view.newest.contains_key(&id),
+                }
+        };
+        let wanted = |id: i64| only.is_none_or(|only| only == id) && !absent(id);
+        let mut rolling = segment == "latest";
         let mut parts = Vec::new();
         let when;
         if let Some(spelled) = self.created_url(&repo, segment).await? {
@@ -157,6 +227,7 @@ impl App {
             parts = self.spelled_parts(view, &repo, &spelled).await?.ok_or_else(|| {
                 Error::NotFound(format!("there is no snapshot {segment:?} of repository {}", repo.name))
             })?;
+            parts.retain(|part| only.is_none_or(|only| only == part.source));
         } else {
             let then: &Subscription = if segment == "latest" {
                 when = When::Now;
@@ -180,7 +251,9 @@ impl App {
                      rspm url create gives"
                 )));
             };
-            for &source in &then.sources {
+            for source in then.sources.iter().copied().filter(|source| wanted(*source)) {
+                rolling |= rolls(source);
+                let segment = if rolls(source) { "latest" } else { segment };
                 if let Some(at) = self.state_of(view, source, segment).await? {
                     parts.push(self.part(view, source, at).await?);
                 }
@@ -192,13 +265,16 @@ impl App {
                 )));
             }
         }
+        if only.is_some() && parts.is_empty() {
+            return Err(Error::NotFound(format!("repository {} has nothing of it at {segment}", repo.name)));
+        }
         let rules = view.rules_for(repo.id, when);
         let mut key = parts.iter().map(|p| format!("{}@{}", p.source, p.at.tx)).collect::<Vec<_>>().join(",");
         key.push_str(rules.as_ref().map_or("", |rules| rules.key.as_str()));
-        let fixed = segment != "latest";
+        let fixed = !rolling;
         let changed = parts.iter().map(|p| p.at.as_of).max().unwrap_or(repo.created_at);
         let freshness = Freshness::new(if fixed { FIXED } else { MOVING }, instant(changed));
-        Ok(Snapshot { repo, parts, rules, key, fixed, freshness })
+        Ok(Snapshot { repo, parts, rules, component: None, key, fixed, freshness })
     }
 
     /// The state of one source that `latest`, a date or the number of a transaction names; none when it had none then.

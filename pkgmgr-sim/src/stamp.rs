@@ -1,7 +1,7 @@
 //! The `Repository: RSPM` stamp in R packages.
 //!
 //! Package Manager rewrites the packages it serves: `DESCRIPTION` says where they came from. renv and others tell the origin
-//! of an installed package by it. So what is served has another digest than what the package service has; in a binary
+//! of an installed package by it; for them a package is of Bioconductor when the stamp contains that word. So what is served has another digest than what the package service has; in a binary
 //! package the copy of the description in `Meta/package.rds` changes along.
 
 use std::collections::HashMap;
@@ -20,7 +20,13 @@ use crate::renderings::blocking;
 use crate::store::packages;
 
 /// The value of `Repository`.
-pub const STAMP: &str = "RSPM";
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stamp {
+    /// `RSPM`.
+    Rspm,
+    /// `Bioconductor`, unless the package says so itself with its release: `Bioconductor 3.22`.
+    Bioconductor,
+}
 /// Packages larger than this are served as they came: rewriting holds them in memory.
 const LARGEST: u64 = 64 << 20;
 /// What a package may unpack to.
@@ -69,7 +75,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::Upstream`] when the original is not to be had.
-    pub(crate) async fn stamped(&self, original: Digest, size: u64) -> Result<(Digest, u64), Error> {
+    pub(crate) async fn stamped(&self, original: Digest, size: u64, stamp: Stamp) -> Result<(Digest, u64), Error> {
         if let Some(known) = self.0.stamps.get(original) {
             return Ok(known);
         }
@@ -80,7 +86,7 @@ impl App {
                 let _turn = self.0.stamps.turns.acquire().await;
                 match self.0.stamps.get(original) {
                     Some(known) => return Ok(known),
-                    None => self.stamp_now(original, size).await?,
+                    None => self.stamp_now(original, size, stamp).await?,
                 }
             }
         };
@@ -98,13 +104,13 @@ impl App {
         Ok(is_here.then(|| (served, size.try_into().unwrap_or_default())))
     }
 
-    async fn stamp_now(&self, original: Digest, size: u64) -> Result<(Digest, u64), Error> {
+    async fn stamp_now(&self, original: Digest, size: u64, stamp: Stamp) -> Result<(Digest, u64), Error> {
         let blobs = self.world().blobs();
         let rewritten = match size > LARGEST {
             true => Ok(None),
             false => {
                 let bytes = blobs.get(&stored(original)).await?;
-                blocking(move || stamp(&bytes)).await?
+                blocking(move || stamp.put_on(&bytes)).await?
             }
         };
         let (served, size) = match rewritten {
@@ -132,9 +138,15 @@ impl App {
     }
 }
 
-/// The package with its stamp; none when it has it already.
-fn stamp(bytes: &Bytes) -> Result<Option<Vec<u8>>, PackageError> {
-    package::rewrite_description(bytes.as_ref(), &LIMITS, |description| description.set("Repository", STAMP))
+impl Stamp {
+    /// The package with its stamp; none when it has it already.
+    fn put_on(self, bytes: &Bytes) -> Result<Option<Vec<u8>>, PackageError> {
+        package::rewrite_description(bytes.as_ref(), &LIMITS, |description| match self {
+            Self::Rspm => description.set("Repository", "RSPM"),
+            Self::Bioconductor if description.get("Repository").is_some_and(|own| own.contains("Bioconductor")) => {}
+            Self::Bioconductor => description.set("Repository", "Bioconductor"),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -146,10 +158,15 @@ mod tests {
     #[test]
     fn packages_get_the_stamp_once() {
         let source = SourceSpec { description: description("a", "1.0", "T"), files: Files::new() };
+        let stamp = |bytes: &Bytes| Stamp::Rspm.put_on(bytes);
         let stamped = stamp(&source.tar_gz().unwrap().into()).unwrap().unwrap();
         let read = package::read_description(stamped.as_slice(), &LIMITS).unwrap();
         assert_eq!((read.get("Repository"), read.get("Version")), (Some("RSPM"), Some("1.0")));
-        assert!(stamp(&stamped.into()).unwrap().is_none());
+        assert!(stamp(&stamped.clone().into()).unwrap().is_none());
+        let of_bioconductor = Stamp::Bioconductor.put_on(&stamped.into()).unwrap().unwrap();
+        let read = package::read_description(of_bioconductor.as_slice(), &LIMITS).unwrap();
+        assert_eq!(read.get("Repository"), Some("Bioconductor"));
+        assert!(Stamp::Bioconductor.put_on(&of_bioconductor.into()).unwrap().is_none());
         assert!(stamp(&Bytes::from_static(b"not a package")).is_err());
     }
 }

@@ -10,6 +10,7 @@
 //! for each day of CRAN; the first checkpoint, which brings years of history, becomes many.
 
 mod apply;
+mod discover;
 mod fetch;
 
 use std::collections::HashMap;
@@ -214,9 +215,12 @@ impl App {
 
     /// Synchronises all sources that follow a feed, one after the other. True when all went through.
     pub async fn sync_all(&self) -> bool {
+        if let Err(error) = self.discover().await {
+            tracing::warn!(%error, "whether the package service has new feeds is not known");
+        }
         let view = self.view();
         let mut good = true;
-        for source in view.sources.iter().filter(|s| s.feed.is_some()) {
+        for source in view.fed() {
             good &= self.sync(source).await.is_ok();
         }
         good

@@ -39,7 +39,7 @@ pub async fn packages(State(app): State<App>, caller: Caller, body: Bytes) -> Re
     if wanted.names.len() > MOST {
         return Err(Error::BadRequest(format!("at most {MOST} names at once")).into());
     }
-    let snapshot = app.snapshot(&repo.name, wanted.snapshot.as_deref().unwrap_or("latest")).await?;
+    let snapshot = app.shown(&repo, wanted.snapshot.as_deref(), None).await?;
     let rules = view.rules_for(repo.id, When::Now);
     let python = repo.kind == "Python";
     let mut out = String::new();

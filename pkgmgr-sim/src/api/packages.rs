@@ -22,6 +22,8 @@ pub struct Filter {
     name: Option<String>,
     name_like: Option<String>,
     snapshot: Option<String>,
+    /// Of a Bioconductor repo: which release; the newest when left out.
+    bioc_version: Option<String>,
     version: Option<String>,
     #[serde(flatten)]
     paging: Paging,
@@ -41,7 +43,7 @@ pub async fn of_repo(
     Query(filter): Query<Filter>,
 ) -> Result<Response, ApiError> {
     let repo = app.view().repo(&repo)?;
-    let snapshot = app.snapshot(&repo.name, filter.snapshot.as_deref().unwrap_or("latest")).await?;
+    let snapshot = app.shown(&repo, filter.snapshot.as_deref(), filter.bioc_version.as_deref()).await?;
     Ok(list(&app, &snapshot.parts, repo.kind == "Python", &filter).await?)
 }
 
@@ -170,7 +172,7 @@ pub async fn show(
     Query(filter): Query<Filter>,
 ) -> Result<Json<Value>, ApiError> {
     let repo = app.view().repo(&repo)?;
-    let snapshot = app.snapshot(&repo.name, filter.snapshot.as_deref().unwrap_or("latest")).await?;
+    let snapshot = app.shown(&repo, filter.snapshot.as_deref(), filter.bioc_version.as_deref()).await?;
     let version = filter.version.as_deref();
     let found = match repo.kind.as_str() {
         "Python" => python_package(&app, &snapshot, &python::name::normalize(&name), version).await?,

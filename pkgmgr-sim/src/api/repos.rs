@@ -64,8 +64,9 @@ struct Draft {
 
 /// The repo types that can be created, as they are stored.
 fn kind(text: &str) -> Result<&'static str, Error> {
-    ["R", "Python"].into_iter().find(|kind| kind.eq_ignore_ascii_case(text)).ok_or_else(|| {
-        Error::BadRequest(format!("there are no repositories of type {text:?} here; the types are R and Python"))
+    ["R", "Python", "Bioconductor"].into_iter().find(|kind| kind.eq_ignore_ascii_case(text)).ok_or_else(|| {
+        let kinds = "the types are R, Python and Bioconductor";
+        Error::BadRequest(format!("there are no repositories of type {text:?} here; {kinds}"))
     })
 }
 

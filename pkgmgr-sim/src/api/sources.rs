@@ -1,5 +1,7 @@
 //! `/__api__/sources` and `/__api__/sync`.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
@@ -9,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Paging, time};
-use crate::app::App;
+use crate::app::{App, View};
 use crate::auth::Caller;
 use crate::curated::Settings;
 use crate::error::{ApiError, Error};
@@ -178,8 +180,46 @@ pub async fn transactions(
 struct Wanted {
     /// A source; all when left out.
     source: Option<String>,
+    /// In place of a source: those of this type, in any case.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// Of Bioconductor only this release.
+    version: Option<String>,
     /// Answer at once and go on in the background.
     no_wait: bool,
+}
+
+impl Wanted {
+    fn sources(&self, view: &View) -> Result<Vec<Source>, Error> {
+        if let Some(name) = &self.source {
+            let source = match view.fed().find(|source| source.name == *name) {
+                Some(source) => source,
+                None => view.source_named(name)?,
+            };
+            if source.feed.is_none() {
+                return Err(Error::BadRequest(format!("source {:?} follows no feed", source.name)));
+            }
+            return Ok(vec![source.clone()]);
+        }
+        let (kind, version) = (self.kind.as_deref(), self.version.as_deref());
+        let all: Vec<Source> = view
+            .fed()
+            .filter(|source| kind.is_none_or(|kind| source.kind.eq_ignore_ascii_case(kind)))
+            .filter(|source| version.is_none_or(|version| source.release() == Some(version)))
+            .cloned()
+            .collect();
+        if all.is_empty() {
+            let kinds: BTreeSet<&str> = view.fed().map(|source| source.kind.as_str()).collect();
+            let kinds = kinds.into_iter().collect::<Vec<_>>().join(", ");
+            let releases = view.fed().filter_map(Source::release).collect::<Vec<_>>().join(", ");
+            return Err(Error::BadRequest(format!(
+                "no source of type {} and version {} follows a feed; types are {kinds}, versions of bioconductor {releases}",
+                kind.unwrap_or("any"),
+                version.unwrap_or("any"),
+            )));
+        }
+        Ok(all)
+    }
 }
 
 /// `POST /__api__/sync`: synchronise now, as `rspm sync` asks for. The shape is ours; the real one is not known.
@@ -189,14 +229,11 @@ pub async fn sync(State(app): State<App>, caller: Caller, body: Bytes) -> Result
         true => Wanted::default(),
         false => super::body(&body, r#"{"source": "cran"}"#)?,
     };
-    let view = app.view();
-    let sources: Vec<Source> = match &wanted.source {
-        Some(name) => vec![view.source_named(name)?.clone()],
-        None => view.sources_in_order().filter(|s| s.feed.is_some()).cloned().collect(),
-    };
-    if let Some(other) = sources.iter().find(|s| s.feed.is_none()) {
-        return Err(Error::BadRequest(format!("source {:?} follows no feed", other.name)).into());
+    if let Err(error) = app.discover().await {
+        tracing::warn!(%error, "whether the package service has new feeds is not known");
     }
+    let view = app.view();
+    let sources = wanted.sources(&view)?;
     let names: Vec<String> = sources.iter().map(|s| s.name.clone()).collect();
     // In the background either way: a client that goes away does not stop it in the middle.
     let (done, result) = tokio::sync::oneshot::channel();

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use super::time;
 use crate::VERSION;
 use crate::app::App;
+use crate::bioc;
 use crate::error::ApiError;
-use crate::platform::{DISTROS, R_VERSIONS};
+use crate::platform::{DISTROS, MACOS, R_VERSIONS};
 use crate::record::instant;
 use crate::store::transactions;
 
@@ -46,7 +47,7 @@ pub async fn status(State(app): State<App>) -> Result<Response, ApiError> {
         "public_p3m": false,
         "distros": DISTROS,
         "cran_repo": cran,
-        "bioc_versions": [],
+        "bioc_versions": bioc::versions(&view),
         "r_versions": R_VERSIONS,
         "macos_urls": macos_urls(),
         "support_window": { "disable_expiry_banner": true, "days_left": 365, "days_reminder": 0 },
@@ -57,18 +58,10 @@ pub async fn status(State(app): State<App>) -> Result<Response, ApiError> {
 
 /// Which path segment macOS binaries have, by R version and CPU.
 fn macos_urls() -> Value {
-    let big_sur = json!({ "arm64": "big-sur-arm64", "x86_64": "big-sur-x86_64" });
-    json!({
-        "3.6": { "x86_64": "el-capitan" },
-        "4.0": { "x86_64": "" },
-        "4.1": { "arm64": "big-sur-arm64", "x86_64": "" },
-        "4.2": { "arm64": "big-sur-arm64", "x86_64": "" },
-        "4.3": big_sur,
-        "4.4": big_sur,
-        "4.5": big_sur,
-        "4.6": { "arm64": "sonoma-arm64", "x86_64": "big-sur-x86_64" },
-        "default": { "arm64": "sonoma-arm64", "x86_64": "big-sur-x86_64" },
-    })
+    let of = |flavors: &[(&str, &str)]| {
+        flavors.iter().map(|(arch, flavor)| ((*arch).to_owned(), (*flavor).into())).collect()
+    };
+    Value::Object(MACOS.iter().map(|(r, flavors)| ((*r).to_owned(), Value::Object(of(flavors)))).collect())
 }
 
 async fn sync(app: &App) -> Result<Vec<Value>, ApiError> {

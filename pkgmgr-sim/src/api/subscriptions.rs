@@ -101,12 +101,21 @@ pub async fn reorder(
 }
 
 fn fits(repo: &Repo, source: &Source) -> Result<(), Error> {
-    let kind = if source.is_python() { "Python" } else { "R" };
-    if repo.kind == kind {
+    let fits = match repo.kind.as_str() {
+        "R" => !source.is_python(),
+        "Python" => source.is_python(),
+        _ => source.is_bioconductor(),
+    };
+    if fits {
         return Ok(());
     }
+    let holds = match source {
+        source if source.is_bioconductor() => "Bioconductor",
+        source if source.is_python() => "Python",
+        _ => "R",
+    };
     Err(Error::BadRequest(format!(
-        "repository {} holds {} packages, and source {} of type {} holds {kind} packages",
+        "repository {} holds {} packages, and source {} of type {} holds {holds} packages",
         repo.name, repo.kind, source.name, source.kind
     )))
 }

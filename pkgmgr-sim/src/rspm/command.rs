@@ -86,9 +86,12 @@ pub enum Command {
     },
     /// Synchronise with the package service.
     Sync {
-        /// CRAN or PyPI.
+        /// CRAN, PyPI or Bioconductor.
         #[arg(long = "type", default_value = "CRAN")]
         kind: String,
+        /// Of Bioconductor only this release, such as 3.22.
+        #[arg(long)]
+        version: Option<String>,
         /// Wait until it is done; the default.
         #[arg(long)]
         wait: bool,
@@ -118,7 +121,7 @@ pub enum Create {
         /// Free text.
         #[arg(long, default_value = "")]
         description: String,
-        /// r or python.
+        /// r, python or bioconductor.
         #[arg(long = "type", default_value = "r")]
         kind: String,
         /// Ask for a token.

@@ -31,12 +31,36 @@ impl Source {
         self.kind.contains("pypi") || self.kind.contains("python")
     }
 
+    /// Whether it is a release of Bioconductor.
+    #[must_use]
+    pub fn is_bioconductor(&self) -> bool {
+        self.kind == "bioconductor"
+    }
+
+    /// The release of Bioconductor that it is, such as `3.22`.
+    #[must_use]
+    pub fn release(&self) -> Option<&str> {
+        self.feed.as_deref()?.strip_prefix(BIOC_FEED)
+    }
+
+    /// Whether it holds no packages, but what the service tells about packages; such sources are not shown to anyone.
+    #[must_use]
+    pub fn holds_documents(&self) -> bool {
+        DOCUMENT_KINDS.contains(&self.kind.as_str())
+    }
+
     /// Whether people put packages into it one by one.
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.kind == "local" || self.kind == "local-python"
     }
 }
+
+/// What the names of feeds of Bioconductor begin with.
+pub const BIOC_FEED: &str = "bioc-";
+
+/// Feeds of documents, and the types of the sources that follow them.
+pub const DOCUMENT_KINDS: [&str; 3] = ["sysreqs", "distros", "vulns"];
 
 /// How far a source has followed its feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +112,15 @@ pub async fn create(tx: &mut Tx, name: &str, kind: &str, feed: Option<&str>, now
         .execute(&mut **tx)
         .await?;
     Ok(id)
+}
+
+/// Whether there is a source of this name.
+///
+/// # Errors
+/// The database's.
+pub async fn is_taken(tx: &mut Tx, name: &str) -> sqlx::Result<bool> {
+    let row = sqlx::query("SELECT id FROM sources WHERE name = $1").bind(name).fetch_optional(&mut **tx).await?;
+    Ok(row.is_some())
 }
 
 /// Gives a source another name.

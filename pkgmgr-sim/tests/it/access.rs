@@ -63,7 +63,7 @@ async fn an_authenticated_repo_says_nothing_without_a_token() {
         ("/secret/", false),
         ("/pysecret/latest/simple/none/", false),
         ("/__api__/repos/secret/packages", true),
-        ("/__api__/repos/3/packages", true),
+        ("/__api__/repos/4/packages", true),
         ("/__api__/repos/%73ecret/packages", true),
         ("/__api__/repos/secret/packages/own", true),
         ("/__api__/repos/secret/packages/none", false),
@@ -87,7 +87,7 @@ async fn an_authenticated_repo_says_nothing_without_a_token() {
     }
     // That there are such repos is no secret.
     let listed = team.get("/__api__/repos").await.json();
-    assert_eq!((&listed[2]["name"], &listed[2]["auth"]), (&json!("secret"), &json!(true)));
+    assert_eq!((&listed[3]["name"], &listed[3]["auth"]), (&json!("secret"), &json!(true)));
     assert_eq!(team.get("/__api__/repos/secret").await.status, 200);
     assert_eq!(team.get("/cran/latest/src/contrib/PACKAGES").await.status, 200);
     // Open to all, it is.

@@ -31,7 +31,7 @@ fn refused(answer: &Answer, status: u16, reason: &str) {
 async fn repos_and_sources_come_and_go() {
     let team = Team::synced().await;
     let made = team.does("POST", "/__api__/repos", json!({"name": "prod", "type": "r", "description": "d"})).await;
-    assert_eq!((&made["id"], &made["type"], &made["auth"]), (&json!(3), &json!("R"), &json!(false)));
+    assert_eq!((&made["id"], &made["type"], &made["auth"]), (&json!(4), &json!("R"), &json!(false)));
     assert_eq!(team.get("/prod/latest/src/contrib/PACKAGES").await.status, 404, "it has no sources");
     team.does("POST", "/__api__/sources", json!({"name": "team"})).await;
     team.does("POST", "/__api__/repos/prod/sources", json!({"source": "team"})).await;
@@ -46,7 +46,11 @@ async fn repos_and_sources_come_and_go() {
         refused(&team.admin("POST", "/__api__/repos", json!({"name": name})).await, 400, "cannot be a name");
         refused(&team.admin("POST", "/__api__/sources", json!({"name": name})).await, 400, "cannot be a name");
     }
-    refused(&team.admin("POST", "/__api__/repos", json!({"name": "x", "type": "Ruby"})).await, 400, "R and Python");
+    refused(
+        &team.admin("POST", "/__api__/repos", json!({"name": "x", "type": "Ruby"})).await,
+        400,
+        "R, Python and Bioconductor",
+    );
     refused(&team.admin("POST", "/__api__/sources", json!({"name": "x", "type": "git"})).await, 400, "local-python");
     refused(&team.admin("POST", "/__api__/repos", json!({"nome": "x"})).await, 400, "nome");
 

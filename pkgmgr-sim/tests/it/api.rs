@@ -53,7 +53,8 @@ async fn repos_and_sources() {
     let repos = team.get("/__api__/repos").await.json();
     let named: Vec<(&Value, &Value, &Value)> =
         repos.as_array().unwrap().iter().map(|r| (&r["id"], &r["name"], &r["type"])).collect();
-    assert_eq!(named, [(&json!(1), &json!("cran"), &json!("R")), (&json!(2), &json!("pypi"), &json!("Python"))]);
+    let expected = json!([[1, "cran", "R"], [2, "pypi", "Python"], [3, "bioconductor", "Bioconductor"]]);
+    assert_eq!(json!(named), expected);
     assert_eq!(team.get("/__api__/repos/cran").await.json(), team.get("/__api__/repos/1").await.json());
     assert_eq!(team.get("/__api__/repos/cran").await.json()["created"], "2024-01-20T06:00:00Z");
     let sources = team.get("/__api__/repos/pypi/sources").await.json();

@@ -65,6 +65,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 
 async fn holds(events: &[Event]) {
     let service = Service::start().await;
+    service.offer("bioc-3.18");
     let team = Team::of(service.clone()).await;
     for (repo, kind, sources) in
         [("own", "R", &["local"][..]), ("mixed", "R", &["local", "cran"]), ("pymixed", "Python", &["pylocal", "pypi"])]
@@ -89,6 +90,7 @@ async fn holds(events: &[Event]) {
                 let version = format!("1.{versions}");
                 service.r(NAMES[package], &version, on, "");
                 service.wheel(NAMES[package], &version, on, &[]);
+                service.bioc("bioc-3.18", "bioc", NAMES[package], &version, on);
             }
             Event::Archive(package) => service.try_change_r(NAMES[package], |record| {
                 if let Some(last) = record.versions.last_mut() {
@@ -114,6 +116,7 @@ async fn holds(events: &[Event]) {
             }
             Event::Publish => {
                 service.publish(on);
+                service.publish_feed("bioc-3.18", on);
                 team.sync().await;
                 look(&team, &mut seen, &pins, on).await;
             }
@@ -229,6 +232,9 @@ async fn look(team: &Team, seen: &mut BTreeMap<String, Vec<u8>>, pins: &[(String
     for snapshot in dates.chain(numbers) {
         for repo in ["cran", "own", "mixed", "cran-snapshot", "curated-cran"] {
             note(format!("/{repo}/{snapshot}/src/contrib/PACKAGES")).await;
+        }
+        for page in ["packages/3.18/bioc/src/contrib/PACKAGES", "config.yaml"] {
+            note(format!("/bioconductor/{snapshot}/{page}")).await;
         }
         for repo in ["pypi", "pymixed"] {
             for page in ["", "alpha/", "beta/"] {

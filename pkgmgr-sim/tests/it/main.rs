@@ -4,12 +4,15 @@
 mod access;
 mod administration;
 mod api;
+mod bioc;
 mod blocklist;
 mod clients;
 mod cran;
+mod desktop;
 mod files;
 mod histories;
 mod odd_requests;
+mod r_clients;
 mod rspm;
 mod service;
 mod simple;

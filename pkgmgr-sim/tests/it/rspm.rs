@@ -184,7 +184,7 @@ async fn tokens_and_refusals() {
     revoked.fails(&["list", "repos"], "revoked").await;
     let nobody = Shell { token: String::new(), ..revoked };
     nobody.fails(&["create", "repo", "--name=x"], "Set PACKAGEMANAGER_TOKEN").await;
-    assert!(nobody.run(&["list", "repos"]).await.starts_with("ID  NAME  TYPE"));
+    assert!(nobody.run(&["list", "repos"]).await.starts_with("ID  NAME          TYPE"));
     let shell = Shell { token: nobody.team.token(), ..nobody };
     shell.fails(&["info"], "--repo or --source").await;
     shell.fails(&["info", "--repo=a/../b"], "no repository \"a/../b\"").await;

@@ -15,9 +15,9 @@ use http::StatusCode;
 use pkg_formats::archive::{Compression, File, Files, gzip};
 use pkg_formats::dcf::{self, Record};
 use pkg_formats::psp::{
-    self, Artifact, ArtifactKind, Checkpoint, CheckpointPage, CheckpointRef, Counts, DeltaEvent, Digest, Encoding,
-    FeedInfo, FeedKind, FullLine, Head, Index, Key, Object, Op, PythonFile, PythonRecord, RRecord, RState, RVersion,
-    Root,
+    self, Artifact, ArtifactKind, BiocRecord, Checkpoint, CheckpointPage, CheckpointRef, Counts, DeltaEvent, Digest,
+    DocumentRecord, Encoding, FeedInfo, FeedKind, FullLine, Head, Index, Key, Object, Op, PythonFile, PythonRecord,
+    RRecord, RState, RVersion, Root,
 };
 use pkg_formats::python::metadata::Metadata;
 use pkg_formats::python::sdist::SdistSpec;
@@ -48,6 +48,9 @@ pub(crate) struct Service(Arc<Mutex<Inner>>, SocketAddr);
 struct Feed {
     r: BTreeMap<String, RRecord>,
     python: BTreeMap<String, PythonRecord>,
+    /// Where packages of Bioconductor lie.
+    components: BTreeMap<String, &'static str>,
+    documents: BTreeMap<String, DocumentRecord>,
     /// As of the last checkpoint.
     state: BTreeMap<String, Digest>,
     checkpoints: Vec<(Digest, Bytes, NaiveDate)>,
@@ -141,8 +144,23 @@ impl Service {
         self.change(|inner| inner.documents.insert(psp::blob_path(digest), bytes.into()));
     }
 
+    /// Offers one more feed.
+    pub(crate) fn offer(&self, feed: &'static str) {
+        self.change(|inner| inner.feeds.insert(feed, Feed::default()));
+    }
+
+    /// A version of a package of Bioconductor.
+    pub(crate) fn bioc(&self, feed: &'static str, component: &'static str, name: &str, version: &str, on: u32) {
+        self.r_in(feed, name, version, on, "");
+        self.change(|inner| inner.feeds.get_mut(feed).unwrap().components.insert(name.to_owned(), component));
+    }
+
     /// A version of an R package with its source and a binary for R 4.2 on every distribution; archives the one before.
     pub(crate) fn r(&self, name: &str, version: &str, on: u32, fields: &str) -> Digest {
+        self.r_in("cran", name, version, on, fields)
+    }
+
+    fn r_in(&self, feed: &'static str, name: &str, version: &str, on: u32, fields: &str) -> Digest {
         let mut description: Record = source::description(name, version, "A package");
         for (field, value) in dcf::parse(fields).unwrap().iter().flat_map(Record::iter) {
             description.set(field, value);
@@ -181,7 +199,7 @@ impl Service {
         ];
         let digest = artifacts[0].sha256;
         self.change(|inner| {
-            let records = &mut inner.feeds.get_mut("cran").unwrap().r;
+            let records = &mut inner.feeds.get_mut(feed).unwrap().r;
             let record = records.entry(name.to_owned()).or_insert_with(|| RRecord {
                 name: name.to_owned(),
                 removed_at: None,
@@ -295,10 +313,19 @@ impl Service {
     pub(crate) fn publish_feed(&self, feed: &'static str, on: u32) {
         let t = day(on);
         self.change(|inner| {
-            let Feed { r, python, state, checkpoints } = &inner.feeds[feed];
+            let Feed { r, python, components, documents, state, checkpoints } = &inner.feeds[feed];
             let mut records: BTreeMap<String, Bytes> = BTreeMap::new();
             for record in r.values().cloned() {
-                records.extend(r_before(record, t).map(|r| (r.name.clone(), psp::canonical_json(&r).into())));
+                let Some(package) = r_before(record, t) else { continue };
+                let name = package.name.clone();
+                let json = match components.get(&name) {
+                    Some(component) => psp::canonical_json(&BiocRecord { component: (*component).to_owned(), package }),
+                    None => psp::canonical_json(&package),
+                };
+                records.insert(name, json.into());
+            }
+            for record in documents.values().filter(|record| record.changed_at < t) {
+                records.insert(record.name.clone(), psp::canonical_json(record).into());
             }
             for record in python.values().cloned() {
                 records.extend(python_before(record, t).map(|r| (r.name.clone(), psp::canonical_json(&r).into())));
@@ -414,10 +441,18 @@ async fn answer(State(service): State<Service>, request: Request) -> Response {
 
 fn document(inner: &Inner, path: &str) -> Option<Bytes> {
     if path == psp::ROOT_PATH {
-        let feed = |name: &str, kind| FeedInfo { history_from: date(1), kind, name: name.to_owned() };
+        let feed = |name: &&str| FeedInfo {
+            history_from: date(1),
+            kind: match *name {
+                "pypi" => FeedKind::Python,
+                "sysreqs" | "distros" | "vulns" => FeedKind::Documents,
+                _ => FeedKind::R,
+            },
+            name: (*name).to_owned(),
+        };
         return Some(
             psp::canonical_json(&Root {
-                feeds: vec![feed("cran", FeedKind::R), feed("pypi", FeedKind::Python)],
+                feeds: inner.feeds.keys().map(feed).collect(),
                 keys: vec![Key::of(&key(), day(1) + TimeDelta::days(36_500))],
                 protocol: psp::PROTOCOL.into(),
                 service_id: inner.service_id.clone(),

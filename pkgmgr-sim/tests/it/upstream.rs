@@ -2,20 +2,25 @@
 
 use std::time::Duration;
 
-use sim_kit::{Host, HostConfig, WorldConfig};
+use sim_kit::{Host, HostConfig, Running, WorldConfig};
 
 use crate::Team;
 use crate::service::Service;
 
-#[tokio::test]
-async fn days_go_by() {
-    let at: chrono::DateTime<chrono::Utc> = "2026-03-10T06:00:00Z".parse().unwrap();
+/// A Package Manager and the package service of this project, which has only these of the real packages and what they need. The
+/// clocks stand still.
+pub(crate) async fn fed_by_ours(at: &str, packages: &[&str]) -> (Team, Running) {
+    let at: chrono::DateTime<chrono::Utc> = at.parse().unwrap();
     let host =
         || HostConfig { world: WorldConfig { frozen_at: Some(at), ..WorldConfig::default() }, ..HostConfig::default() };
-    let feed = upstream_sim::product(upstream_sim::Config::only(&["flask", "requests", "shiny", "jsonlite"]));
-    let feed = Host::start(feed, host()).await.unwrap();
+    let feed = Host::start(upstream_sim::product(upstream_sim::Config::only(packages)), host()).await.unwrap();
     let config = pkgmgr_sim::Config { sync: false, ..pkgmgr_sim::Config::new(feed.url().parse().unwrap()) };
-    let team = Team::with(Service::start().await, config, host()).await;
+    (Team::with(Service::start().await, config, host()).await, feed)
+}
+
+#[tokio::test]
+async fn days_go_by() {
+    let (team, feed) = fed_by_ours("2026-03-10T06:00:00Z", &["flask", "requests", "shiny", "jsonlite"]).await;
     team.sync().await;
     let packages = team.text("/cran/latest/src/contrib/PACKAGES").await;
     assert!(packages.contains("Package: shiny\n") && packages.contains("Package: jsonlite\n"), "{packages}");

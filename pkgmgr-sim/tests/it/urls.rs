@@ -29,7 +29,7 @@ async fn packages(team: &Team, segment: &str) -> Answer {
 async fn a_created_url_pins_every_source_whatever_comes() {
     let team = mixed().await;
     let now = create(&team, json!({})).await.json();
-    assert_eq!((now["id"].as_str(), now["url"].as_str()), (Some("3-1"), Some(team.url("/prod/3-1").as_str())));
+    assert_eq!((now["id"].as_str(), now["url"].as_str()), (Some("4-1"), Some(team.url("/prod/4-1").as_str())));
     assert_eq!(now["sources"][1]["snapshot_date"], "2024-01-15");
     let old = create(&team, json!({"snapshots": {"cran": "2024-01-05"}, "lock": true})).await.json();
     let long = create(&team, json!({"snapshots": {"cran": "2024-01-05"}, "no_alias": true})).await.json();
@@ -45,7 +45,7 @@ async fn a_created_url_pins_every_source_whatever_comes() {
     let before = all().await;
     assert!(before[0].contains("Version: 9.0") && before[0].contains("Package: beta"));
     assert_eq!((&before[0], &before[1]), (&before[3], &before[2]), "alias and long form are the same");
-    assert_eq!(packages(&team, "3-1").await.header("cache-control"), "public, max-age=31536000, immutable");
+    assert_eq!(packages(&team, "4-1").await.header("cache-control"), "public, max-age=31536000, immutable");
 
     team.add("team", "", r_package("alpha", "9.1", "")).await;
     team.does("DELETE", "/__api__/sources/team/packages/alpha?which=all", Value::Null).await;
@@ -100,11 +100,11 @@ async fn what_cannot_be_pinned_is_refused() {
     let long = create(&team, json!({"no_alias": true})).await.json()["id"].as_str().unwrap().to_owned();
     let mut mistyped = long.clone();
     mistyped.replace_range(..1, if long.starts_with('9') { "8" } else { "9" });
-    for segment in [&mistyped, "3-2", "4-1", "-1", "3-", "1-2-3-4", "-", "99999999999999999999-1"] {
+    for segment in [&mistyped, "4-2", "3-1", "-1", "4-", "1-2-3-4", "-", "99999999999999999999-1"] {
         assert_eq!(packages(&team, segment).await.status, 404, "{segment}");
     }
     // Neither form is of use in another repo, whose subscriptions would not show that source.
-    for segment in [&long, "3-1"] {
+    for segment in [&long, "4-1"] {
         assert_eq!(team.get(&format!("/cran/{segment}/src/contrib/PACKAGES")).await.status, 404, "{segment}");
     }
 }
@@ -120,5 +120,5 @@ async fn a_deleted_url_is_gone_for_good() {
     assert_eq!(packages(&team, &id).await.status, 404);
     assert_eq!(team.admin("DELETE", &path, Value::Null).await.status, 404);
     assert_ne!(create(&team, json!({"lock": true})).await.json()["id"], json!(id));
-    assert_eq!(team.admin("DELETE", "/__api__/repos/prod/urls/3-2", Value::Null).await.status, 409);
+    assert_eq!(team.admin("DELETE", "/__api__/repos/prod/urls/4-2", Value::Null).await.status, 409);
 }
