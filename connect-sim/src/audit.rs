@@ -54,10 +54,42 @@ const ACTIONS: &[(&str, &str, &str, &str)] = &[
     ("POST", "/__api__/v1/oauth/integrations", "add_integration", "Added an OAuth integration"),
     ("PATCH", "/__api__/v1/oauth/integrations/{guid}", "edit_integration", "Changed an OAuth integration"),
     ("DELETE", "/__api__/v1/oauth/integrations/{guid}", "remove_integration", "Removed an OAuth integration"),
+    ("DELETE", "/__api__/v1/oauth/clients/{client_id}", "remove_oauth_client", "Removed an OAuth client"),
     ("POST", "/__api__/v1/environments", "add_environment", "Added an execution environment"),
     ("PUT", "/__api__/v1/environments/{guid}", "edit_environment", "Changed an execution environment"),
     ("DELETE", "/__api__/v1/environments/{guid}", "remove_environment", "Removed an execution environment"),
 ];
+
+/// What happens to the security of the server outside of the API: action, and what it means.
+const EVENTS: &[(&str, &str)] = &[
+    ("add_user", "Added a user at its first sign-in"),
+    ("authorize_oauth_client", "Let an application act in its name"),
+    ("claim_token", "Claimed a token"),
+    ("exchange_identity_token", "Exchanged an identity token for an API key"),
+    ("revoke_oauth_grant", "Ended what an application was allowed"),
+    ("user_login", "Signed in"),
+    ("user_login_failed", "Was refused at sign-in"),
+    ("user_logout", "Signed out"),
+];
+
+/// Notes something of [`EVENTS`]. Without a user when nobody in particular did it.
+pub fn event(app: &App, user: Option<&User>, action: &'static str, detail: &str) {
+    let text = EVENTS.iter().find(|known| known.0 == action).map_or(action, |known| known.1);
+    app.recorder().entry(Entry {
+        id: 0,
+        time: app.now(),
+        user_id: user.map_or(0, |user| user.id),
+        user_guid: user.map(|user| user.guid.clone()),
+        user_description: user.map(described).unwrap_or_default(),
+        action: action.to_owned(),
+        // What was typed in as a name may be long.
+        event_description: if detail.is_empty() { text.to_owned() } else { format!("{text}: {detail:.200}") },
+    });
+}
+
+fn described(user: &User) -> String {
+    format!("{} {} ({})", user.first_name, user.last_name, user.username).trim().to_owned()
+}
 
 /// Notes a change that was made by a request for `route`.
 pub fn record(app: &App, user: &User, method: &http::Method, route: &str, path: &str) {
@@ -68,7 +100,7 @@ pub fn record(app: &App, user: &User, method: &http::Method, route: &str, path: 
         time: app.now(),
         user_id: user.id,
         user_guid: Some(user.guid.clone()),
-        user_description: format!("{} {} ({})", user.first_name, user.last_name, user.username).trim().to_owned(),
+        user_description: described(user),
         action: (*action).to_owned(),
         event_description: format!("{text}: {path}"),
     });
@@ -101,7 +133,7 @@ pub async fn list(State(app): State<App>, origin: Origin, principal: Principal, 
 /// 403 unless an administrator asks.
 pub async fn actions(principal: Principal) -> Result<Json<Vec<Value>>> {
     principal.require(Role::Administrator)?;
-    let mut actions: Vec<_> = ACTIONS.iter().map(|action| (action.2, action.3)).collect();
+    let mut actions: Vec<_> = ACTIONS.iter().map(|action| (action.2, action.3)).chain(EVENTS.iter().copied()).collect();
     actions.sort_unstable();
     actions.dedup();
     Ok(Json(actions.iter().map(|(action, text)| json!({"action": action, "description": text})).collect()))

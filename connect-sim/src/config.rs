@@ -7,6 +7,7 @@ use base64::Engine as _;
 use clap::builder::BoolishValueParser;
 
 use crate::git;
+use crate::oauth_server::Lifetimes;
 use crate::version::{NEWEST, Version};
 
 /// How one Connect is set up.
@@ -44,6 +45,8 @@ pub struct Config {
     pub signature_window: Duration,
     /// How long a browser stays signed in.
     pub session_lifetime: Duration,
+    /// How long what the authorization server gives out holds.
+    pub oauth_lifetimes: Lifetimes,
     /// How the dashboard calls the server.
     pub system_name: String,
 }
@@ -96,6 +99,7 @@ impl Default for Config {
             builders: 4,
             signature_window: Duration::from_secs(15 * 60),
             session_lifetime: Duration::from_secs(24 * 3600),
+            oauth_lifetimes: Lifetimes::default(),
             system_name: "Posit Connect (simulated)".to_owned(),
         }
     }

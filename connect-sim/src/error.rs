@@ -33,6 +33,7 @@ pub enum Code {
     InvalidParameter = 25,
     DuplicateName = 26,
     BundleMissing = 28,
+    TokenExpired = 29,
     InvalidLogin = 30,
     InvalidCollaborator = 33,
     CannotDelete = 35,
@@ -160,6 +161,16 @@ pub enum Error {
         /// For people.
         text: String,
     },
+    /// What RFC 6749 calls an error: its word for it, and a text for people.
+    #[error("{error}: {text}")]
+    OAuth {
+        /// 4xx.
+        status: StatusCode,
+        /// Such as `invalid_grant`.
+        error: &'static str,
+        /// For people.
+        text: String,
+    },
     /// No such route in this release.
     #[error("404 page not found")]
     NoRoute,
@@ -194,6 +205,11 @@ impl Error {
     /// 400: what was sent cannot be.
     pub fn bad(code: Code, text: impl Into<String>) -> Self {
         Self::refused(StatusCode::BAD_REQUEST, code, text)
+    }
+
+    /// 400 in the shape of RFC 6749.
+    pub fn oauth(error: &'static str, text: impl Into<String>) -> Self {
+        Self::OAuth { status: StatusCode::BAD_REQUEST, error, text: text.into() }
     }
 
     /// 404: no such thing, or none that this caller may know of.
@@ -249,6 +265,10 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, code, text) = match self {
             Self::Refused { status, code, text } => (status, code, text),
+            Self::OAuth { status, error, text } => {
+                let body = json!({"error": error, "error_description": text});
+                return (status, [(http::header::CACHE_CONTROL, "no-store")], Json(body)).into_response();
+            }
             Self::NoRoute => {
                 let head = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
                 return (StatusCode::NOT_FOUND, head, "404 page not found").into_response();

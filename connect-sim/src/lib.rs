@@ -12,6 +12,7 @@
 //! | [`variants`], [`schedules`] | documents that are rendered, and when |
 //! | [`serving`], [`runtime`] | content itself |
 //! | [`oauth`] | credentials for content |
+//! | [`oauth_server`] | tokens for applications that act as a user |
 //! | [`instrumentation`], [`audit`], [`system`] | what happened, and the server itself |
 //! | [`ui`] | pages |
 //! | [`store`] | SQL |
@@ -43,6 +44,7 @@ pub mod instrumentation;
 pub mod jobs;
 pub mod keys;
 pub mod oauth;
+pub mod oauth_server;
 pub mod openapi;
 pub mod packages;
 pub mod permissions;

@@ -20,8 +20,8 @@ use crate::ui::dashboard;
 use crate::version::Version;
 use crate::{
     applications, audit, bookmarks, bundles, content, deploy, environment, environments, git, groups, instrumentation,
-    jobs, keys, oauth, openapi, packages, permissions, schedules, search, server_settings, serving, system, tags,
-    tasks, thumbnails, timezones, users, vanities, variants,
+    jobs, keys, oauth, oauth_server, openapi, packages, permissions, schedules, search, server_settings, serving,
+    system, tags, tasks, thumbnails, timezones, users, vanities, variants,
 };
 
 use Fidelity::{ClientProven, Documented, Inferred};
@@ -96,6 +96,19 @@ pub(crate) fn table(version: Version) -> Table<App> {
         .row("POST", "/__login__", auth::login::submit, "", Inferred)
         .row("GET", "/__logout__", auth::login::logout, "", Inferred)
         .row("POST", "/__logout__", auth::login::logout, "", Inferred)
+        .group("Applications that act as a user")
+        .row("GET", "/.well-known/oauth-authorization-server", oauth_server::metadata, oauth_server::SINCE, ClientProven)
+        .row("POST", "/oauth/v1/register", oauth_server::register, oauth_server::SINCE, ClientProven)
+        .row("GET", "/oauth/v1/authorize", oauth_server::authorize::ask, oauth_server::SINCE, Documented)
+        .row("POST", "/oauth/v1/authorize", oauth_server::authorize::answer, oauth_server::SINCE, Inferred)
+        .row("POST", "/oauth/v1/token", oauth_server::token::token, oauth_server::SINCE, ClientProven)
+        .row("POST", "/oauth/v1/device_authorization", oauth_server::device::start, oauth_server::SINCE, ClientProven)
+        .row("GET", "/oauth/v1/device", oauth_server::device::ask, oauth_server::SINCE, Inferred)
+        .row("POST", "/oauth/v1/device", oauth_server::device::answer, oauth_server::SINCE, Inferred)
+        .row("POST", "/oauth/v1/revoke", oauth_server::token::revoke, oauth_server::SINCE, Inferred)
+        .row("GET", "/__api__/v1/oauth/clients", oauth_server::clients, oauth_server::SINCE, Documented)
+        .row("GET", "/__api__/v1/oauth/clients/{client_id}", oauth_server::client, oauth_server::SINCE, Documented)
+        .row("DELETE", "/__api__/v1/oauth/clients/{client_id}", oauth_server::unregister, oauth_server::SINCE, Documented)
         .group("Users, keys, groups")
         .row("GET", "/__api__/v1/user", users::current, "", ClientProven)
         .row("GET", "/__api__/me", users::legacy_current, "", Documented)
@@ -301,7 +314,12 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     };
     let change = is_api && parts.method != http::Method::GET;
     let (method, path) = (parts.method.clone(), if change { parts.uri.path().to_owned() } else { String::new() });
+    let bearer = parts.headers.get("authorization").is_some_and(|value| value.as_bytes().starts_with(b"Bearer "));
     let mut response = next.run(Request::from_parts(parts, body)).await;
+    if bearer && response.status() == http::StatusCode::UNAUTHORIZED {
+        let value = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+        response.headers_mut().insert(http::header::WWW_AUTHENTICATE, value);
+    }
     if let Some(user) = user {
         if change
             && response.status().is_success()

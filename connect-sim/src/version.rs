@@ -1,10 +1,10 @@
-//! Calendar versions such as `2026.04.0`, and what a server of a version has.
+//! Calendar versions such as `2026.06.0`, and what a server of a version has.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// The newest release this simulator knows; the default personality.
-pub const NEWEST: Version = Version { year: 2026, month: 4, patch: 0 };
+pub const NEWEST: Version = Version { year: 2026, month: 6, patch: 0 };
 
 /// A release of Connect. Orders by date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +36,7 @@ impl Version {
 
 /// A text that is no version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a release of Connect; write it as 2026.04.0")]
+#[error("`{0}` is not a release of Connect; write it as 2026.06.0")]
 pub struct NotAVersion(String);
 
 impl FromStr for Version {

@@ -13,6 +13,7 @@ use sim_kit::origin::Origin;
 
 use super::{Caller, SESSION_COOKIE, XSRF_COOKIE, digest, password};
 use crate::app::App;
+use crate::audit;
 use crate::error::{Code, Error, Result};
 use crate::input::{Query, Raw};
 use crate::store;
@@ -75,8 +76,11 @@ pub async fn submit(
         false => store::users::by_username(&mut *app.read().await?, username).await?,
     };
     let matches = password::verify(given, user.as_ref().and_then(|user| user.password_hash.as_deref()));
-    let refuse = |text| show(&app, StatusCode::UNAUTHORIZED, &return_to, username, Some(text));
-    let user = match user {
+    let refuse = |text| {
+        audit::event(&app, user.as_ref(), "user_login_failed", username);
+        show(&app, StatusCode::UNAUTHORIZED, &return_to, username, Some(text))
+    };
+    let user = match &user {
         Some(user) if matches => user,
         _ => return refuse("The user name or the password is wrong."),
     };
@@ -87,7 +91,7 @@ pub async fn submit(
     let lifetime = app.config().session_lifetime;
     let session = Session {
         sha256: digest(&secret),
-        user_guid: user.guid,
+        user_guid: user.guid.clone(),
         xsrf: app.world().ids().secret(32),
         expires: now.saturating_add(i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX)),
     };
@@ -97,6 +101,7 @@ pub async fn submit(
     }
     store::sessions::insert(&mut tx, &session, now).await?;
     tx.commit().await?;
+    audit::event(&app, Some(user), "user_login", "");
     let origin = app.origin(origin);
     let cookie = |name, value, hidden| {
         let cookie = Cookie::build((name, value)).path("/").http_only(hidden).same_site(SameSite::Lax);
@@ -113,8 +118,17 @@ pub async fn submit(
 pub async fn logout(State(app): State<App>, origin: Origin, jar: CookieJar) -> Result<Response> {
     if let Some(cookie) = jar.get(SESSION_COOKIE) {
         let mut tx = app.write().await?;
-        store::sessions::delete(&mut tx, &digest(cookie.value())).await?;
+        let sha256 = digest(cookie.value());
+        let session = store::sessions::by_digest(&mut tx, &sha256).await?;
+        store::sessions::delete(&mut tx, &sha256).await?;
+        let user = match session {
+            Some(session) => store::users::by_guid(&mut tx, &session.user_guid).await?,
+            None => None,
+        };
         tx.commit().await?;
+        if let Some(user) = user {
+            audit::event(&app, Some(&user), "user_logout", "");
+        }
     }
     let gone = |name| Cookie::build((name, "")).path("/").build();
     let jar = jar.remove(gone(SESSION_COOKIE)).remove(gone(XSRF_COOKIE));

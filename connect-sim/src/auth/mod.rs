@@ -5,10 +5,11 @@
 //! | API key | `Authorization: Key …`, or `X-RSC-Authorization` with or without `Key ` when a proxy owns the other |
 //! | signed token | `X-Auth-Token`, `X-Auth-Signature`, `Date`, `X-Content-Checksum`; see [`signature`] |
 //! | browser session | cookie `rsconnect`; API requests repeat cookie `RSC-XSRF` in header `X-Rsc-Xsrf` |
+//! | access token | `Authorization: Bearer …`; see [`crate::oauth_server`] |
 //! | bootstrap | `Authorization: Connect-Bootstrap …`, for one route; see [`bootstrap`] |
 //!
 //! A credential that is wrong is refused even where none is needed, except by the few routes by which clients find out
-//! what a server is. `Authorization` of other schemes belongs to proxies and is ignored.
+//! what a server is. Below `/content/` an unknown bearer token is the business of the content. `Authorization` of other schemes belongs to proxies and is ignored.
 
 pub mod bootstrap;
 pub mod login;
@@ -29,7 +30,9 @@ use sqlx::AnyConnection;
 use crate::access::Role;
 use crate::app::App;
 use crate::error::{Code, Error, Result};
+use crate::oauth_server;
 use crate::store;
+use crate::store::oauth_server::Kind;
 use crate::store::users::User;
 
 /// The cookie of a browser session.
@@ -58,6 +61,8 @@ pub enum Via {
     Key(i64),
     /// By a signature with this token.
     Token(String),
+    /// By an access token of this grant.
+    Bearer(String),
     /// By a browser session with this XSRF token.
     Session {
         /// What forms and scripts repeat.
@@ -94,25 +99,33 @@ pub fn digest(secret: &str) -> String {
     hex::encode(Sha256::digest(secret.as_bytes()))
 }
 
-/// The API key in the headers, if there is one.
+/// A secret in a header.
+#[derive(Debug, PartialEq, Eq)]
+enum Secret<'a> {
+    Key(&'a str),
+    Bearer(&'a str),
+}
+
+/// The secret in the headers, if there is one.
 ///
 /// # Errors
 /// 401 for a header that is not text.
-fn api_key(headers: &HeaderMap) -> Result<Option<&str>> {
+fn secret(headers: &HeaderMap) -> Result<Option<Secret<'_>>> {
     let text = |name: &str| match headers.get(name).map(|value| value.to_str()) {
         Some(Err(_)) => Err(Error::invalid_login()),
         Some(Ok(text)) => Ok(Some(text.trim())),
         None => Ok(None),
     };
+    let of = |(scheme, secret)| match scheme {
+        "key" => Some(Secret::Key(secret)),
+        "bearer" => Some(Secret::Bearer(secret)),
+        _ => None,
+    };
     if let Some(value) = text("x-rsc-authorization")? {
-        return Ok(match scheme(value) {
-            Some(("key", key)) => Some(key),
-            Some(_) => None,
-            // Behind Snowflake one client sends the key alone.
-            None => Some(value),
-        });
+        // Behind Snowflake one client sends the key alone.
+        return Ok(scheme(value).map_or(Some(Secret::Key(value)), of));
     }
-    Ok(text("authorization")?.and_then(scheme).and_then(|(scheme, key)| (scheme == "key").then_some(key)))
+    Ok(text("authorization")?.and_then(scheme).and_then(of))
 }
 
 /// `Key abc` as `key` and `abc`.
@@ -164,8 +177,8 @@ impl FromRequestParts<App> for Recognised {
 async fn identify(parts: &Parts, app: &App) -> Result<Caller> {
     let principal = if let Some(claim) = signature::Claim::of(parts)? {
         by_signature(parts, app, &claim).await?
-    } else if let Some(key) = api_key(&parts.headers)? {
-        by_key(app, key).await?
+    } else if let Some(principal) = by_secret(parts, app).await? {
+        principal
     } else if let Some(cookie) = CookieJar::from_headers(&parts.headers).get(SESSION_COOKIE) {
         match by_session(parts, app, cookie.value()).await? {
             Some(principal) => principal,
@@ -195,6 +208,34 @@ fn is_stale(active: Option<i64>, now: i64) -> bool {
 async fn user(db: &mut AnyConnection, guid: &str) -> Result<Arc<User>> {
     let user = store::users::by_guid(db, guid).await?;
     user.map(Arc::new).ok_or_else(Error::invalid_login)
+}
+
+async fn by_secret(parts: &Parts, app: &App) -> Result<Option<Principal>> {
+    match secret(&parts.headers)? {
+        Some(Secret::Key(key)) => Ok(Some(by_key(app, key).await?)),
+        Some(Secret::Bearer(token)) if app.config().version.has(oauth_server::SINCE) => {
+            let principal = by_bearer(app, token).await?;
+            match principal {
+                None if parts.uri.path().starts_with("/__api__/") => Err(Error::invalid_login()),
+                principal => Ok(principal),
+            }
+        }
+        _ => Ok(None),
+    }
+}
+
+/// None for a token that is unknown.
+async fn by_bearer(app: &App, token: &str) -> Result<Option<Principal>> {
+    let mut db = app.read().await?;
+    let found = store::oauth_server::token(&mut db, &digest(token)).await?;
+    let Some(token) = found.filter(|token| token.kind == Kind::Access) else { return Ok(None) };
+    if token.expires <= app.now() {
+        let text = "The access token has expired; refresh it.";
+        return Err(Error::unauthorized(Code::TokenExpired, text));
+    }
+    let user = user(&mut db, &token.grant.user_guid).await?;
+    let role = user.role;
+    Ok(Some(Principal { user, role, via: Via::Bearer(token.grant.id) }))
 }
 
 async fn by_key(app: &App, key: &str) -> Result<Principal> {
@@ -249,7 +290,10 @@ mod tests {
     fn both_headers_and_both_spellings_carry_a_key() {
         let key = |pairs: &[(&'static str, &str)]| {
             let headers: HeaderMap = pairs.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect();
-            api_key(&headers).unwrap().map(str::to_owned)
+            match secret(&headers).unwrap()? {
+                Secret::Key(key) => Some(key.to_owned()),
+                Secret::Bearer(token) => Some(format!("bearer {token}")),
+            }
         };
         assert_eq!(key(&[("authorization", "Key abc")]).unwrap(), "abc");
         assert_eq!(key(&[("authorization", "key  abc ")]).unwrap(), "abc");
@@ -257,7 +301,8 @@ mod tests {
         assert_eq!(key(&[("x-rsc-authorization", "abc")]).unwrap(), "abc");
         let both = [("authorization", "Snowflake Token=\"x\""), ("x-rsc-authorization", "abc")];
         assert_eq!(key(&both).unwrap(), "abc");
-        assert_eq!(key(&[("authorization", "Bearer abc")]), None);
+        assert_eq!(key(&[("authorization", "Bearer abc")]).unwrap(), "bearer abc");
+        assert_eq!(key(&[("authorization", "Basic abc")]), None);
         assert_eq!(key(&[("authorization", "abc")]), None);
     }
 
@@ -266,7 +311,7 @@ mod tests {
         fn any_header_is_read(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             if let Ok(value) = http::HeaderValue::from_bytes(&bytes) {
                 for name in ["authorization", "x-rsc-authorization"] {
-                    let _ = api_key(&HeaderMap::from_iter([(http::HeaderName::from_static(name), value.clone())]));
+                    let _ = secret(&HeaderMap::from_iter([(http::HeaderName::from_static(name), value.clone())]));
                 }
             }
         }

@@ -13,6 +13,7 @@ use sim_kit::origin::Origin;
 use super::signature::{is_token, public_key};
 use super::{Caller, Via, login};
 use crate::app::App;
+use crate::audit;
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Query, Raw};
 use crate::store;
@@ -96,5 +97,6 @@ pub async fn claim(
         return Ok((StatusCode::CONFLICT, app.pages().render("claim.html", page(true))?).into_response());
     }
     tx.commit().await?;
+    audit::event(&app, Some(&principal.user), "claim_token", &found.token);
     Ok(app.pages().render("claim.html", page(false))?.into_response())
 }

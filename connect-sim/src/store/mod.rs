@@ -10,6 +10,7 @@ pub mod hits;
 pub mod jobs;
 pub mod keys;
 pub mod oauth;
+pub mod oauth_server;
 pub mod permissions;
 pub mod renderings;
 pub mod repositories;
@@ -35,6 +36,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "variants", sql: include_str!("../../migrations/0002_variants.sql") },
     Migration { version: 3, name: "system", sql: include_str!("../../migrations/0003_system.sql") },
     Migration { version: 4, name: "oauth", sql: include_str!("../../migrations/0004_oauth.sql") },
+    Migration { version: 10, name: "oauth_server", sql: include_str!("../../migrations/0010_oauth_server.sql") },
     Migration { version: 20, name: "git", sql: include_str!("../../migrations/0020_git.sql") },
 ];
 

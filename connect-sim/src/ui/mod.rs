@@ -18,10 +18,12 @@ pub struct Pages {
     version: String,
 }
 
-const TEMPLATES: [(&str, &str); 8] = [
+const TEMPLATES: [(&str, &str); 10] = [
     ("base.html", include_str!("../../templates/base.html")),
     ("claim.html", include_str!("../../templates/claim.html")),
+    ("consent.html", include_str!("../../templates/consent.html")),
     ("content.html", include_str!("../../templates/content.html")),
+    ("device.html", include_str!("../../templates/device.html")),
     ("list.html", include_str!("../../templates/list.html")),
     ("login.html", include_str!("../../templates/login.html")),
     ("message.html", include_str!("../../templates/message.html")),

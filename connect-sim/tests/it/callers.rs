@@ -51,6 +51,20 @@ fn rows() -> Vec<Row> {
         ("POST /__login__", "", [401; 8]),
         ("GET /__logout__", "", [303; 8]),
         ("POST /__logout__", "", [303; 8]),
+        ("GET /.well-known/oauth-authorization-server", "", PUBLIC),
+        // Bad on purpose.
+        ("POST /oauth/v1/register", "{}", [400; 8]),
+        ("GET /oauth/v1/authorize", "", [400, 403, 401, 400, 400, 400, 400, 400]),
+        // Keys cannot agree to anything.
+        ("POST /oauth/v1/authorize", "", [302, 403, 401, 403, 403, 403, 403, 403]),
+        ("POST /oauth/v1/token", "", [400; 8]),
+        ("POST /oauth/v1/device_authorization", "", [400; 8]),
+        ("GET /oauth/v1/device", "", [302, 403, 401, 403, 403, 403, 403, 403]),
+        ("POST /oauth/v1/device", "", [302, 403, 401, 403, 403, 403, 403, 403]),
+        ("POST /oauth/v1/revoke", "", [400; 8]),
+        ("GET /__api__/v1/oauth/clients", "", everyone),
+        ("GET /__api__/v1/oauth/clients/{client_id}", "", everyone),
+        ("DELETE /__api__/v1/oauth/clients/{client_id}", "", then(administrators, 204)),
         ("GET /__api__/v1/user", "", everyone),
         ("GET /__api__/me", "", everyone),
         ("GET /__api__/users/current", "", everyone),
@@ -260,11 +274,16 @@ impl Fixture {
         let unique = format!("unique-{}", self.made);
         let publisher = self.app.publisher();
         let (mut guid, mut id, mut tag) = (String::new(), "0".to_owned(), String::new());
+        let mut client = String::new();
         if path.contains("/users/") {
             guid.clone_from(&self.owner);
         } else if path.contains("/groups/") {
             let group = publisher.post("/v1/groups", &json!({"name": format!("group-{unique}")})).await.ok();
             guid = group["guid"].as_str().unwrap().to_owned();
+        } else if path.contains("/oauth/clients/") {
+            let body = json!({"client_name": unique, "redirect_uris": ["http://127.0.0.1/callback"]});
+            let made = publisher.post("/oauth/v1/register", &body).await.ok();
+            made["client_id"].as_str().unwrap().clone_into(&mut client);
         } else if path.contains("/oauth/sessions/") {
             guid.clone_from(&unique);
         } else if path.contains("oauth") && path.contains("/integrations/{guid}") {
@@ -324,6 +343,7 @@ impl Fixture {
             for (name, value) in [
                 ("{guid}", guid.as_str()),
                 ("{id}", &id),
+                ("{client_id}", &client),
                 ("{tag_id}", &tag),
                 ("{tag}", &tag),
                 ("{unique}", &unique),

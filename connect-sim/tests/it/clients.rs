@@ -5,12 +5,15 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Output;
+use std::time::Duration;
 
 use base64::Engine as _;
 use connect_sim::{Config, product};
 use serde_json::Value;
 use sim_kit::testing::need_tool;
 use sim_kit::{Fidelity, Host, HostConfig, Running, World, WorldConfig, seed};
+
+use tokio::io::AsyncBufReadExt as _;
 
 use super::git::{Remote, STATIC};
 use super::index::Index;
@@ -44,6 +47,13 @@ const RSCONNECT: &[&str] = &[
 ];
 /// Routes that its `bootstrap` is seen to succeed with.
 const BOOTSTRAP: &[&str] = &["POST /__api__/v1/experimental/bootstrap"];
+/// Routes that its `login` is seen to succeed with.
+const LOGIN: &[&str] = &[
+    "GET /.well-known/oauth-authorization-server",
+    "POST /oauth/v1/device_authorization",
+    "POST /oauth/v1/register",
+    "POST /oauth/v1/token",
+];
 /// Routes that posit-sdk is seen to succeed with.
 const SDK: &[&str] = &[
     "DELETE /__api__/schedules/{id}",
@@ -129,7 +139,7 @@ async fn client_proven_is_what_clients_prove() {
         .map(|route| format!("{} {}", route.method, route.path))
         .collect();
     let proven: BTreeSet<String> =
-        [RSCONNECT, BOOTSTRAP, SDK].concat().into_iter().map(|route| (*route).to_owned()).collect();
+        [RSCONNECT, BOOTSTRAP, LOGIN, SDK].concat().into_iter().map(|route| (*route).to_owned()).collect();
     assert_eq!(labelled, proven);
 }
 
@@ -149,6 +159,10 @@ impl Site {
     }
 
     async fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        self.command(program, arguments).output().await.unwrap()
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(self.bin.join(program));
         command.args(arguments).current_dir(self.home.path());
         command.env("HOME", self.home.path()).env("XDG_CONFIG_HOME", self.home.path());
@@ -160,7 +174,10 @@ impl Site {
         if program == "python" {
             command.env("CONNECT_SERVER", self.running.url()).env("CONNECT_API_KEY", &self.key);
         }
-        command.output().await.unwrap()
+        // Not the machine's own.
+        command.env("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring");
+        command.kill_on_drop(true);
+        command
     }
 
     /// Runs rsconnect, which must succeed: what it printed.
@@ -299,6 +316,85 @@ async fn rsconnect_bootstraps() {
     site.running.stop().await;
 }
 
+/// `rsconnect login` by a browser and as a device, deploys with what it got, and new tokens when those have expired.
+#[tokio::test(flavor = "multi_thread")]
+async fn rsconnect_signs_in() {
+    let mut config = Config::default();
+    config.oauth_lifetimes.pause = Duration::from_secs(1);
+    let (Some(site), Some(chromium), Some(_)) = (Site::new(config).await, need_tool("chromium"), need_tool("playwright"))
+    else {
+        return;
+    };
+    let url = site.running.url();
+    let [_, publisher, _] = seed::users(1);
+    let python = site.bin.join("python");
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/consent.py");
+    let consent = |command: &mut tokio::process::Command| {
+        command.env("CHROMIUM", &chromium).env("USERNAME", publisher.username).env("PASSWORD", &publisher.password);
+    };
+    site.write("html/index.html", "<h1>by token</h1>");
+
+    let mut login = site.command("rsconnect", &["login", "-s", &url, "-n", "browser"]);
+    login.env("BROWSER", format!("{} {} %s", python.display(), script.display()));
+    consent(&mut login);
+    let output = login.output().await.unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("Logged in to \"browser\""), "{said}");
+    let deploy = ["deploy", "html", "-n", "browser", "-t", "By token", "html/index.html"];
+    assert!(site.rsconnect(&deploy).await.contains("Deployment completed successfully"));
+
+    // The access token expires, and is renewed.
+    site.running.world().clock().advance(Duration::from_secs(2 * 3600)).await;
+    let journal = site.running.world().journal();
+    journal.clear();
+    assert!(site.rsconnect(&deploy).await.contains("Deployment completed successfully"));
+    let entries = journal.entries(0, usize::MAX, |_| true);
+    let statuses = |path: &str| {
+        let of = entries.iter().filter(|entry| entry.path.starts_with(path));
+        of.filter_map(|entry| entry.status).collect::<Vec<_>>()
+    };
+    assert!(statuses("/__api__/v1/").contains(&401), "{entries:#?}");
+    assert_eq!(statuses("/oauth/v1/token").first(), Some(&200), "{entries:#?}");
+
+    let mut device = site.command("rsconnect", &["login", "-s", &url, "-n", "device", "--use-device-code"]);
+    device.env("PYTHONUNBUFFERED", "1").stdout(std::process::Stdio::piped());
+    let mut device = device.spawn().unwrap();
+    let mut lines = tokio::io::BufReader::new(device.stdout.take().unwrap()).lines();
+    let verification = loop {
+        let line = lines.next_line().await.unwrap().expect("rsconnect shows where to go");
+        if line.contains("user_code=") {
+            break line.trim().to_owned();
+        }
+    };
+    let mut browser = tokio::process::Command::new(&python);
+    browser.arg(&script).arg(&verification);
+    consent(&mut browser);
+    let output = browser.output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    while lines.next_line().await.unwrap().is_some() {}
+    assert!(device.wait().await.unwrap().success());
+    let described = site.rsconnect(&["content", "search", "-n", "device"]).await;
+    assert!(described.contains("By token"), "{described}");
+    site.proves(LOGIN);
+
+    // A client that was taken away registers again, and its user signs in again.
+    let client = first_client(&site).await;
+    let gone = site.running.world().db();
+    let mut tx = gone.write().await.unwrap();
+    assert!(connect_sim::store::oauth_server::unregister(&mut tx, &client).await.unwrap());
+    tx.commit().await.unwrap();
+    let refused = site.run("rsconnect", &deploy).await;
+    assert!(!refused.status.success());
+    site.running.stop().await;
+}
+
+/// The client that signed in by a browser: the first that registered.
+async fn first_client(site: &Site) -> String {
+    let mut db = site.running.world().db().read().await.unwrap();
+    let (clients, _) = connect_sim::store::oauth_server::clients(&mut db, true, 1, 0).await.unwrap();
+    clients[0].client_id.clone()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn posit_sdk_works() {
     let index = Index::start().await;
@@ -334,7 +430,7 @@ import tarfile
 from posit.connect import Client
 
 client = Client()
-assert client.version == "2026.04.0", client.version
+assert client.version == "2026.06.0", client.version
 assert client.me["username"] == "publisher"
 assert {u["username"] for u in client.users.find()} == {"admin", "publisher", "viewer"}
 with tarfile.open("bundle.tar.gz", "w:gz") as tar:

@@ -158,7 +158,7 @@ async fn large_bodies_are_refused() {
 
 #[tokio::test]
 async fn every_release_has_a_table() {
-    for version in ["2022.11.0", "2023.01.1", "2024.08.0", "2025.06.0", "2026.04.0"] {
+    for version in ["2022.11.0", "2023.01.1", "2024.08.0", "2025.06.0", "2026.04.0", "2026.06.0"] {
         let app = TestApp::with(Config { version: version.parse().unwrap(), ..Config::default() }).await;
         let guid = app.publisher().publish("item", static_bundle("x")).await;
         assert_eq!(app.publisher().get(&format!("/content/{guid}/")).await.text(), "x");

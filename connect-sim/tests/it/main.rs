@@ -16,6 +16,7 @@ mod documents;
 mod git;
 mod hostile;
 mod oauth;
+mod oauth_server;
 mod people;
 mod process;
 mod recordings;

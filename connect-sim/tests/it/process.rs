@@ -112,7 +112,7 @@ fn bad_flags_say_what_to_do_in_one_line() {
     assert!(secret.contains("CONNECT_BOOTSTRAP_SECRETKEY") && secret.trim().lines().count() == 1, "{secret}");
     let url = run(&["--pypi-url", "index", "--port", "0"]);
     assert!(url.contains("--pypi-url must be an http or https URL"), "{url}");
-    assert!(run(&["--as", "newest"]).contains("2026.04.0"));
+    assert!(run(&["--as", "newest"]).contains("2026.06.0"));
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     assert!(run(&["--port", &port]).contains("is in use; stop what listens there"));
