@@ -103,13 +103,7 @@ fn refused(app: &App, refusal: Refusal, origin: &Origin) -> Result<Response> {
 ///
 /// # Errors
 /// The redirect to the login page; 403 for callers that are no browser.
-pub async fn ask(
-    State(app): State<App>,
-    origin: Origin,
-    caller: Caller,
-    query: Query,
-    uri: Uri,
-) -> Result<Response> {
+pub async fn ask(State(app): State<App>, origin: Origin, caller: Caller, query: Query, uri: Uri) -> Result<Response> {
     let origin = app.origin(origin);
     let asked = match read(&mut *app.read().await?, &query).await? {
         Ok(asked) => asked,
@@ -130,12 +124,7 @@ pub async fn ask(
 ///
 /// # Errors
 /// As [`ask`]; 403 without the token of the form.
-pub async fn answer(
-    State(app): State<App>,
-    origin: Origin,
-    caller: Caller,
-    Raw(body): Raw,
-) -> Result<Response> {
+pub async fn answer(State(app): State<App>, origin: Origin, caller: Caller, Raw(body): Raw) -> Result<Response> {
     let origin = app.origin(origin);
     let form = Query::parse(&String::from_utf8_lossy(&body));
     let (principal, xsrf) = browser(caller, &origin, "/connect/")?;

@@ -85,13 +85,7 @@ async fn waiting(app: &App, code: &str) -> Result<Option<Device>> {
 ///
 /// # Errors
 /// The redirect to the login page; 403 for callers that are no browser.
-pub async fn ask(
-    State(app): State<App>,
-    origin: Origin,
-    caller: Caller,
-    query: Query,
-    uri: Uri,
-) -> Result<Response> {
+pub async fn ask(State(app): State<App>, origin: Origin, caller: Caller, query: Query, uri: Uri) -> Result<Response> {
     let origin = app.origin(origin);
     let path = uri.path_and_query().map_or("/oauth/v1/device", http::uri::PathAndQuery::as_str);
     let (principal, xsrf) = browser(caller, &origin, path)?;
@@ -115,12 +109,7 @@ pub async fn ask(
 ///
 /// # Errors
 /// As [`ask`]; 403 without the token of the form.
-pub async fn answer(
-    State(app): State<App>,
-    origin: Origin,
-    caller: Caller,
-    Raw(body): Raw,
-) -> Result<Response> {
+pub async fn answer(State(app): State<App>, origin: Origin, caller: Caller, Raw(body): Raw) -> Result<Response> {
     let form = Query::parse(&String::from_utf8_lossy(&body));
     let (principal, xsrf) = browser(caller, &app.origin(origin), "/oauth/v1/device")?;
     if form.text("xsrf") != Some(&xsrf) {

@@ -290,11 +290,7 @@ pub async fn client(State(app): State<App>, _: Principal, Path(id): Path<String>
 ///
 /// # Errors
 /// 403 unless an administrator asks, 404 when there is none.
-pub async fn unregister(
-    State(app): State<App>,
-    principal: Principal,
-    Path(id): Path<String>,
-) -> Result<StatusCode> {
+pub async fn unregister(State(app): State<App>, principal: Principal, Path(id): Path<String>) -> Result<StatusCode> {
     principal.require(Role::Administrator)?;
     let mut tx = app.write().await?;
     if !store::oauth_server::unregister(&mut tx, &id).await? {

@@ -321,7 +321,8 @@ async fn rsconnect_bootstraps() {
 async fn rsconnect_signs_in() {
     let mut config = Config::default();
     config.oauth_lifetimes.pause = Duration::from_secs(1);
-    let (Some(site), Some(chromium), Some(_)) = (Site::new(config).await, need_tool("chromium"), need_tool("playwright"))
+    let (Some(site), Some(chromium), Some(_)) =
+        (Site::new(config).await, need_tool("chromium"), need_tool("playwright"))
     else {
         return;
     };
@@ -345,10 +346,11 @@ async fn rsconnect_signs_in() {
 
     // The access token expires, and is renewed.
     site.running.world().clock().advance(Duration::from_secs(2 * 3600)).await;
-    let journal = site.running.world().journal();
-    journal.clear();
+    let world = site.running.world();
+    let journal = world.journal();
+    let before = journal.entries(0, usize::MAX, |_| true).len();
     assert!(site.rsconnect(&deploy).await.contains("Deployment completed successfully"));
-    let entries = journal.entries(0, usize::MAX, |_| true);
+    let entries = journal.entries(0, usize::MAX, |_| true).split_off(before);
     let statuses = |path: &str| {
         let of = entries.iter().filter(|entry| entry.path.starts_with(path));
         of.filter_map(|entry| entry.status).collect::<Vec<_>>()
@@ -379,8 +381,7 @@ async fn rsconnect_signs_in() {
 
     // A client that was taken away registers again, and its user signs in again.
     let client = first_client(&site).await;
-    let gone = site.running.world().db();
-    let mut tx = gone.write().await.unwrap();
+    let mut tx = world.db().write().await.unwrap();
     assert!(connect_sim::store::oauth_server::unregister(&mut tx, &client).await.unwrap());
     tx.commit().await.unwrap();
     let refused = site.run("rsconnect", &deploy).await;
@@ -390,7 +391,8 @@ async fn rsconnect_signs_in() {
 
 /// The client that signed in by a browser: the first that registered.
 async fn first_client(site: &Site) -> String {
-    let mut db = site.running.world().db().read().await.unwrap();
+    let world = site.running.world();
+    let mut db = world.db().read().await.unwrap();
     let (clients, _) = connect_sim::store::oauth_server::clients(&mut db, true, 1, 0).await.unwrap();
     clients[0].client_id.clone()
 }

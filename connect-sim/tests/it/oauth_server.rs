@@ -78,7 +78,8 @@ async fn code(app: &TestApp, client: &str) -> String {
     assert_eq!((page.status.as_u16(), page.header("x-frame-options")), (200, "DENY"), "{}", page.text());
     assert!(page.text().contains("A command line") && page.text().contains("127.0.0.1"), "{}", page.text());
     let token = xsrf(&page.text());
-    let answer = form(&browser, "/oauth/v1/authorize", &[&pairs[..], &[("xsrf", &token), ("decision", "allow")]].concat()).await;
+    let answer =
+        form(&browser, "/oauth/v1/authorize", &[&pairs[..], &[("xsrf", &token), ("decision", "allow")]].concat()).await;
     assert_eq!(answer.status, 303, "{}", answer.text());
     let (place, mut said) = landed(&answer);
     assert_eq!((place.as_str(), said["state"].as_str()), (REDIRECT, "a state &="));
@@ -322,7 +323,8 @@ async fn only_the_user_at_its_browser_agrees() {
     let forged = form(&browser, "/oauth/v1/authorize", &[&pairs[..], &allow, &[("xsrf", &foreign)]].concat()).await;
     assert_eq!(forged.code(), (403, 92));
     let own = xsrf(&browser.page(&path).await.text());
-    let denied = form(&browser, "/oauth/v1/authorize", &[&pairs[..], &[("xsrf", &own), ("decision", "deny")]].concat()).await;
+    let denied =
+        form(&browser, "/oauth/v1/authorize", &[&pairs[..], &[("xsrf", &own), ("decision", "deny")]].concat()).await;
     let (_, said) = landed(&denied);
     assert_eq!((said["error"].as_str(), said.contains_key("code")), ("access_denied", false));
     // What the form says is checked as what the address said.
@@ -331,7 +333,8 @@ async fn only_the_user_at_its_browser_agrees() {
     assert_eq!((answer.status.as_u16(), answer.header("location")), (400, ""));
     // A client's name is no markup.
     let body = json!({"client_name": "<script>alert(1)</script>", "redirect_uris": ["http://127.0.0.1/callback"]});
-    let hostile = app.anonymous().post("/oauth/v1/register", &body).await.json()["client_id"].as_str().unwrap().to_owned();
+    let hostile =
+        app.anonymous().post("/oauth/v1/register", &body).await.json()["client_id"].as_str().unwrap().to_owned();
     let page = browser.page(&format!("/oauth/v1/authorize?{}", encoded(&request(&hostile, &[])))).await;
     assert!(page.status == 200 && !page.text().contains("<script>alert"), "{}", page.text());
 }
@@ -373,7 +376,10 @@ async fn devices_wait_for_their_user() {
     let browser = browser(&app).await;
     let wrong = browser.page("/oauth/v1/device?user_code=BCDF-BCDF").await;
     assert!(wrong.text().contains("device-error"), "{}", wrong.text());
-    assert_eq!(form(&browser, "/oauth/v1/device", &[("user_code", &code), ("decision", "allow")]).await.code(), (403, 92));
+    assert_eq!(
+        form(&browser, "/oauth/v1/device", &[("user_code", &code), ("decision", "allow")]).await.code(),
+        (403, 92)
+    );
     assert_eq!(decide(&browser, &code.to_lowercase(), "allow").await.status, 200);
     let other = register(&app).await;
     assert_eq!(error(&poll(&app, &other, &device).await), (400, "invalid_grant".to_owned()));
@@ -425,7 +431,9 @@ async fn what_happens_to_security_is_in_the_audit_log() {
     let log = app.admin().get("/v1/audit_logs?limit=500").await.ok();
     let entries = log["results"].as_array().unwrap();
     let seen = |action: &str, who: &str| {
-        entries.iter().any(|entry| entry["action"] == action && entry["user_description"].as_str().unwrap().contains(who))
+        entries
+            .iter()
+            .any(|entry| entry["action"] == action && entry["user_description"].as_str().unwrap().contains(who))
     };
     for (action, who) in [
         ("user_login", "(publisher)"),
