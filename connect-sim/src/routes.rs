@@ -3,11 +3,11 @@
 //! A route that came with a later release than the server's is not there: its path gets the plain 404, by which clients
 //! know to use an older one.
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::handler::Handler;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use http::HeaderValue;
 use sim_kit::openapi::{Doc, doc};
 use sim_kit::routing::{Matched, Principal as JournalPrincipal, Unmatched};
@@ -16,7 +16,7 @@ use sim_kit::{Fidelity, Route, Table};
 use crate::app::App;
 use crate::auth::{self, Caller};
 use crate::error::{Code, Error};
-use crate::ui::dashboard;
+use crate::ui::{self, api::Routes, dashboard};
 use crate::version::Version;
 use crate::{
     applications, audit, bookmarks, bundles, content, deploy, environment, environments, git, groups, instrumentation,
@@ -266,9 +266,10 @@ pub(crate) fn table(version: Version) -> Table<App> {
         .row("*", "/content/{guid}/{*path}", serving::content, "", ClientProven)
         .row("GET", "/", dashboard::home, "", Inferred)
         .row("GET", "/connect", dashboard::home, "", Inferred)
-        .row("GET", "/connect/", dashboard::list, "", Inferred)
-        .row("GET", "/connect/view/content", dashboard::list, "", Inferred)
-        .row("GET", "/connect/view/apps/{*path}", dashboard::content, "", Inferred)
+        .row("GET", "/connect/", dashboard::shell, "", Inferred)
+        .row("GET", "/connect/assets/{name}", ui::asset, "", Inferred)
+        .row("GET", "/connect/view/apps/{*path}", dashboard::view, "", Inferred)
+        .row("GET", "/connect/view/{*path}", dashboard::view, "", Inferred)
         .row("*", "/{*path}", serving::vanity, "", Documented)
         .table
 }
@@ -280,7 +281,9 @@ pub fn router(app: App) -> (Router, Vec<Route>) {
         .method_not_allowed_fallback(unknown)
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(app, around));
-    (router, rows)
+    // Pages are clients of the API.
+    let pages = Extension(Routes(router.clone()));
+    (router.layer(pages), rows)
 }
 
 /// The answer to a path, or a method of a path, that is in no row.

@@ -91,3 +91,13 @@ pub async fn get(db: &mut AnyConnection, content_guid: &str, key: &str) -> sqlx:
 pub async fn log(db: &mut AnyConnection, id: i64) -> sqlx::Result<String> {
     sqlx::query("SELECT log FROM jobs WHERE id = $1").bind(id).fetch_one(db).await?.try_get(0)
 }
+
+/// The jobs of all items that began last, newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn newest(db: &mut AnyConnection, limit: i64) -> sqlx::Result<Vec<Job>> {
+    let query = format!("{COLUMNS} ORDER BY id DESC LIMIT $1");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(limit).fetch_all(db).await?;
+    rows.iter().map(job).collect()
+}

@@ -1,153 +1,166 @@
-//! The dashboard: content, and of each item its facts, its bundles and its logs.
+//! The way from an address of the dashboard to what it shows.
 
-use axum::extract::{Path, State};
-use axum::response::{Html, IntoResponse, Redirect, Response};
-use http::Uri;
-use minijinja::{Value, context};
+use axum::Extension;
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use minijinja::value::Serde;
+use serde_json::{Map, Value, json};
 use sim_kit::origin::Origin;
 
-use crate::access::{AppRole, Role, visible};
+use super::api::{Api, Routes};
+use super::{item, listing, people, root, system};
 use crate::app::App;
 use crate::auth::{Caller, Principal, Via, login};
-use crate::content_type::ContentType;
 use crate::error::{Error, Result};
 use crate::input::Query;
-use crate::store;
-use crate::store::content::{Content, Filter};
-use crate::users::time;
 
-/// Items on one page of the list.
-const MOST_ITEMS: i64 = 500;
+/// What a page of the dashboard may load and do: nothing from elsewhere, and no script in the page itself.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+     connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'";
+
+/// A user who looks at a page.
+pub struct Visit {
+    /// The server.
+    pub app: App,
+    /// What it tells this user.
+    pub api: Api,
+    /// The user.
+    pub principal: Principal,
+    /// Where the user sees the server.
+    pub origin: Origin,
+    /// The query of the page.
+    pub query: Query,
+    /// What every page shows.
+    general: Map<String, Value>,
+}
+
+impl Visit {
+    fn new(app: App, routes: Routes, origin: Origin, caller: Caller, headers: HeaderMap, uri: &Uri) -> Result<Self> {
+        let origin = app.origin(origin);
+        let path = uri.path_and_query().map_or("/connect/", http::uri::PathAndQuery::as_str);
+        let principal = login::for_page(caller.clone(), &origin, path)?;
+        let xsrf = if let Via::Session { xsrf } = &principal.via { xsrf.clone() } else { String::new() };
+        let user = json!({
+            "guid": &principal.user.guid, "username": &principal.user.username, "role": principal.role.as_str(),
+            "first_name": &principal.user.first_name, "last_name": &principal.user.last_name,
+        });
+        let entry = |below: &str, route: &str, label: &str| {
+            let here = uri.path().trim_start_matches("/connect/view/");
+            let current = here.split('/').next() == Some(below) || (below == "content" && here.starts_with("apps"));
+            json!({"below": below, "route": route, "label": label, "current": current})
+        };
+        let mut menu = vec![entry("content", "content/listing", "Content"), entry("people", "people/users", "People")];
+        if principal.is_administrator() {
+            menu.push(entry("system", "system/info", "System"));
+        }
+        let general = Map::from_iter([
+            ("user".to_owned(), user),
+            ("xsrf".to_owned(), json!(xsrf)),
+            ("menu".to_owned(), json!(menu)),
+            ("root".to_owned(), json!(root(&origin))),
+            ("server".to_owned(), json!(origin.base())),
+        ]);
+        let query = Query::parse(uri.query().unwrap_or_default());
+        Ok(Self { app, api: Api::new(routes, caller, headers), principal, origin, query, general })
+    }
+
+    /// A page out of a template.
+    ///
+    /// # Errors
+    /// When the template is broken.
+    pub fn page(&self, template: &str, values: Value) -> Result<Response> {
+        self.answer(StatusCode::OK, template, values)
+    }
+
+    fn answer(&self, status: StatusCode, template: &str, values: Value) -> Result<Response> {
+        let mut all = self.general.clone();
+        if let Value::Object(values) = values {
+            all.extend(values);
+        }
+        let page = self.app.pages().render(template, minijinja::Value::from(Serde(all)))?;
+        let mut response = (status, page).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+}
 
 /// `GET /`, `GET /connect`
 pub async fn home(State(app): State<App>, origin: Origin) -> Redirect {
     Redirect::temporary(&app.origin(origin).url("/connect/"))
 }
 
-/// A caller who signed in with a browser, with what every page shows.
-fn signed_in(app: &App, origin: Origin, caller: Caller, uri: &Uri) -> Result<(Principal, Value)> {
-    let path = uri.path_and_query().map_or("/connect/", http::uri::PathAndQuery::as_str);
-    let principal = login::for_page(caller, &app.origin(origin), path)?;
-    let xsrf = if let Via::Session { xsrf } = &principal.via { xsrf.clone() } else { String::new() };
-    let user = context! {
-        username => &principal.user.username, role => principal.role.as_str(),
-        first_name => &principal.user.first_name, last_name => &principal.user.last_name,
-    };
-    Ok((principal, context! { user, xsrf }))
-}
-
-fn noun(content: &Content) -> &'static str {
-    ContentType::of(&content.app_mode).unwrap_or(ContentType::Unknown).noun()
-}
-
-/// `GET /connect/`, `GET /connect/view/content`: the list.
+/// `GET /connect/`: the page whose script shows the view behind the hash sign.
 ///
 /// # Errors
 /// The redirect to the login page.
-pub async fn list(
+pub async fn shell(
     State(app): State<App>,
+    Extension(routes): Extension<Routes>,
     origin: Origin,
     caller: Caller,
-    query: Query,
-    uri: Uri,
-) -> Result<Html<String>> {
-    let (principal, general) = signed_in(&app, origin, caller, &uri)?;
-    let viewer = (principal.role < Role::Administrator).then(|| principal.user.guid.clone());
-    let mut db = app.read().await?;
-    let filter = Filter { viewer, limit: Some(MOST_ITEMS), ..Filter::default() };
-    let items = store::content::list(&mut db, &filter).await?;
-    let words: Vec<String> = query.text("q").unwrap_or_default().split_whitespace().map(str::to_lowercase).collect();
-    let matches = |item: &Content| {
-        let text = format!("{} {} {}", item.name, item.title.as_deref().unwrap_or_default(), item.description);
-        let text = text.to_lowercase();
-        words.iter().all(|word| text.contains(word))
-    };
-    let mut rows = Vec::new();
-    for item in items.iter().filter(|item| matches(item)) {
-        let owner = store::users::by_guid(&mut db, &item.owner_guid).await?;
-        rows.push(context! {
-            guid => &item.guid, title => item.title.as_ref().unwrap_or(&item.name), noun => noun(item),
-            owner => owner.map(|user| user.username), access => &item.access_type, locked => item.locked,
-            deployed => item.bundle_id.map(|_| time(item.deployed)),
-        });
-    }
-    app.pages().render("list.html", context! { items => rows, q => query.text("q"), ..general })
-}
-
-/// `GET /connect/view/apps/{guid}` and below: an item. The last segment chooses what is shown.
-///
-/// # Errors
-/// The redirect to the login page; 403, 404.
-pub async fn content(
-    State(app): State<App>,
-    origin: Origin,
-    caller: Caller,
-    Path(path): Path<String>,
+    headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response> {
-    let (principal, general) = signed_in(&app, origin, caller, &uri)?;
-    let (guid, tab) = path.split_once('/').unwrap_or((&path, ""));
-    let mut db = app.read().await?;
-    let seen = match visible(&mut db, &principal, guid).await {
-        Ok(seen) => seen,
+    Visit::new(app, routes, origin, caller, headers, &uri)?.page("shell.html", json!({"shell": true}))
+}
+
+/// `GET /connect/view/{*path}`: a view.
+///
+/// # Errors
+/// The redirect to the login page.
+pub async fn view(
+    State(app): State<App>,
+    Extension(routes): Extension<Routes>,
+    origin: Origin,
+    caller: Caller,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response> {
+    let visit = Visit::new(app, routes, origin, caller, headers, &uri)?;
+    // As it came, percent-encoded: parts of it become parts of addresses of the API.
+    let path = uri.path().strip_prefix("/connect/view/").unwrap_or_default().trim_end_matches('/');
+    let segments: Vec<&str> = path.split('/').collect();
+    match show(&visit, &segments).await {
         Err(Error::Refused { status, text, .. }) => {
-            let page = app.pages().render("message.html", context! { title => "No such content", text, ..general })?;
-            return Ok((status, page).into_response());
+            let title = if status == StatusCode::NOT_FOUND { "Nothing here" } else { "Not for you" };
+            visit.answer(status, "message.html", json!({"title": title, "text": text}))
         }
-        Err(error) => return Err(error),
-    };
-    let item = &seen.content;
-    let editor = matches!(seen.role, AppRole::Owner | AppRole::Editor) || principal.is_administrator();
-    let owner = store::users::by_guid(&mut db, &item.owner_guid).await?;
-    let (mut bundles, mut permissions, mut variables) = (Vec::new(), Vec::new(), Vec::new());
-    let mut task = Value::UNDEFINED;
-    if editor {
-        for bundle in store::bundles::of_content(&mut db, guid).await? {
-            bundles.push(context! {
-                id => bundle.id, created => time(bundle.created), size => bundle.size,
-                active => item.bundle_id == Some(bundle.id),
-            });
+        Err(Error::NoRoute) => {
+            let text = "There is no such page, or this release has none.";
+            visit.answer(
+                StatusCode::NOT_FOUND,
+                "message.html",
+                json!({
+                    "title": "No such page", "text": text,
+                }),
+            )
         }
-        for permission in store::permissions::of_content(&mut db, guid).await? {
-            let user = store::users::by_guid(&mut db, &permission.principal_guid).await?;
-            let group = store::groups::by_guid(&mut db, &permission.principal_guid).await?;
-            let name = user.map(|user| user.username).or(group.map(|group| group.name));
-            permissions.push(context! {
-                name, kind => permission.principal_type,
-                role => if permission.grant.as_str() == "owner" { "collaborator" } else { "viewer" },
-            });
-        }
-        variables = store::variables::names(&mut db, guid).await?;
-        if let Some(newest) = store::tasks::newest(&mut db, guid).await? {
-            let output = store::tasks::output(&mut db, &newest.id, 0).await?;
-            task = context! {
-                id => newest.id, kind => newest.kind, finished => newest.state == "finished",
-                error => newest.error, last => output.len(), output => output.join("\n"),
-                created => time(newest.created),
-            };
-        }
+        other => other,
     }
-    let draft = tab.strip_prefix("draft/").and_then(|id| id.parse::<i64>().ok()).filter(|_| editor);
-    let tab = match tab.split('/').next().unwrap_or_default() {
-        "access" => "access",
-        "logs" => "logs",
-        "history" => "history",
-        _ => "info",
-    };
-    let opens = seen.role != AppRole::None && (item.bundle_id.is_some() || draft.is_some());
-    let frame = opens.then(|| match draft {
-        Some(id) => format!("/content/{guid}/_bundle{id}/"),
-        None => format!("/content/{guid}/"),
-    });
-    let page = context! {
-        guid, tab, editor, frame, draft, bundles, permissions, variables, task,
-        title => item.title.as_ref().unwrap_or(&item.name), name => &item.name, noun => noun(item),
-        description => &item.description, access => &item.access_type, locked => item.locked,
-        locked_message => &item.locked_message, owner => owner.map(|user| user.username),
-        created => time(item.created), deployed => item.bundle_id.map(|_| time(item.deployed)),
-        r_version => &item.settings.runtime.r_version, py_version => &item.settings.runtime.py_version,
-        quarto_version => &item.settings.runtime.quarto_version, role => seen.role.as_str(),
-        ..general
-    };
-    Ok(app.pages().render("content.html", page)?.into_response())
+}
+
+/// The dashboard's routes.
+async fn show(visit: &Visit, path: &[&str]) -> Result<Response> {
+    match path {
+        ["" | "content" | "welcome" | "home"] | ["content", "listing"] => listing::list(visit).await,
+        ["content", "new"] => listing::publish(visit),
+        ["auth-success"] => visit.page(
+            "message.html",
+            json!({
+                "title": "You are signed in", "text": "You can close this page and go back to your client.",
+            }),
+        ),
+        ["apps", guid, below @ ..] => item::show(visit, guid, below).await,
+        ["people"] | ["people", "users"] => people::users(visit).await,
+        ["people", "users", guid] => people::user(visit, guid).await,
+        ["people", "groups"] => people::groups(visit).await,
+        ["people", "groups", guid] => people::group(visit, guid).await,
+        ["user", "api_keys"] => people::keys(visit).await,
+        ["system", below @ ..] => system::show(visit, below).await,
+        _ => Err(Error::NoRoute),
+    }
 }

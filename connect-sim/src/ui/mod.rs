@@ -1,35 +1,53 @@
 //! Pages: sign-in, the dashboard, and what the simulated runtime shows.
 //!
 //! The dashboard's addresses are hash routes (`/connect/#/apps/{guid}/logs`), as in the real product. A little script
-//! turns them into the server-rendered views below `/connect/view/`, which also work by themselves.
+//! turns each into the server-rendered view below `/connect/view/`, which also works by itself. Views show what the API
+//! tells the user who asks ([`api::Api`]), and their forms make requests of the API, so that a page can do nothing that
+//! a client cannot.
+//!
+//! | module | views |
+//! | --- | --- |
+//! | [`dashboard`] | the way from an address to a view |
+//! | [`listing`] | content: the list, and how to publish |
+//! | [`item`] | one item with its settings |
+//! | [`people`] | users, groups, one's own keys |
+//! | [`system`] | what administrators see |
 
+pub mod api;
 pub mod dashboard;
+pub mod item;
+pub mod listing;
+pub mod people;
+pub mod system;
 
-use axum::response::Html;
+use axum::extract::Path;
+use axum::response::{Html, IntoResponse as _, Response};
+use bytes::Bytes;
+use http::{HeaderMap, Method};
 use minijinja::{AutoEscape, Environment, Value, context};
+use rust_embed::RustEmbed;
+use sim_kit::origin::Origin;
+use sim_kit::serve_bytes::{Content, serve};
 
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+#[derive(RustEmbed)]
+#[folder = "templates/"]
+struct Templates;
+
+/// What pages load.
+#[derive(RustEmbed)]
+#[folder = "assets/"]
+struct Assets;
 
 /// The templates.
 pub struct Pages {
     environment: Environment<'static>,
     system_name: String,
     version: String,
+    assets: String,
 }
-
-const TEMPLATES: [(&str, &str); 10] = [
-    ("base.html", include_str!("../../templates/base.html")),
-    ("claim.html", include_str!("../../templates/claim.html")),
-    ("consent.html", include_str!("../../templates/consent.html")),
-    ("content.html", include_str!("../../templates/content.html")),
-    ("device.html", include_str!("../../templates/device.html")),
-    ("list.html", include_str!("../../templates/list.html")),
-    ("login.html", include_str!("../../templates/login.html")),
-    ("message.html", include_str!("../../templates/message.html")),
-    ("script.js", include_str!("../../templates/script.js")),
-    ("stand_in.html", include_str!("../../templates/stand_in.html")),
-];
 
 impl Pages {
     /// Compiles the templates.
@@ -42,19 +60,76 @@ impl Pages {
             true => AutoEscape::Html,
             false => AutoEscape::None,
         });
-        for (name, text) in TEMPLATES {
-            environment.add_template(name, text)?;
+        for name in Templates::iter() {
+            let file = Templates::get(&name).expect("the name was listed");
+            environment.add_template_owned(name.into_owned(), String::from_utf8_lossy(&file.data).into_owned())?;
         }
-        Ok(Self { environment, system_name: config.system_name.clone(), version: config.version.to_string() })
+        environment.add_filter("when", when);
+        environment.add_filter("bytes", bytes);
+        environment.add_filter("urlencode", encoded);
+        // A new program makes browsers load new files.
+        let digests = Assets::iter().filter_map(|name| Assets::get(&name)).map(|file| file.metadata.sha256_hash());
+        let assets = digests.fold(0u8, |all, digest| digest.iter().fold(all.rotate_left(1), |all, byte| all ^ byte));
+        Ok(Self {
+            environment,
+            system_name: config.system_name.clone(),
+            version: config.version.to_string(),
+            assets: format!("{assets:02x}"),
+        })
     }
 
-    /// Fills a template.
+    /// Fills a template. Values that every page may give: `root`, the path prefix of the server; `user` and `xsrf` of
+    /// who is signed in.
     ///
     /// # Errors
     /// When the template wants what is not given.
     pub fn render(&self, name: &str, values: Value) -> Result<Html<String>> {
-        let general = context! { system_name => &self.system_name, version => &self.version };
+        let general = context! { system_name => &self.system_name, version => &self.version, assets => &self.assets };
         let page = self.environment.get_template(name)?.render(context! { ..values, ..general })?;
         Ok(Html(page))
     }
+}
+
+/// The path prefix that a client knows this server under: nothing, or such as `/rsc`.
+#[must_use]
+pub fn root(origin: &Origin) -> String {
+    url::Url::parse(origin.base()).map(|url| url.path().trim_end_matches('/').to_owned()).unwrap_or_default()
+}
+
+/// `2026-01-02T03:04:05Z` as people read it.
+fn when(time: Option<&str>) -> String {
+    match time {
+        Some(time) if time.len() >= 16 => format!("{} {} UTC", &time[..10], &time[11..16]),
+        _ => "never".to_owned(),
+    }
+}
+
+/// `1234567` as `1.2 MB`.
+fn bytes(number: Option<u64>) -> String {
+    match number.unwrap_or_default() {
+        n @ 0..1_000 => format!("{n} bytes"),
+        n @ 1_000..1_000_000 => format!("{} kB", n / 1_000),
+        n => format!("{}.{} MB", n / 1_000_000, n % 1_000_000 / 100_000),
+    }
+}
+
+/// A text as a value in a query.
+fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// `GET /connect/assets/{name}`
+///
+/// # Errors
+/// 404 when there is none.
+pub async fn asset(method: Method, headers: HeaderMap, Path(name): Path<String>) -> Result<Response> {
+    let file = Assets::get(&name).ok_or_else(|| Error::missing("file"))?;
+    let kind = match name.rsplit('.').next() {
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        _ => "image/svg+xml",
+    };
+    let content =
+        Content { cache_control: Some("max-age=3600"), ..Content::bytes(Bytes::from(file.data.into_owned()), kind) };
+    Ok(serve(&method, &headers, content).await?.into_response())
 }

@@ -221,8 +221,9 @@ fn rows() -> Vec<Row> {
         ("GET /", "", [307; 8]),
         ("GET /connect", "", [307; 8]),
         ("GET /connect/", "", [302, 403, 401, 200, 200, 200, 200, 200]),
-        ("GET /connect/view/content", "", [302, 403, 401, 200, 200, 200, 200, 200]),
+        ("GET /connect/assets/{name}", "", PUBLIC),
         ("GET /connect/view/apps/{*path}", "", [302, 403, 401, 403, 403, 200, 200, 200]),
+        ("GET /connect/view/{*path}", "", [302, 403, 401, 200, 200, 200, 200, 200]),
         // Nothing is there.
         ("* /{*path}", "", [404; 8]),
     ]
@@ -337,7 +338,11 @@ impl Fixture {
             }
         }
         let below = if path.starts_with("/content/") { "index.html".to_owned() } else { format!("{guid}/info") };
-        let below = if path == "/{*path}" { "vanity/none/".to_owned() } else { below };
+        let below = match path {
+            "/{*path}" => "vanity/none/".to_owned(),
+            "/connect/view/{*path}" => "content/listing".to_owned(),
+            _ => below,
+        };
         let mut texts = [path.to_owned(), body.to_owned()];
         for text in &mut texts {
             for (name, value) in [
@@ -355,6 +360,7 @@ impl Fixture {
                 ("{app_mode}", "shiny"),
                 ("{key}", "none"),
                 ("{token}", "none"),
+                ("{name}", "dashboard.css"),
             ] {
                 *text = text.replace(name, value);
             }

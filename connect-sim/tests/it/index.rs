@@ -25,7 +25,7 @@ type Shelf = HashMap<String, (&'static str, Vec<u8>)>;
 pub(crate) struct Index {
     pub(crate) url: String,
     shelf: Arc<Mutex<Shelf>>,
-    /// When set, downloads of files wait until it is rung.
+    /// When set, downloads of files wait until it is rung; `POST /open` rings it for one download and takes it away.
     pub(crate) gate: Arc<Mutex<Option<Arc<Notify>>>>,
 }
 
@@ -124,6 +124,11 @@ async fn answer(State(index): State<Index>, request: Request) -> Response {
         if let Some(gate) = gate {
             gate.notified().await;
         }
+    }
+    if path == "/open" {
+        let gate = index.gate.lock().unwrap().take();
+        gate.unwrap().notify_one();
+        return StatusCode::NO_CONTENT.into_response();
     }
     match index.shelf.lock().unwrap().get(&path) {
         Some((content_type, bytes)) => ([(CONTENT_TYPE, *content_type)], bytes.clone()).into_response(),
