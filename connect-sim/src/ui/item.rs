@@ -282,6 +282,8 @@ impl Item<'_> {
 
     async fn history(&self) -> Result<Response> {
         let bundles = self.api("/bundles").await?;
-        self.page("history", None, json!({"bundles": bundles})).await
+        let repository = if self.has("2022.12.0") { self.api("/repository").await? } else { Value::Null };
+        let git = self.visit.api.maybe("/server_settings").await?["git_available"] == true;
+        self.page("history", None, json!({ "bundles": bundles, "repository": repository, "git": git })).await
     }
 }

@@ -140,7 +140,7 @@ async fn every_view_fits_and_shows_names_as_they_are() {
         let permission = json!({"principal_guid": group, "principal_type": "group", "role": "viewer"});
         publisher.post(&format!("/v1/content/{guid}/permissions"), &permission).await;
         publisher.post(&format!("/v1/content/{guid}/tags"), &json!({"tag_id": tag["id"]})).await;
-        let variable = json!([{"name": quotes, "value": script}]).to_string();
+        let variable = json!([{"name": quotes.replace('=', ":"), "value": script}]).to_string();
         publisher.send("PATCH", &format!("/v1/content/{guid}/environment"), variable.into()).await;
         routes.push((format!("apps/{guid}"), Value::Null));
         let tabs = ["access", "tags", "variables", "logs", "history"].into_iter();
@@ -152,7 +152,8 @@ async fn every_view_fits_and_shows_names_as_they_are() {
     routes.push((format!("people/users/{me}"), Value::Null));
     routes.push((format!("people/groups/{group}"), Value::Null));
     routes.push(("content/new".to_owned(), json!("viewer")));
-    let system = ["info", "checks", "audit", "jobs", "schedules", "runtimes", "environments", "integrations", "tags", "mail"];
+    let system =
+        ["info", "checks", "audit", "jobs", "schedules", "runtimes", "environments", "integrations", "tags", "mail"];
     routes.extend(system.map(|name| (format!("system/{name}"), json!("publisher"))));
     routes.push((format!("system/integrations/{custom}"), json!("publisher")));
     walk(tools, "looks.py", &[&running.url(), &json!(routes).to_string()], "looked").await;
