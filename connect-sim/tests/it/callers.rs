@@ -28,6 +28,7 @@ fn rows() -> Vec<Row> {
     let then = |row: [u16; 8], status| row.map(|s| if s == 200 { status } else { s });
     vec![
         ("GET /__ping__", "", PUBLIC),
+        ("GET /__api__/openapi.json", "", PUBLIC),
         ("GET /__api__/server_settings", "", PUBLIC),
         ("GET /__api__/server_settings/applications", "", publishers),
         ("GET /__api__/server_settings/scheduler", "", publishers),
