@@ -8,24 +8,31 @@
 //! | `GET journal`, `DELETE journal` | entries and counters; `?after=&limit=&path=&direction=&peer=&unmatched=&wait=` |
 //! | `GET faults`, `POST faults`, `DELETE faults[/{id}]` | the rules in force |
 //! | `GET fidelity` | every route and how sure we are of it |
+//! | `GET openapi.json` | all this as an OpenAPI document |
 //!
 //! Answers are JSON. Errors are `{"error": "…"}`. Requests that carry a foreign `Origin` are refused, so that no web
 //! page can steer a simulator on somebody's laptop; with a control token, `Authorization: Bearer {token}` is needed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, Request};
-use axum::response::{IntoResponse as _, Response};
+use axum::Router;
+use axum::extract::{Path, Query, Request, State};
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use crate::faults::Rule;
 use crate::host::Shared;
 use crate::journal::{Direction, Entry};
+use crate::openapi::{Api, doc, document};
+use crate::routing::Fidelity::Documented;
+use crate::routing::Table;
 
 /// Where the control plane lives.
 pub const PREFIX: &str = "/__sim__/";
@@ -38,70 +45,146 @@ impl Refusal {
     }
 }
 
-type Answer = Result<Value, Refusal>;
-
-pub(crate) async fn answer(shared: &Shared, request: Request) -> Response {
-    match dispatch(shared, request).await {
-        Ok(value) => axum::Json(value).into_response(),
-        Err(Refusal(status, error)) => (status, axum::Json(json!({ "error": error }))).into_response(),
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, axum::Json(json!({ "error": self.1 }))).into_response()
     }
 }
 
-async fn dispatch(shared: &Shared, request: Request) -> Answer {
-    admit(shared, request.headers())?;
-    let path = request.uri().path().to_owned();
-    let route = path.strip_prefix("/__sim__/v1/").unwrap_or_default().to_owned();
-    let (name, rest) = route.split_once('/').unwrap_or((&route, ""));
-    let method = request.method().clone();
-    let instance = shared.instance();
-    let world = &instance.world;
-    match (method.clone(), name, rest) {
-        (Method::GET, "health", "") => Ok(json!({
-            "product": shared.product.name,
-            "status": "ok",
-            "time": world.clock().now(),
-            "seed": world.ids().seed(),
-            "simulated": true,
-        })),
-        (Method::POST, "reset", "") => {
-            shared.reset().await.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-            Ok(json!({ "reset": true }))
-        }
-        (Method::GET, "clock", "") => Ok(json!({ "now": world.clock().now(), "frozen": world.clock().is_frozen() })),
-        (Method::POST, "clock", "") => {
-            move_clock(world.clock(), body(request).await?).await?;
-            Ok(json!({ "now": world.clock().now(), "frozen": world.clock().is_frozen() }))
-        }
-        (Method::GET, "journal", "") => journal(world.journal(), request.uri()).await,
-        (Method::DELETE, "journal", "") => {
-            world.journal().clear();
-            Ok(json!({ "cleared": true }))
-        }
-        (Method::GET, "faults", "") => Ok(json!({ "faults": world.faults().list() })),
-        (Method::POST, "faults", "") => {
-            let rule: Rule = body(request).await?;
-            let id = world.faults().add(rule).map_err(Refusal::bad)?;
-            Ok(json!({ "id": id }))
-        }
-        (Method::DELETE, "faults", "") => {
-            world.faults().clear();
-            Ok(json!({ "cleared": true }))
-        }
-        (Method::DELETE, "faults", id) => match world.faults().remove(id) {
-            true => Ok(json!({ "removed": id })),
-            false => {
-                Err(Refusal(StatusCode::NOT_FOUND, format!("no fault rule {id:?}; GET /__sim__/v1/faults lists them")))
-            }
+/// What a route answers.
+type Answer = Result<axum::Json<Value>, Refusal>;
+type Server = State<Arc<Shared>>;
+
+#[rustfmt::skip] // a row a line
+fn table() -> Table<Arc<Shared>> {
+    Table::default()
+        .row("GET", "/__sim__/v1/health", health, "", Documented)
+        .doc(doc("Product, time and seed").gives("200 Health"))
+        .row("POST", "/__sim__/v1/reset", reset, "", Documented)
+        .doc(doc("A fresh World in place of this one").gives("200 Done"))
+        .row("GET", "/__sim__/v1/clock", clock, "", Documented)
+        .doc(doc("The time").gives("200 Clock"))
+        .row("POST", "/__sim__/v1/clock", move_clock, "", Documented)
+        .doc(doc("Move, stop or start the time").body("Move").gives("200 Clock").fails("413"))
+        .row("GET", "/__sim__/v1/journal", journal, "", Documented)
+        .doc(doc("What was asked and answered").query("after limit path direction peer unmatched wait").gives("200 Journal"))
+        .row("DELETE", "/__sim__/v1/journal", clear_journal, "", Documented)
+        .doc(doc("Forget what was asked so far").gives("200 Done"))
+        .row("GET", "/__sim__/v1/faults", faults, "", Documented)
+        .doc(doc("The fault rules in force").gives("200 Faults"))
+        .row("POST", "/__sim__/v1/faults", add_fault, "", Documented)
+        .doc(doc("Add a fault rule").body("Rule").gives("200 Added").fails("413"))
+        .row("DELETE", "/__sim__/v1/faults", clear_faults, "", Documented)
+        .doc(doc("Take all fault rules away").gives("200 Done"))
+        .row("DELETE", "/__sim__/v1/faults/{id}", remove_fault, "", Documented)
+        .doc(doc("Take a fault rule away").gives("200 Done").fails("404"))
+        .row("GET", "/__sim__/v1/fidelity", fidelity, "", Documented)
+        .doc(doc("Every route of the product and how sure we are of it").gives("200 Fidelity"))
+        .row("GET", "/__sim__/v1/openapi.json", openapi, "", Documented)
+        .doc(doc("This document").gives("200 application/json"))
+}
+
+/// The control plane of a server.
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    let (router, _) = table().finish(shared, unknown);
+    router.method_not_allowed_fallback(wrong_method)
+}
+
+/// Answers a request to it, if it comes from who may ask.
+pub(crate) async fn answer(router: Router, shared: &Shared, request: Request) -> Response {
+    match admit(shared, request.headers()) {
+        Err(refusal) => refusal.into_response(),
+        Ok(()) => match router.oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
         },
-        (Method::GET, "fidelity", "") => Ok(json!({ "product": shared.product.name, "routes": instance.routes })),
-        (_, "health" | "reset" | "clock" | "journal" | "faults" | "fidelity", "") => {
-            Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not for {path}")))
-        }
-        _ => Err(Refusal(
-            StatusCode::NOT_FOUND,
-            format!("no {path}; the control plane has /__sim__/v1/{{health,reset,clock,journal,faults,fidelity}}"),
-        )),
     }
+}
+
+fn said(value: Value) -> Answer {
+    Ok(axum::Json(value))
+}
+
+async fn unknown(uri: Uri) -> Refusal {
+    let text = format!(
+        "no {}; the control plane has /__sim__/v1/{{health,reset,clock,journal,faults,fidelity,openapi.json}}",
+        uri.path()
+    );
+    Refusal(StatusCode::NOT_FOUND, text)
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Refusal {
+    Refusal(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not for {}", uri.path()))
+}
+
+async fn health(State(shared): Server) -> Answer {
+    let world = &shared.instance().world;
+    said(json!({
+        "product": shared.product.name,
+        "status": "ok",
+        "time": world.clock().now(),
+        "seed": world.ids().seed(),
+        "simulated": true,
+    }))
+}
+
+async fn reset(State(shared): Server) -> Answer {
+    shared.reset().await.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    said(json!({ "reset": true }))
+}
+
+async fn clock(State(shared): Server) -> Answer {
+    let instance = shared.instance();
+    let clock = instance.world.clock();
+    said(json!({ "now": clock.now(), "frozen": clock.is_frozen() }))
+}
+
+async fn clear_journal(State(shared): Server) -> Answer {
+    shared.instance().world.journal().clear();
+    said(json!({ "cleared": true }))
+}
+
+async fn faults(State(shared): Server) -> Answer {
+    said(json!({ "faults": shared.instance().world.faults().list() }))
+}
+
+async fn add_fault(State(shared): Server, request: Request) -> Answer {
+    let rule: Rule = body(request).await?;
+    let id = shared.instance().world.faults().add(rule).map_err(Refusal::bad)?;
+    said(json!({ "id": id }))
+}
+
+async fn clear_faults(State(shared): Server) -> Answer {
+    shared.instance().world.faults().clear();
+    said(json!({ "cleared": true }))
+}
+
+async fn remove_fault(State(shared): Server, Path(id): Path<String>) -> Answer {
+    match shared.instance().world.faults().remove(&id) {
+        true => said(json!({ "removed": id })),
+        false => {
+            Err(Refusal(StatusCode::NOT_FOUND, format!("no fault rule {id:?}; GET /__sim__/v1/faults lists them")))
+        }
+    }
+}
+
+async fn fidelity(State(shared): Server) -> Answer {
+    said(json!({ "product": shared.product.name, "routes": shared.instance().routes }))
+}
+
+const API: Api = Api {
+    title: "Control plane",
+    version: "1",
+    description: "Look into a simulator, and break things on purpose.",
+    prefix: PREFIX,
+    error: "Error",
+    always: "400 401 403",
+    components: include_str!("../openapi/components.json"),
+};
+
+async fn openapi() -> Answer {
+    let made = document(&API, table().routes());
+    said(made.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?)
 }
 
 fn admit(shared: &Shared, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -153,7 +236,10 @@ struct ClockBody {
     reset: Option<bool>,
 }
 
-async fn move_clock(clock: &crate::Clock, wanted: ClockBody) -> Result<(), Refusal> {
+async fn move_clock(State(shared): Server, request: Request) -> Answer {
+    let wanted: ClockBody = body(request).await?;
+    let instance = shared.instance();
+    let clock = instance.world.clock();
     if wanted.reset == Some(true) {
         clock.reset();
     }
@@ -172,7 +258,7 @@ async fn move_clock(clock: &crate::Clock, wanted: ClockBody) -> Result<(), Refus
             .ok_or_else(|| Refusal::bad("advance takes seconds, from 0 to a hundred years; use set to go back"))?;
         clock.advance(duration).await;
     }
-    Ok(())
+    said(json!({ "now": clock.now(), "frozen": clock.is_frozen() }))
 }
 
 #[derive(Deserialize)]
@@ -190,8 +276,10 @@ struct JournalQuery {
     wait: Option<u64>,
 }
 
-async fn journal(journal: &crate::journal::Journal, uri: &http::Uri) -> Answer {
-    let Query(query) = Query::<JournalQuery>::try_from_uri(uri).map_err(Refusal::bad)?;
+async fn journal(State(shared): Server, uri: Uri) -> Answer {
+    let Query(query) = Query::<JournalQuery>::try_from_uri(&uri).map_err(Refusal::bad)?;
+    let instance = shared.instance();
+    let journal = instance.world.journal();
     let wanted = |entry: &Entry| {
         query.path.as_deref().is_none_or(|part| entry.path.contains(part))
             && query.direction.is_none_or(|direction| direction == entry.direction)
@@ -203,5 +291,5 @@ async fn journal(journal: &crate::journal::Journal, uri: &http::Uri) -> Answer {
         let _ = tokio::time::timeout(limit, journal.wait_for(query.after, wanted)).await;
     }
     let entries = journal.entries(query.after, query.limit.unwrap_or(1000).min(10_000), wanted);
-    Ok(json!({ "entries": entries, "counters": journal.counters() }))
+    said(json!({ "entries": entries, "counters": journal.counters() }))
 }

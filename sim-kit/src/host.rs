@@ -156,10 +156,10 @@ impl Shared {
         Ok(())
     }
 
-    async fn handle(self: Arc<Self>, request: http::Request<hyper::body::Incoming>) -> Response {
+    async fn handle(self: Arc<Self>, control: Router, request: http::Request<hyper::body::Incoming>) -> Response {
         let request = request.map(Body::new);
         if request.uri().path().starts_with(control::PREFIX) {
-            control::answer(&self, request).await
+            control::answer(control, &self, request).await
         } else {
             observe(self.instance(), request).await
         }
@@ -275,6 +275,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot:
     builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30)).max_buf_size(64 * 1024);
     let graceful = GracefulShutdown::new();
     let mut connections = tokio::task::JoinSet::new();
+    let control = control::router(shared.clone());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -290,11 +291,11 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot:
             }
         };
         let _ = stream.set_nodelay(true);
-        let shared = shared.clone();
+        let (shared, control) = (shared.clone(), control.clone());
         let service = hyper::service::service_fn(move |request| {
-            let shared = shared.clone();
+            let (shared, control) = (shared.clone(), control.clone());
             async move {
-                let response = shared.handle(request).await;
+                let response = shared.handle(control, request).await;
                 match response.extensions().get::<CutConnection>() {
                     // An error closes the connection without an answer.
                     Some(_) => Err(std::io::Error::other("cut by a fault rule")),

@@ -12,7 +12,7 @@
 //!
 //! A shape is a content type, a schema of the product's components (`[Name]` for a list of them), or both; a schema alone is
 //! JSON, and `a/b|c/d` stands for several content types. The meaning of a parameter, in the path or in the query, is said
-//! once, in the components, under its name.
+//! once, in the components, under its name. A row without a [`Doc`] says nothing of its answers and takes any body.
 
 use std::collections::BTreeSet;
 
@@ -160,7 +160,10 @@ fn operation(api: &Api, components: &Value, route: &Route, path: &str, method: &
     if !parameters.is_empty() {
         out.insert("parameters".into(), parameters.into());
     }
-    if !doc.body.is_empty() {
+    let takes_any = route.doc.is_none() && matches!(method, "post" | "put" | "patch");
+    if takes_any {
+        out.insert("requestBody".into(), json!({ "required": false, "content": content("application/json") }));
+    } else if !doc.body.is_empty() {
         let (shape, required) = doc.body.strip_prefix('?').map_or((doc.body, true), |shape| (shape, false));
         out.insert("requestBody".into(), json!({ "required": required, "content": content(shape) }));
     }

@@ -5,6 +5,7 @@ mod faults;
 mod install_python;
 mod install_r;
 mod layering;
+mod openapi;
 mod packse;
 mod publish;
 mod scenarios;
