@@ -37,8 +37,8 @@ async fn package_manager_answers_as_its_document_says() {
     post("blocklist/rules", json!({ "package_name": "nothing", "description": "For the tests" })).await;
     let (document, bearer) = (format!("{pkgmgr}/__api__/swagger/doc.json"), format!("Bearer {token}"));
     // First what only reads: the others delete what there is to read.
-    ask(&team, &document, &bearer, AS_DESCRIBED, "8", &["--include-method", "GET"]).await;
-    ask(&team, &document, &bearer, AS_DESCRIBED, "8", &["--exclude-method", "GET"]).await;
+    ask(&team, &document, &bearer, AS_DESCRIBED, "4", &["--include-method", "GET"]).await;
+    ask(&team, &document, &bearer, AS_DESCRIBED, "4", &["--exclude-method", "GET"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,12 +46,13 @@ async fn connect_does_not_crash() {
     let team = Team::start().await;
     let document = format!("{}/__api__/openapi.json", team.urls.connect);
     let key = format!("Key {}", team.user("admin").api_key);
-    ask(&team, &document, &key, NO_CRASH, "3", &[]).await;
+    ask(&team, &document, &key, NO_CRASH, "2", &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_control_plane_answers_as_its_document_says() {
     let team = Team::start().await;
     let document = format!("{}/__sim__/v1/openapi.json", team.urls.workbench);
-    ask(&team, &document, "Bearer none", AS_DESCRIBED, "8", &[]).await;
+    // The journal can be asked to wait for what never comes.
+    ask(&team, &document, "Bearer none", AS_DESCRIBED, "4", &["--exclude-path", "/__sim__/v1/journal"]).await;
 }
