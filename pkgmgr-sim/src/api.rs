@@ -13,6 +13,7 @@ pub mod repos;
 pub mod sources;
 pub mod status;
 pub mod subscriptions;
+pub mod sync;
 pub mod tokens;
 pub mod uploads;
 pub mod urls;

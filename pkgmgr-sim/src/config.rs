@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::store::sources::Source;
+use crate::sync::eager::Mode;
+use crate::sync::schedule::Schedule;
+
 /// What a Package Manager is told at its start.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -18,13 +22,44 @@ pub struct Config {
     pub simple_json: bool,
     /// Offer metadata files beside wheels (PEP 658).
     pub simple_metadata: bool,
-    /// Synchronise in the background at the start and then once a day at midnight UTC.
+    /// Synchronise in the background at the start and then by the schedules of the feeds.
     pub sync: bool,
+    /// Of CRAN, and of feeds that are no packages.
+    pub cran: Feed,
+    /// Of PyPI.
+    pub pypi: Feed,
+    /// Of Bioconductor.
+    pub bioconductor: Feed,
     /// How long the package service may take for an answer without length. Long answers get more: a second for every 64 KiB.
     pub patience: Duration,
 }
 
+/// How sources are synchronised.
+#[derive(Debug, Clone)]
+pub struct Feed {
+    /// When (`CRAN.SyncSchedule` and so on).
+    pub schedule: Schedule,
+    /// When their files are fetched (`CRAN.SyncMode`, which is ours: the real product is always lazy).
+    pub mode: Mode,
+}
+
+impl Feed {
+    fn daily_at(schedule: &str) -> Self {
+        Self { schedule: schedule.parse().expect("the defaults are schedules"), mode: Mode::Lazy }
+    }
+}
+
 impl Config {
+    /// How `source`, which follows a feed, is synchronised.
+    #[must_use]
+    pub fn feed_of(&self, source: &Source) -> &Feed {
+        match source.kind.as_str() {
+            "pypi" => &self.pypi,
+            "bioconductor" => &self.bioconductor,
+            _ => &self.cran,
+        }
+    }
+
     /// Everything on, redirects off.
     #[must_use]
     pub fn new(upstream: Url) -> Self {
@@ -35,6 +70,9 @@ impl Config {
             simple_json: true,
             simple_metadata: true,
             sync: true,
+            cran: Feed::daily_at("0 0 * * *"),
+            pypi: Feed::daily_at("0 1 * * *"),
+            bioconductor: Feed::daily_at("0 2 * * *"),
             patience: Duration::from_secs(90),
         }
     }

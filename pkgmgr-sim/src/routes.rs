@@ -75,6 +75,8 @@ pub fn table() -> Table<App> {
         .row("DELETE", "/__api__/repos/{repo}/urls/{id}", api::urls::delete, "", Inferred)
         .doc(doc("Delete a created URL that is not locked").needs("global:admin").gives("204").fails("403 404 409"))
         .group("Administration")
+        .row("GET", "/__api__/sync", api::sync::show, "", Inferred)
+        .doc(doc("How the sources that follow feeds stand, and how far a synchronisation is").gives("200 [SyncState]"))
         .row("POST", "/__api__/sync", api::sources::sync, "", Inferred)
         .doc(doc("Synchronise now").body("?SyncRequest").needs("global:admin").gives("200 Synced").gives("202 Syncing").fails("403 404 502"))
         .row("POST", "/__api__/repos", api::repos::create, "", Inferred)

@@ -21,6 +21,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "blocklist", sql: include_str!("../migrations/0003_blocklist.sql") },
     Migration { version: 20, name: "urls", sql: include_str!("../migrations/0020_urls.sql") },
     Migration { version: 21, name: "curated", sql: include_str!("../migrations/0021_curated.sql") },
+    Migration { version: 22, name: "files", sql: include_str!("../migrations/0022_files.sql") },
 ];
 
 /// A transaction number above all that will ever be given.

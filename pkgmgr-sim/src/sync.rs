@@ -3,26 +3,29 @@
 //! A source follows a feed ([`pkg_formats::psp`]): what it has applied is a checkpoint number with its digest. A run verifies
 //! the signed head, the chain of checkpoints from the last applied one up to the head, and then every document by its digest;
 //! each checkpoint is applied in one database transaction. Whatever fails, the state before stays and is served on; a process
-//! that dies in the middle repeats at most one checkpoint. Only metadata is fetched: package files come when clients ask
-//! ([`crate::files`]).
+//! that dies in the middle repeats at most one checkpoint. Package files come when clients ask ([`crate::files`]) or, in the eager
+//! mode ([`eager`]), right after.
 //!
 //! A checkpoint becomes one Package Manager transaction for each day on which something happened, as the real server makes one
 //! for each day of CRAN; the first checkpoint, which brings years of history, becomes many.
 
 mod apply;
 mod discover;
+pub mod eager;
 mod fetch;
+pub mod schedule;
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use pkg_formats::psp::{self, Checkpoint, CheckpointPage, CheckpointRef, Digest, FeedInfo, Head, PspError, Root};
 use serde::Serialize;
 use sim_kit::World;
 use sim_kit::http_client::LinkError;
 
+use self::eager::Mode;
 use crate::app::App;
 use crate::error::Error;
 use crate::store::sources::{self, Source};
@@ -115,6 +118,14 @@ pub enum SyncError {
     /// The database or the disk.
     #[error("{0}")]
     Store(String),
+    /// The eager mode could not have all files. The metadata is applied.
+    #[error("{missing} package files cannot be had: {reason}")]
+    Files {
+        /// How many.
+        missing: u64,
+        /// Why the last of them could not.
+        reason: String,
+    },
     /// The first synchronisation of a source failed; it is tried again.
     #[error("source {source_name} could not be synchronised: {reason}")]
     First {
@@ -154,6 +165,12 @@ pub struct Progress {
     pub head: u64,
     /// Records of the checkpoint that are done.
     pub records: u64,
+    /// Packages whose files are here, in the eager mode.
+    pub packages: u64,
+    /// Files that had to be fetched for that.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
     /// When it last went through.
     pub succeeded_at: Option<DateTime<Utc>>,
     /// When it last failed, and why; none after a success.
@@ -192,6 +209,12 @@ impl App {
             self.refresh().await?;
             result = self.follow(source).await;
         }
+        if result.is_ok()
+            && self.0.config.feed_of(source).mode == Mode::Eager
+            && let Err(error) = self.fetch_files(source).await
+        {
+            result = Err(error);
+        }
         drop(running);
         let now = clock.now();
         match &result {
@@ -211,19 +234,6 @@ impl App {
             }
         }
         result
-    }
-
-    /// Synchronises all sources that follow a feed, one after the other. True when all went through.
-    pub async fn sync_all(&self) -> bool {
-        if let Err(error) = self.discover().await {
-            tracing::warn!(%error, "whether the package service has new feeds is not known");
-        }
-        let view = self.view();
-        let mut good = true;
-        for source in view.fed() {
-            good &= self.sync(source).await.is_ok();
-        }
-        good
     }
 
     async fn follow(&self, source: &Source) -> Result<Outcome, SyncError> {
@@ -305,23 +315,6 @@ impl App {
             return Err(SyncError::NotTheSigned(head.seq));
         }
         Ok(chain)
-    }
-
-    /// Synchronises now, then every day at midnight UTC. After a failure it tries again, at first soon (the service may be
-    /// starting), later every minute.
-    pub(crate) async fn sync_for_ever(self) {
-        let mut firing = None;
-        let mut failures = 0;
-        loop {
-            failures = if self.sync_all().await { 0 } else { failures + 1 };
-            drop(firing.take());
-            let now = self.world().clock().now();
-            let next = match failures {
-                0 => midnight_after(now),
-                n => now + TimeDelta::seconds((1 << n.min(6)).min(60)),
-            };
-            firing = Some(self.world().clock().sleep_until(next).await);
-        }
     }
 }
 

@@ -64,7 +64,8 @@ fn macos_urls() -> Value {
     Value::Object(MACOS.iter().map(|(r, flavors)| ((*r).to_owned(), Value::Object(of(flavors)))).collect())
 }
 
-async fn sync(app: &App) -> Result<Vec<Value>, ApiError> {
+/// How the synchronisation of each source stands.
+pub(super) async fn sync(app: &App) -> Result<Vec<Value>, ApiError> {
     let view = app.view();
     let mut all = Vec::new();
     for source in view.sources.iter().filter(|source| source.feed.is_some()) {
@@ -93,6 +94,11 @@ async fn sync(app: &App) -> Result<Vec<Value>, ApiError> {
             "checkpoint": progress.running.then_some(progress.checkpoint),
             "records": progress.running.then_some(progress.records),
             "head": progress.running.then_some(progress.head),
+            "packages": progress.running.then_some(progress.packages),
+            "files": progress.running.then_some(progress.files),
+            "bytes": progress.running.then_some(progress.bytes),
+            "mode": app.0.config.feed_of(source).mode,
+            "schedule": app.0.config.feed_of(source).schedule.to_string(),
             "succeeded_at": progress.succeeded_at.map(|t| time(t.timestamp_micros())),
             "failed_at": error.as_ref().map(|(at, _)| time(at.timestamp_micros())),
             "error": error.map(|(_, reason)| reason),

@@ -202,6 +202,32 @@ pub async fn set_curated(tx: &mut Tx, source: i64, include: &str, no_archived: b
     Ok(())
 }
 
+/// The transaction of the state of `source` whose files are all here.
+///
+/// # Errors
+/// The database's.
+pub async fn files_until(db: &Db, source: i64) -> sqlx::Result<Option<i64>> {
+    let row =
+        sqlx::query("SELECT tx FROM files_here WHERE source_id = $1").bind(source).fetch_optional(db.pool()).await?;
+    row.map(|row| row.try_get(0)).transpose()
+}
+
+/// Notes that all files of the state that transaction `tx` made of `source` are here.
+///
+/// # Errors
+/// The database's.
+pub async fn set_files_until(db: &Db, source: i64, tx: i64) -> sqlx::Result<()> {
+    let mut write = db.write().await?;
+    sqlx::query(
+        "INSERT INTO files_here (source_id, tx) VALUES ($1, $2) ON CONFLICT (source_id) DO UPDATE SET tx = excluded.tx",
+    )
+    .bind(source)
+    .bind(tx)
+    .execute(&mut *write)
+    .await?;
+    write.commit().await
+}
+
 /// Where a source stands; none before its first synchronisation.
 ///
 /// # Errors

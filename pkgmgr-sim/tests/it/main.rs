@@ -9,6 +9,7 @@ mod blocklist;
 mod clients;
 mod cran;
 mod desktop;
+mod eager;
 mod files;
 mod histories;
 mod odd_requests;

@@ -494,6 +494,11 @@ fn document(inner: &Inner, path: &str) -> Option<Bytes> {
 }
 
 impl Inner {
+    /// The bytes at `path`.
+    pub(crate) fn document(&self, path: &str) -> Vec<u8> {
+        self.documents[path].to_vec()
+    }
+
     /// The delta of the checkpoint document at `path`.
     pub(crate) fn checkpoint_delta(&self, path: &str) -> Digest {
         serde_json::from_slice::<Checkpoint>(&self.documents[path]).unwrap().delta.digest

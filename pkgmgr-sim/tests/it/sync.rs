@@ -204,7 +204,7 @@ async fn a_first_synchronisation_that_fails_says_so_to_who_waits() {
     let config = pkgmgr_sim::Config::new(service.url());
     let team = Team::with(service, config, host()).await;
     let error = pkgmgr_sim::synced(&team.running.world(), Duration::from_secs(60)).await.unwrap_err();
-    assert!(error.to_string().contains("source cran could not be synchronised"), "{error}");
+    assert!(error.to_string().contains("could not be synchronised: the package service is not to be believed"), "{error}");
 }
 
 #[tokio::test]
@@ -230,9 +230,18 @@ async fn what_was_synchronised_is_there_after_a_restart_without_the_service() {
     assert_eq!(team.text(PACKAGES).await, packages);
 }
 
-/// The program itself, killed in the middle of a synchronisation.
 #[tokio::test]
 async fn killed_in_the_middle_it_goes_on() {
+    killed_in_the_middle(false).await;
+}
+
+#[tokio::test]
+async fn killed_while_it_fetches_files_it_goes_on() {
+    killed_in_the_middle(true).await;
+}
+
+/// The program itself, killed again and again while it synchronises.
+async fn killed_in_the_middle(eager: bool) {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::start().await;
     for i in 0..50 {
@@ -253,6 +262,8 @@ async fn killed_in_the_middle_it_goes_on() {
                 service.url().as_str(),
                 "--freeze",
                 "2024-01-20T06:00:00Z",
+                "--cran-sync-mode",
+                if eager { "eager" } else { "lazy" },
                 "--data-dir",
             ])
             .arg(folder.path())
@@ -265,7 +276,8 @@ async fn killed_in_the_middle_it_goes_on() {
     for pack in 1..=9 {
         let before = service.asked("/blobs/");
         let mut child = start();
-        while service.asked("/blobs/") < before + pack.min(3) {
+        let far = if eager { 12 } else { pack.min(3) };
+        while service.asked("/blobs/") < before + far {
             tokio::task::yield_now().await;
         }
         child.kill().await.unwrap();
@@ -308,6 +320,24 @@ async fn killed_in_the_middle_it_goes_on() {
             };
             assert_eq!(dates(&text), dates(ours.text()));
         }
+    }
+    if eager {
+        while !get("/__api__/status").await.1.contains(r#""state":"synced""#) {
+            tokio::task::yield_now().await;
+        }
+        let asked = service.asked("/blobs/");
+        let packages = get(PACKAGES).await.1;
+        for name in packages.lines().filter_map(|line| line.strip_prefix("Package: ")) {
+            assert_eq!(
+                team.send(reqwest::Client::new().get(format!("{url}/cran/latest/src/contrib/{name}_1.0.tar.gz")))
+                    .await
+                    .status,
+                200
+            );
+        }
+        assert_eq!(service.asked("/blobs/"), asked, "all files were here");
+        let left = std::fs::read_dir(folder.path().join("package-manager/world-0/incoming-packages")).unwrap().count();
+        assert_eq!(left, 0, "and nothing half-fetched");
     }
     child.kill().await.unwrap();
 }
