@@ -115,6 +115,14 @@ pub struct Seen {
 /// When the database fails.
 pub async fn role_of(db: &mut AnyConnection, caller: &Caller, content: &Content) -> Result<AppRole> {
     let grant = match caller {
+        Caller::User(principal) if principal.user.service => {
+            let bound = store::trusted_publishers::may_publish(db, &content.guid, &principal.user.guid).await?;
+            return Ok(match bound {
+                true => AppRole::Editor,
+                // What anybody may open, a machine may.
+                false => AppRole::of(&Caller::Anonymous, content, None),
+            });
+        }
         Caller::User(principal) => store::permissions::grant(db, &content.guid, &principal.user.guid).await?,
         Caller::Anonymous => None,
     };
@@ -140,6 +148,7 @@ pub async fn visible(db: &mut AnyConnection, principal: &Principal, guid: &str) 
 /// 404 when there is none; 403 when the caller may not change it.
 pub async fn editable(db: &mut AnyConnection, principal: &Principal, guid: &str) -> Result<Seen> {
     let seen = visible(db, principal, guid).await?;
-    let editor = matches!(seen.role, AppRole::Owner | AppRole::Editor) && principal.role >= Role::Publisher;
+    let publisher = principal.role >= Role::Publisher || principal.user.service;
+    let editor = matches!(seen.role, AppRole::Owner | AppRole::Editor) && publisher;
     if editor || principal.role == Role::Administrator { Ok(seen) } else { Err(Error::forbidden()) }
 }

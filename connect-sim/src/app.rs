@@ -15,6 +15,7 @@ use tokio::sync::{Notify, RwLock};
 use crate::auth::signature::Replays;
 use crate::config::Config;
 use crate::error::Result;
+use crate::identity::Issuers;
 use crate::recorder::Recorder;
 use crate::ui::Pages;
 
@@ -46,6 +47,7 @@ struct Inner {
     incoming: PathBuf,
     clones: PathBuf,
     package_manager: Link,
+    issuers: Issuers,
 }
 
 impl App {
@@ -58,6 +60,7 @@ impl App {
         let incoming = world.folder("incoming")?;
         let clones = world.folder("clones")?;
         let package_manager = Link::new(&world, "package-manager");
+        let issuers = Issuers::new(&world);
         let replays = Replays::new(config.signature_window);
         Ok(Self(Arc::new(Inner {
             world,
@@ -76,6 +79,7 @@ impl App {
             incoming,
             clones,
             package_manager,
+            issuers,
         })))
     }
 
@@ -107,6 +111,12 @@ impl App {
     #[must_use]
     pub fn package_manager(&self) -> &Link {
         &self.0.package_manager
+    }
+
+    /// The issuers of identity tokens.
+    #[must_use]
+    pub fn issuers(&self) -> &Issuers {
+        &self.0.issuers
     }
 
     /// The time now, in microseconds since 1970.

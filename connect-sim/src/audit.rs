@@ -49,6 +49,18 @@ const ACTIONS: &[(&str, &str, &str, &str)] = &[
     ("PUT", "/__api__/v1/content/{guid}/repository", "set_repository", "Set the git repository of content"),
     ("PATCH", "/__api__/v1/content/{guid}/repository", "edit_repository", "Changed the git repository of content"),
     ("DELETE", "/__api__/v1/content/{guid}/repository", "remove_repository", "Removed the git repository of content"),
+    (
+        "POST",
+        "/__api__/v1/content/{guid}/trusted-publishers",
+        "add_trusted_publisher",
+        "Let a machine publish to content",
+    ),
+    (
+        "DELETE",
+        "/__api__/v1/content/{guid}/trusted-publishers/{service_principal_guid}",
+        "remove_trusted_publisher",
+        "Let a machine no longer publish to content",
+    ),
     ("POST", "/__api__/v1/content/{guid}/deploy", "deploy_application", "Deployed content"),
     ("DELETE", "/__api__/v1/system/caches/runtime", "remove_runtime_cache", "Removed a runtime cache"),
     ("POST", "/__api__/v1/oauth/integrations", "add_integration", "Added an OAuth integration"),

@@ -45,6 +45,8 @@ pub struct Config {
     pub signature_window: Duration,
     /// How long a browser stays signed in.
     pub session_lifetime: Duration,
+    /// Issuers of identity tokens that machines may come with, beside those of federation integrations.
+    pub trusted_issuers: Vec<String>,
     /// How long what the authorization server gives out holds.
     pub oauth_lifetimes: Lifetimes,
     /// How the dashboard calls the server.
@@ -99,6 +101,7 @@ impl Default for Config {
             builders: 4,
             signature_window: Duration::from_secs(15 * 60),
             session_lifetime: Duration::from_secs(24 * 3600),
+            trusted_issuers: Vec::new(),
             oauth_lifetimes: Lifetimes::default(),
             system_name: "Posit Connect (simulated)".to_owned(),
         }
@@ -162,6 +165,9 @@ pub struct ConnectArgs {
     /// The protocol of --git-host.
     #[arg(long, env = "CONNECT_GITCREDENTIAL_PROTOCOL", default_value = "https", value_parser = ["https", "http"])]
     pub git_protocol: String,
+    /// Issuer of identity tokens that machines may come with; may be given several times.
+    #[arg(long, env = "TEAMSIM_CONNECT_TRUSTED_ISSUERS", value_delimiter = ',')]
+    pub trusted_issuer: Vec<String>,
     /// Largest bundle in bytes.
     #[arg(long, env = "TEAMSIM_CONNECT_MAX_BUNDLE_BYTES", default_value_t = Limits::default().bundle_bytes)]
     pub max_bundle_bytes: u64,
@@ -233,6 +239,7 @@ impl ConnectArgs {
             seed_users: self.seed_users.unwrap_or(bootstrap_secret.is_none()),
             bootstrap_secret,
             address: self.address.clone(),
+            trusted_issuers: self.trusted_issuer.clone(),
             git: self.git(),
             limits: Limits { bundle_bytes: self.max_bundle_bytes, ..Limits::default() },
             ..Config::default()

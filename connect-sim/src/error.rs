@@ -116,6 +116,8 @@ pub enum Code {
     OAuthCredentialGrantType = 213,
     OAuthCredentialSubjectTokenType = 214,
     OAuthCredentialSubjectToken = 215,
+    OAuthCredentialIssClaim = 216,
+    OAuthCredentialSubClaim = 217,
     OAuthSessionNotFound = 220,
     LockedContentBundle = 222,
     LockedContentProcess = 223,
@@ -145,6 +147,8 @@ pub enum Code {
     DuplicateBookmark = 267,
     InvalidFirstName = 268,
     InvalidLastName = 269,
+    OAuthCredentialIdTokenVerification = 275,
+    OAuthMissingIdToken = 276,
     BundleFileNotFound = 278,
 }
 

@@ -12,6 +12,7 @@
 //! | [`variants`], [`schedules`] | documents that are rendered, and when |
 //! | [`serving`], [`runtime`] | content itself |
 //! | [`oauth`] | credentials for content |
+//! | [`identity`], [`trusted_publishers`] | identity tokens of other issuers, and machines that publish with them |
 //! | [`oauth_server`] | tokens for applications that act as a user |
 //! | [`instrumentation`], [`audit`], [`system`] | what happened, and the server itself |
 //! | [`ui`] | pages |
@@ -39,6 +40,7 @@ pub mod environments;
 pub mod error;
 pub mod git;
 pub mod groups;
+pub mod identity;
 pub mod input;
 pub mod instrumentation;
 pub mod jobs;
@@ -61,6 +63,7 @@ pub mod tags;
 pub mod tasks;
 pub mod thumbnails;
 pub mod timezones;
+pub mod trusted_publishers;
 pub mod ui;
 pub mod users;
 pub mod vanities;

@@ -21,7 +21,7 @@ use crate::version::Version;
 use crate::{
     applications, audit, bookmarks, bundles, content, deploy, environment, environments, git, groups, instrumentation,
     jobs, keys, oauth, oauth_server, openapi, packages, permissions, schedules, search, server_settings, serving,
-    system, tags, tasks, thumbnails, timezones, users, vanities, variants,
+    system, tags, tasks, thumbnails, timezones, trusted_publishers, users, vanities, variants,
 };
 
 use Fidelity::{ClientProven, Documented, Inferred};
@@ -109,6 +109,9 @@ pub(crate) fn table(version: Version) -> Table<App> {
         .row("GET", "/__api__/v1/oauth/clients", oauth_server::clients, oauth_server::SINCE, Documented)
         .row("GET", "/__api__/v1/oauth/clients/{client_id}", oauth_server::client, oauth_server::SINCE, Documented)
         .row("DELETE", "/__api__/v1/oauth/clients/{client_id}", oauth_server::unregister, oauth_server::SINCE, Documented)
+        .row("GET", "/__api__/v1/content/{guid}/trusted-publishers", trusted_publishers::list, oauth_server::SINCE, Inferred)
+        .row("POST", "/__api__/v1/content/{guid}/trusted-publishers", trusted_publishers::create, oauth_server::SINCE, Inferred)
+        .row("DELETE", "/__api__/v1/content/{guid}/trusted-publishers/{service_principal_guid}", trusted_publishers::delete, oauth_server::SINCE, Inferred)
         .group("Users, keys, groups")
         .row("GET", "/__api__/v1/user", users::current, "", ClientProven)
         .row("GET", "/__api__/me", users::legacy_current, "", Documented)

@@ -131,6 +131,8 @@ pub struct Draft {
     pub password: Option<String>,
     /// Id at an external provider.
     pub external_id: Option<String>,
+    /// A service principal.
+    pub service: bool,
 }
 
 impl Draft {
@@ -145,6 +147,7 @@ impl Draft {
             role: Role::Viewer,
             password: None,
             external_id: None,
+            service: false,
         }
     }
 
@@ -170,6 +173,7 @@ impl Draft {
             external_id: self.external_id,
             confirmed: true,
             locked: false,
+            service: self.service,
             created: now,
             updated: now,
             active: None,
@@ -329,6 +333,7 @@ pub async fn create(State(app): State<App>, principal: Principal, fields: Fields
         role: given.role.unwrap_or(Role::Viewer),
         password,
         external_id,
+        service: false,
     };
     let mut tx = app.write().await?;
     let user = draft.insert(&app, &mut tx).await?;

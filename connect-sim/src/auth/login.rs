@@ -141,6 +141,7 @@ pub async fn logout(State(app): State<App>, origin: Origin, jar: CookieJar) -> R
 /// The redirect.
 pub fn for_page(caller: Caller, origin: &Origin, path: &str) -> Result<super::Principal> {
     match caller {
+        Caller::User(principal) if principal.user.service => Err(Error::forbidden()),
         Caller::User(principal) => Ok(principal),
         Caller::Anonymous => Err(Error::SignIn(login_url(origin, path))),
     }

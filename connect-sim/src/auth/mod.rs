@@ -14,6 +14,7 @@
 pub mod bootstrap;
 pub mod login;
 pub mod password;
+pub mod service;
 pub mod signature;
 pub mod tokens;
 
@@ -153,6 +154,7 @@ impl FromRequestParts<App> for Principal {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         match Caller::from_request_parts(parts, app).await? {
+            Caller::User(principal) if principal.user.service && !service::may_ask(parts) => Err(Error::forbidden()),
             Caller::User(principal) => Ok(principal),
             Caller::Anonymous => Err(Error::no_credential()),
         }
@@ -206,7 +208,7 @@ fn is_stale(active: Option<i64>, now: i64) -> bool {
 }
 
 async fn user(db: &mut AnyConnection, guid: &str) -> Result<Arc<User>> {
-    let user = store::users::by_guid(db, guid).await?;
+    let user = store::users::principal(db, guid).await?;
     user.map(Arc::new).ok_or_else(Error::invalid_login)
 }
 

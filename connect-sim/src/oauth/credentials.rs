@@ -22,8 +22,9 @@ use sqlx::AnyConnection;
 use super::{auth_type, find};
 use crate::access::{Role, editable};
 use crate::app::App;
-use crate::auth::Principal;
+use crate::auth::{Caller, Principal};
 use crate::error::{Code, Error, Result};
+use crate::identity::federation::{self, ID_TOKEN};
 use crate::input::{Query, Raw};
 use crate::store;
 use crate::store::oauth::Integration;
@@ -130,10 +131,23 @@ async fn meant(app: &App, db: &mut AnyConnection, content_guid: &str, asked: &Qu
 /// # Errors
 /// 400 for a bad form or token, 401 when the visitor has no session with the integration, 403 for content that the
 /// caller may not change.
-pub async fn exchange(State(app): State<App>, principal: Principal, Raw(body): Raw) -> Result<Json<Value>> {
+pub async fn exchange(
+    State(app): State<App>,
+    caller: Caller,
+    principal: Result<Principal>,
+    Raw(body): Raw,
+) -> Result<Json<Value>> {
     let form = std::str::from_utf8(&body);
     let form = form.map_err(|_| Error::bad(Code::FormPostParseFailure, "The body must be a form in UTF-8."))?;
     let asked = Query::parse(form);
+    let federation = app.config().version.has("2026.01.0");
+    if federation && matches!(caller, Caller::Anonymous) && asked.text("subject_token_type") == Some(ID_TOKEN) {
+        if asked.text("grant_type") != Some(GRANT) {
+            return Err(Error::bad(Code::OAuthCredentialGrantType, format!("`grant_type` must be {GRANT}.")));
+        }
+        return Ok(Json(federation::credentials(&app, &asked).await?));
+    }
+    let principal = principal?;
     if asked.text("grant_type") != Some(GRANT) {
         return Err(Error::bad(Code::OAuthCredentialGrantType, format!("`grant_type` must be {GRANT}.")));
     }

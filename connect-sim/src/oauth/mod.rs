@@ -29,6 +29,7 @@ use templates::Template;
 pub fn auth_type(integration: &Integration) -> &'static str {
     match integration.config.get("auth_type").and_then(Value::as_str) {
         _ if integration.template == "connect" => "Visitor API Key",
+        _ if integration.template.ends_with("-federation") => "Identity Federation",
         Some("Service Account") => "Service Account",
         _ => "Viewer",
     }

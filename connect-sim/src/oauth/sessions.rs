@@ -32,10 +32,7 @@ pub async fn sign_in(
     Path(guid): Path<String>,
 ) -> Result<Response> {
     let origin = app.origin(origin);
-    let Caller::User(principal) = caller else {
-        let asked = format!("/__oauth__/integrations/{guid}/login");
-        return Err(Error::SignIn(login::login_url(&origin, &asked)));
-    };
+    let principal = login::for_page(caller, &origin, &format!("/__oauth__/integrations/{guid}/login"))?;
     let now = app.now();
     let mut tx = app.write().await?;
     let integration = find(&mut tx, &guid).await?;

@@ -21,6 +21,8 @@ pub struct Template {
 }
 
 const CLIENT: &[&str] = &["client_id"];
+/// The issuer of the tokens, and whom they are for.
+const FEDERATION: &[&str] = &["issuer", "client_id"];
 
 const fn template(id: &'static str, name: &'static str) -> Template {
     Template { id, name, required: CLIENT, variables: &[] }
@@ -41,6 +43,9 @@ const ALL: &[Template] = &[
     template("msgraph", "Microsoft Graph"),
     template("salesforce", "Salesforce"),
     template("sharepoint", "SharePoint"),
+    // Their keys are chosen here.
+    Template { required: FEDERATION, ..template("oidc-federation", "OpenID Connect Federation") },
+    Template { required: FEDERATION, ..template("workbench-federation", "Posit Workbench Federation") },
     Template { variables: &["SNOWFLAKE_ACCOUNT"], ..template("snowflake", "Snowflake") },
 ];
 
@@ -85,7 +90,7 @@ impl Template {
         if text("auth_type").is_some_and(|kind| !matches!(kind, "Viewer" | "Service Account")) {
             return bad("`config`: `auth_type` must be Viewer or Service Account.".to_owned());
         }
-        for key in ["authorization_uri", "token_uri"] {
+        for key in ["authorization_uri", "issuer", "token_uri"] {
             let is_url = |text| url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
             if text(key).is_some_and(|text| !is_url(text)) {
                 return bad(format!("`config`: `{key}` must be an http or https URL."));

@@ -101,7 +101,7 @@ pub async fn metadata(State(app): State<App>, origin: Origin) -> Json<Value> {
 }
 
 /// An answer that must not be kept.
-fn private(status: StatusCode, body: &Value) -> Response {
+pub(crate) fn private(status: StatusCode, body: &Value) -> Response {
     (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 

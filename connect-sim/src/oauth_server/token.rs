@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::audit;
 use crate::auth::digest;
 use crate::error::{Error, Result};
+use crate::identity::federation;
 use crate::input::{Query, Raw};
 use crate::store;
 use crate::store::oauth_server::{DeviceState, Grant, Kind};
@@ -40,6 +41,7 @@ pub async fn token(State(app): State<App>, Raw(body): Raw) -> Result<Response> {
         "authorization_code" => code(&app, &form).await,
         "refresh_token" => refresh(&app, &form).await,
         DEVICE => device(&app, &form).await,
+        EXCHANGE => federation::token(&app, &form).await,
         _ => Err(Error::oauth("unsupported_grant_type", "`grant_type` is none that this server offers.")),
     }
 }

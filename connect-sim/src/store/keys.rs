@@ -93,6 +93,17 @@ pub async fn touch(db: &mut AnyConnection, id: i64, now: i64) -> sqlx::Result<()
     Ok(())
 }
 
+/// Takes a user's keys away that ended before `now` and whose name begins with `prefix`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete_expired(db: &mut AnyConnection, user_guid: &str, prefix: &str, now: i64) -> sqlx::Result<()> {
+    let sql = "DELETE FROM api_keys WHERE user_guid = $1 AND expires <= $2 AND name LIKE $3 ESCAPE '!'";
+    let pattern = format!("{}%", super::users::escaped(prefix));
+    sqlx::query(sql).bind(user_guid).bind(now).bind(pattern).execute(db).await?;
+    Ok(())
+}
+
 /// Takes a user's key away; false when there is none.
 ///
 /// # Errors

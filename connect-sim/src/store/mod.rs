@@ -21,6 +21,7 @@ pub mod tags;
 pub mod tasks;
 pub mod thumbnails;
 pub mod tokens;
+pub mod trusted_publishers;
 pub mod users;
 pub mod vanities;
 pub mod variables;
@@ -37,6 +38,11 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "system", sql: include_str!("../../migrations/0003_system.sql") },
     Migration { version: 4, name: "oauth", sql: include_str!("../../migrations/0004_oauth.sql") },
     Migration { version: 10, name: "oauth_server", sql: include_str!("../../migrations/0010_oauth_server.sql") },
+    Migration {
+        version: 11,
+        name: "service_principals",
+        sql: include_str!("../../migrations/0011_service_principals.sql"),
+    },
     Migration { version: 20, name: "git", sql: include_str!("../../migrations/0020_git.sql") },
 ];
 

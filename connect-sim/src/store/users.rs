@@ -31,6 +31,8 @@ pub struct User {
     pub confirmed: bool,
     /// May do nothing.
     pub locked: bool,
+    /// A service principal: a machine, which no list of users holds.
+    pub service: bool,
     /// Microseconds.
     pub created: i64,
     /// Microseconds.
@@ -53,6 +55,7 @@ fn user(row: &AnyRow) -> sqlx::Result<User> {
         external_id: row.try_get("external_id")?,
         confirmed: flag(row, "confirmed")?,
         locked: flag(row, "locked")?,
+        service: flag(row, "service")?,
         created: row.try_get("created")?,
         updated: row.try_get("updated")?,
         active: row.try_get("active")?,
@@ -71,8 +74,8 @@ fn folded(username: &str) -> String {
 pub async fn insert(db: &mut AnyConnection, user: &User) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO users (guid, id, username, username_folded, email, first_name, last_name, role, password_hash, \
-         external_id, confirmed, locked, created, updated, active) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         external_id, confirmed, locked, created, updated, active, service) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
     .bind(&user.guid)
     .bind(user.id)
@@ -89,6 +92,7 @@ pub async fn insert(db: &mut AnyConnection, user: &User) -> sqlx::Result<()> {
     .bind(user.created)
     .bind(user.updated)
     .bind(user.active)
+    .bind(i64::from(user.service))
     .execute(db)
     .await?;
     Ok(())
@@ -128,13 +132,43 @@ pub async fn touch(db: &mut AnyConnection, guid: &str, now: i64) -> sqlx::Result
     Ok(())
 }
 
+/// A user or a service principal, by guid.
+///
+/// # Errors
+/// When the database fails.
+pub async fn principal(db: &mut AnyConnection, guid: &str) -> sqlx::Result<Option<User>> {
+    let row = sqlx::query("SELECT * FROM users WHERE guid = $1").bind(guid).fetch_optional(db).await?;
+    row.as_ref().map(user).transpose()
+}
+
 /// By guid.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn by_guid(db: &mut AnyConnection, guid: &str) -> sqlx::Result<Option<User>> {
-    let row = sqlx::query("SELECT * FROM users WHERE guid = $1").bind(guid).fetch_optional(db).await?;
-    row.as_ref().map(user).transpose()
+    Ok(principal(db, guid).await?.filter(|user| !user.service))
+}
+
+/// By the id at an external provider.
+///
+/// # Errors
+/// When the database fails.
+pub async fn by_external_id(db: &mut AnyConnection, external_id: &str) -> sqlx::Result<Option<User>> {
+    let sql = "SELECT * FROM users WHERE external_id = $1 AND service = 0 ORDER BY id LIMIT 1";
+    sqlx::query(sql).bind(external_id).fetch_optional(db).await?.as_ref().map(user).transpose()
+}
+
+/// By email address, whatever its case; nobody when it is several users'.
+///
+/// # Errors
+/// When the database fails.
+pub async fn by_email(db: &mut AnyConnection, email: &str) -> sqlx::Result<Option<User>> {
+    let sql = "SELECT * FROM users WHERE LOWER(email) = $1 AND service = 0 LIMIT 2";
+    let rows = sqlx::query(sql).bind(email.to_lowercase()).fetch_all(db).await?;
+    match &rows[..] {
+        [one] => user(one).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// By user name, whatever its case.
@@ -142,7 +176,7 @@ pub async fn by_guid(db: &mut AnyConnection, guid: &str) -> sqlx::Result<Option<
 /// # Errors
 /// When the database fails.
 pub async fn by_username(db: &mut AnyConnection, username: &str) -> sqlx::Result<Option<User>> {
-    let sql = "SELECT * FROM users WHERE username_folded = $1";
+    let sql = "SELECT * FROM users WHERE username_folded = $1 AND service = 0";
     let row = sqlx::query(sql).bind(folded(username)).fetch_optional(db).await?;
     row.as_ref().map(user).transpose()
 }
@@ -152,7 +186,7 @@ pub async fn by_username(db: &mut AnyConnection, username: &str) -> sqlx::Result
 /// # Errors
 /// When the database fails.
 pub async fn count(db: &mut AnyConnection) -> sqlx::Result<i64> {
-    sqlx::query("SELECT COUNT(*) FROM users").fetch_one(db).await?.try_get(0)
+    sqlx::query("SELECT COUNT(*) FROM users WHERE service = 0").fetch_one(db).await?.try_get(0)
 }
 
 /// How many administrators can still sign in.
@@ -187,7 +221,7 @@ pub async fn list(db: &mut AnyConnection, filter: &Filter, limit: i64, offset: i
     let condition = "($1 IS NULL OR username_folded LIKE $1 ESCAPE '!' OR LOWER(first_name) LIKE $1 ESCAPE '!' \
          OR LOWER(last_name) LIKE $1 ESCAPE '!' OR LOWER(first_name || ' ' || last_name) LIKE $1 ESCAPE '!') \
          AND ((role = 'viewer' AND $2 = 1) OR (role = 'publisher' AND $3 = 1) OR (role = 'administrator' AND $4 = 1)) \
-         AND ($5 < 0 OR locked = $5) \
+         AND ($5 < 0 OR locked = $5) AND service = 0 \
          AND ($6 IS NULL OR guid IN (SELECT user_guid FROM group_members WHERE group_guid = $6))";
     let prefix = filter.prefix.as_deref().map(|prefix| format!("{}%", escaped(&prefix.to_lowercase())));
     let locked = filter.locked.map_or(-1, i64::from);

@@ -1,19 +1,35 @@
 //! Every route and every kind of caller.
 //!
 //! The callers: nobody, a locked user, a key that was revoked, a viewer, a publisher who was given nothing, a
-//! collaborator of the item, its owner, an administrator. A route without a row fails the test.
+//! collaborator of the item, its owner, an administrator. A service principal that may publish to the item is the ninth;
+//! what it gets follows from the row. A route without a row fails the test.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use connect_sim::auth::service::OPEN;
+use connect_sim::store::{self, trusted_publishers::TrustedPublisher};
 use connect_sim::{Config, product};
 use serde_json::{Value, json};
 use sim_kit::{World, WorldConfig};
 
 use super::app::{Caller, TestApp, document_bundle, static_bundle};
+use super::identity::{self, Issuer, bind};
 
 /// Route, body, and the status for each caller in the order above.
 type Row = (&'static str, &'static str, [u16; 8]);
+
+/// What a service principal gets: on the routes that are open to it what a collaborator gets, where everybody gets the same
+/// just that, where nobody is asked to sign in or gets 401 a refusal, and elsewhere what a viewer gets.
+fn for_machine(route: &str, row: [u16; 8]) -> u16 {
+    let (method, path) = route.split_once(' ').unwrap();
+    match row[0] {
+        _ if OPEN.contains(&(method, path)) || path.starts_with("/content/") => row[5],
+        all if row == [all; 8] => all,
+        401 | 302 => 403,
+        _ => row[3],
+    }
+}
 
 /// For everybody.
 const PUBLIC: [u16; 8] = [200; 8];
@@ -66,6 +82,10 @@ fn rows() -> Vec<Row> {
         ("GET /__api__/v1/oauth/clients", "", everyone),
         ("GET /__api__/v1/oauth/clients/{client_id}", "", everyone),
         ("DELETE /__api__/v1/oauth/clients/{client_id}", "", then(administrators, 204)),
+        ("GET /__api__/v1/content/{guid}/trusted-publishers", "", seers),
+        // Bad on purpose.
+        ("POST /__api__/v1/content/{guid}/trusted-publishers", "{}", then(seers, 400)),
+        ("DELETE /__api__/v1/content/{guid}/trusted-publishers/{service_principal_guid}", "", then(seers, 404)),
         ("GET /__api__/v1/user", "", everyone),
         ("GET /__api__/me", "", everyone),
         ("GET /__api__/users/current", "", everyone),
@@ -232,7 +252,8 @@ fn rows() -> Vec<Row> {
 
 struct Fixture {
     app: TestApp,
-    callers: [Caller; 8],
+    callers: [Caller; 9],
+    machine: String,
     owner: String,
     collaborator: String,
     viewer: String,
@@ -241,7 +262,11 @@ struct Fixture {
 
 impl Fixture {
     async fn new() -> Self {
-        let app = TestApp::new().await;
+        let issuer = Issuer::start().await;
+        let app = TestApp::with(issuer.config()).await;
+        let machine_s = app.publisher().create("of-the-machine").await;
+        let machine = bind(&app, &machine_s, &issuer).await;
+        let machine_caller = identity::machine(&app, &issuer.token(&json!({}))).await;
         let (locked, locked_caller) = app.user("locked", "publisher").await;
         let (_, revoked) = app.user("revoked", "publisher").await;
         let (collaborator, collaborating) = app.user("collaborator", "publisher").await;
@@ -266,8 +291,9 @@ impl Fixture {
             collaborating,
             app.publisher(),
             app.admin(),
+            machine_caller,
         ];
-        Self { app, callers, owner, collaborator, viewer, made: 0 }
+        Self { app, callers, owner, collaborator, viewer, machine, made: 0 }
     }
 
     /// Fills a path and a body with new objects, so that no request meets the traces of another.
@@ -304,6 +330,18 @@ impl Fixture {
             || path.contains("/schedules")
         {
             guid = publisher.create(&unique).await;
+            let mut tx = self.app.world.db().write().await.unwrap();
+            let binding = TrustedPublisher {
+                content_guid: guid.clone(),
+                user_guid: self.machine.clone(),
+                name: String::new(),
+                issuer: String::new(),
+                audience: String::new(),
+                claims: std::collections::BTreeMap::new(),
+                created: 0,
+            };
+            store::trusted_publishers::insert(&mut tx, &binding).await.unwrap();
+            tx.commit().await.unwrap();
             let is_document =
                 ["/render", "/variants/", "/schedules", "/schedule/"].iter().any(|part| path.contains(part));
             let bundle = if is_document { document_bundle() } else { static_bundle("x") };
@@ -359,6 +397,7 @@ impl Fixture {
                 ("{collaborator}", &self.collaborator),
                 ("{user_guid}", &self.viewer),
                 ("{app_mode}", "shiny"),
+                ("{service_principal_guid}", "none"),
                 ("{key}", "none"),
                 ("{token}", "none"),
                 ("{name}", "dashboard.css"),
@@ -384,7 +423,7 @@ async fn every_route_has_its_callers() {
     let mut wrong = Vec::new();
     for (route, body, expected) in rows() {
         let (method, pattern) = route.split_once(' ').unwrap();
-        let mut statuses = [0; 8];
+        let mut statuses = [0; 9];
         for (number, status) in statuses.iter_mut().enumerate() {
             let (path, body) = fixture.fill(pattern, body).await;
             let method = if method == "*" { "GET" } else { method };
@@ -398,8 +437,9 @@ async fn every_route_has_its_callers() {
                 assert!(!answer.text().contains("unique-"), "{route}: {}", answer.text());
             }
         }
-        if statuses != expected {
-            wrong.push(format!("{route}: {statuses:?}, not {expected:?}"));
+        if statuses[..8] != expected || statuses[8] != for_machine(route, expected) {
+            let machine = for_machine(route, expected);
+            wrong.push(format!("{route}: {statuses:?}, not {expected:?} and {machine}"));
         }
         // Locks and such are undone by time for nobody; but activity is noted at most once a minute.
         fixture.app.world.clock().advance(Duration::from_secs(1)).await;

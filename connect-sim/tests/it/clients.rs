@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use connect_sim::{Config, product};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sim_kit::testing::need_tool;
 use sim_kit::{Fidelity, Host, HostConfig, Running, World, WorldConfig, seed};
 
 use tokio::io::AsyncBufReadExt as _;
 
 use super::git::{Remote, STATIC};
+use super::identity::Issuer;
 use super::index::Index;
 
 /// The folder of rsconnect-python's program and of the Python that has posit-sdk: one environment holds both.
@@ -386,6 +387,51 @@ async fn rsconnect_signs_in() {
     tx.commit().await.unwrap();
     let refused = site.run("rsconnect", &deploy).await;
     assert!(!refused.status.success());
+    site.running.stop().await;
+}
+
+/// A build machine deploys with the token of the place where it runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn rsconnect_exchanges_an_identity_token() {
+    let issuer = Issuer::start().await;
+    let Some(site) = Site::new(issuer.config()).await else { return };
+    let url = site.running.url();
+    site.write("html/index.html", "<h1>first</h1>");
+    site.rsconnect(&["add", "-s", &url, "-k", &site.key, "-n", "sim"]).await;
+    let text = site.rsconnect(&["deploy", "html", "-n", "sim", "html/index.html"]).await;
+    let content = address(&text, "Direct content URL");
+    let guid = content.trim_end_matches('/').rsplit('/').next().unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let key = format!("Key {}", site.key);
+    let body = json!({"name": "Build", "issuer": issuer.url, "claims": {"repository": "acme/web"}}).to_string();
+    let request = client.post(format!("{url}/__api__/v1/content/{guid}/trusted-publishers"));
+    let made = request.header("authorization", &key).body(body).send().await.unwrap();
+    assert_eq!(made.status(), 201);
+
+    let mut claims = issuer.claims(site.running.world().clock().now().timestamp());
+    claims["aud"] = json!(url);
+    site.write("token", &issuer.pair.sign(&claims));
+    let login = ["login", "-s", &url, "-n", "machine", "--identity-token-file", "token"];
+    let said = site.rsconnect(&login).await;
+    assert!(said.contains("via identity token exchange"), "{said}");
+    site.write("html/index.html", "<h1>by a machine</h1>");
+    let deploy = ["deploy", "html", "-n", "machine", "--app-id", guid, "html/index.html"];
+    let said = site.rsconnect(&deploy).await;
+    assert!(said.contains("Deployment completed successfully"), "{said}");
+    let page = client.get(&content).header("authorization", &key).send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("by a machine"), "{page}");
+
+    for (name, value, message) in [
+        ("repository", json!("acme/other"), "did not grant access"),
+        ("exp", json!(1), "could not verify the identity token"),
+    ] {
+        let mut bad = claims.clone();
+        bad[name] = value;
+        site.write("token", &issuer.pair.sign(&bad));
+        let output = site.run("rsconnect", &login).await;
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(!output.status.success() && said.contains(message), "{said}");
+    }
     site.running.stop().await;
 }
 

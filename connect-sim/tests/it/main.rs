@@ -15,6 +15,7 @@ mod dashboard;
 mod documents;
 mod git;
 mod hostile;
+mod identity;
 mod oauth;
 mod oauth_server;
 mod people;
