@@ -22,6 +22,7 @@ mod people;
 mod process;
 mod recordings;
 mod search;
+mod security;
 mod serving;
 mod store;
 mod system;

@@ -48,7 +48,7 @@ async fn integrations_keep_their_secrets() {
     let right = admin.post("/v1/oauth/integrations", &connect("Publisher")).await.ok();
     assert_eq!(right["auth_type"], "Visitor API Key");
     let templates = admin.get("/v1/oauth/templates").await.ok();
-    assert_eq!(templates.as_array().unwrap().len(), 15);
+    assert_eq!(templates.as_array().unwrap().len(), 17);
     assert_eq!(admin.get("/v1/oauth/templates/connect").await.ok()["fields"][0]["name"], "max_role");
     assert_eq!(admin.get("/v1/oauth/templates/none").await.code(), (404, 227));
 }
