@@ -2,6 +2,7 @@
 
 pub mod binary;
 pub mod deps;
+pub mod file_lists;
 pub mod index;
 pub mod package;
 pub mod rds;

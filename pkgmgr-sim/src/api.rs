@@ -5,6 +5,7 @@
 //!
 //! How the real server's command line talks to it remotely is not known; the methods that change something are our own.
 
+pub mod binaries;
 pub mod blocklist;
 pub mod contents;
 pub mod filter;
@@ -14,6 +15,7 @@ pub mod sources;
 pub mod status;
 pub mod subscriptions;
 pub mod sync;
+pub mod sysreqs;
 pub mod tokens;
 pub mod uploads;
 pub mod urls;

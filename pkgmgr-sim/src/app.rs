@@ -12,6 +12,7 @@ use sim_kit::origin::Origin;
 use crate::auth::{self, Known};
 use crate::blocklist::Rule;
 use crate::config::Config;
+use crate::documents::Documents;
 use crate::error::Error;
 use crate::files::Files;
 use crate::hot::Hot;
@@ -64,6 +65,8 @@ pub(crate) struct View {
     pub(crate) rules: Vec<(rules::Row, Rule)>,
     /// What tokens are signed with.
     pub(crate) token_key: String,
+    /// What the package service tells about packages.
+    pub(crate) documents: Documents,
 }
 
 impl View {
@@ -173,6 +176,11 @@ impl App {
                 view.history_from.insert(source.id, feed.history_from);
             }
         }
+        let newest = |kind: &str| {
+            let source = view.sources.iter().find(|source| source.kind == kind)?.id;
+            Some((source, *view.newest.get(&source)?))
+        };
+        view.documents = Documents::read(db, newest, &self.view().documents).await?;
         for row in rules::list(db).await? {
             let rule = serde_json::from_str(&row.rule)?;
             view.rules.push((row, rule));

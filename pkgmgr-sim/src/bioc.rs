@@ -261,8 +261,8 @@ async fn answer(
     }
     let snapshot = app.release_snapshot(repo, segment, release, Some(component)).await?;
     let (flavor, file) = match (linux, path.strip_prefix("src/contrib/")) {
-        (Some(distro), Some(file)) => (Flavor::negotiated(distro, platform, request)?, file.to_owned()),
-        _ => Flavor::of_path(path)?,
+        (Some(distro), Some(file)) => (Flavor::negotiated(app, distro, platform, request)?, file.to_owned()),
+        _ => Flavor::of_path(app, path)?,
     };
     cran::contrib(app, &snapshot, flavor, &file, request).await
 }

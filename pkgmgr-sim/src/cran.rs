@@ -10,7 +10,8 @@
 //! | `/{repo}/{snapshot}/bin/macosx[/{flavor}]/contrib/{rver}/…` | macOS packages |
 //!
 //! Each directory has `PACKAGES`, `PACKAGES.gz`, `PACKAGES.rds`, the current packages, and older ones under `Archive/{package}/`.
-//! Under the names of source packages a missing binary is never an error: the source package comes in its place, and
+//! Directories of source packages also have `Meta/archive.rds` and `Meta/current.rds`, as CRAN has; whether the real server does is
+//! not known. Under the names of source packages a missing binary is never an error: the source package comes in its place, and
 //! `X-Package-Type` says which it is. The other directories list and hold only what was built.
 //!
 //! Packages for Windows and macOS are served as they came, so that their indexes can tell the MD5 of every file (`Hash`)
@@ -24,6 +25,8 @@ mod index;
 mod package;
 mod target;
 
+use std::collections::BTreeSet;
+
 use axum::extract::{Path, Query, Request, State};
 use axum::response::Response;
 use http::header::USER_AGENT;
@@ -32,7 +35,7 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::platform::{Client, is_distro};
+use crate::platform::{Client, Distro};
 use crate::snapshot::Snapshot;
 
 pub(crate) use package::blocks;
@@ -63,30 +66,30 @@ pub struct Platform {
 
 impl Flavor {
     /// Of a directory below `__linux__/{distro}`.
-    pub(crate) fn negotiated(distro: &str, platform: &Platform, request: &Parts) -> Result<Self, Error> {
-        known(distro)?;
+    pub(crate) fn negotiated(app: &App, distro: &str, platform: &Platform, request: &Parts) -> Result<Self, Error> {
+        let distro = known(app, distro)?;
         let client = match platform {
             Platform { r_version: Some(r), arch } => Client::new(r, arch.as_deref().unwrap_or("x86_64")),
             _ => request.headers.get(USER_AGENT).and_then(|v| v.to_str().ok()).and_then(Client::from_user_agent),
         };
-        let target = client.map(|client| Target::linux(distro, client));
+        let target = client.and_then(|client| Target::linux(&distro, client));
         Ok(Self::Linux { target, by_header: platform.r_version.is_none() })
     }
 
     /// Of `bin/linux/{platform}/{rver}/src/contrib`, where the platform is such as `noble-x86_64`.
-    pub(crate) fn explicit(platform: &str, rver: &str) -> Result<Self, Error> {
+    pub(crate) fn explicit(app: &App, platform: &str, rver: &str) -> Result<Self, Error> {
         let unknown = || {
             let example = "an example is noble-x86_64/4.4";
             Error::NotFound(format!("there is no platform {platform:?} with R {rver:?}; {example}"))
         };
         let (distro, arch) = platform.rsplit_once('-').ok_or_else(unknown)?;
-        known(distro)?;
+        let distro = known(app, distro)?;
         let client = Client::new(rver, arch).ok_or_else(unknown)?;
-        Ok(Self::Linux { target: Some(Target::linux(distro, client)), by_header: false })
+        Ok(Self::Linux { target: Target::linux(&distro, client), by_header: false })
     }
 
     /// Of `bin/linux/{platform}/contrib/{rver}`, where the platform is such as `4.4-noble`.
-    pub(crate) fn only_linux(platform: &str, rver: &str) -> Result<Self, Error> {
+    pub(crate) fn only_linux(app: &App, platform: &str, rver: &str) -> Result<Self, Error> {
         let unknown = || {
             let example = "an example is 4.4-noble/contrib/4.4";
             Error::NotFound(format!("there is no platform {platform:?} with R {rver:?}; {example}"))
@@ -96,32 +99,41 @@ impl Flavor {
             Some(distro) => (distro, "arm64"),
             None => (rest, "x86_64"),
         };
-        known(distro)?;
+        let distro = known(app, distro)?;
         let client = Client::new(rver, arch).filter(|client| client.r == own).ok_or_else(unknown)?;
-        Ok(Self::Only(Target::linux(distro, client)))
+        Ok(Self::Only(
+            Target::linux(&distro, client)
+                .ok_or_else(|| Error::NotFound(format!("there are no binaries for {} on {arch}", distro.display)))?,
+        ))
     }
 
     /// Of a directory below the root of a repository, with the file asked for in it: `src/contrib/PACKAGES`.
-    pub(crate) fn of_path(path: &str) -> Result<(Self, String), Error> {
+    pub(crate) fn of_path(app: &App, path: &str) -> Result<(Self, String), Error> {
         let segments: Vec<&str> = path.split('/').collect();
         let (flavor, file) = match segments.as_slice() {
             ["src", "contrib", file @ ..] => (Self::Source, file),
             ["bin", "windows", "contrib", rver, file @ ..] => (Self::Only(Target::windows(rver)?), file),
             ["bin", "macosx", "contrib", rver, file @ ..] => (Self::Only(Target::macos("", rver)?), file),
             ["bin", "macosx", flavor, "contrib", rver, file @ ..] => (Self::Only(Target::macos(flavor, rver)?), file),
-            ["bin", "linux", platform, rver, "src", "contrib", file @ ..] => (Self::explicit(platform, rver)?, file),
-            ["bin", "linux", platform, "contrib", rver, file @ ..] => (Self::only_linux(platform, rver)?, file),
+            ["bin", "linux", platform, rver, "src", "contrib", file @ ..] => {
+                (Self::explicit(app, platform, rver)?, file)
+            }
+            ["bin", "linux", platform, "contrib", rver, file @ ..] => (Self::only_linux(app, platform, rver)?, file),
             _ => return Err(Error::NotFound(format!("a repository has no {path:?}; it has src/contrib/ and bin/"))),
         };
         Ok((flavor, file.join("/")))
     }
 }
 
-fn known(distro: &str) -> Result<(), Error> {
-    if is_distro(distro) {
-        return Ok(());
-    }
-    Err(Error::NotFound(format!("there is no distribution {distro:?}; GET /__api__/status lists them as binaryURL")))
+/// The distribution of a segment in a URL.
+fn known(app: &App, code: &str) -> Result<Distro, Error> {
+    let view = app.view();
+    let found = view.documents.distros.iter().find(|distro| distro.os == "linux" && distro.binary_url == code);
+    found.cloned().ok_or_else(|| {
+        let codes: BTreeSet<&str> = view.documents.distros.iter().map(|distro| distro.binary_url.as_str()).collect();
+        let codes = codes.into_iter().filter(|code| !code.is_empty()).collect::<Vec<_>>().join(", ");
+        Error::NotFound(format!("there is no distribution {code:?}; there are {codes}"))
+    })
 }
 
 /// `/{repo}/{snapshot}/src/contrib/{file}`
@@ -141,7 +153,7 @@ pub async fn linux(
     request: Request,
 ) -> Result<Response, Error> {
     let request = request.into_parts().0;
-    let flavor = Flavor::negotiated(&distro, &platform, &request)?;
+    let flavor = Flavor::negotiated(&app, &distro, &platform, &request)?;
     answer(&app, &repo, &snapshot, flavor, &file, request).await
 }
 
@@ -151,7 +163,7 @@ pub async fn linux_explicit(
     Path((repo, snapshot, platform, rver, file)): Path<(String, String, String, String, String)>,
     request: Request,
 ) -> Result<Response, Error> {
-    answer(&app, &repo, &snapshot, Flavor::explicit(&platform, &rver)?, &file, request.into_parts().0).await
+    answer(&app, &repo, &snapshot, Flavor::explicit(&app, &platform, &rver)?, &file, request.into_parts().0).await
 }
 
 /// `/{repo}/{snapshot}/bin/linux/{rver}-{distro}/contrib/{rver}/{file}`
@@ -160,7 +172,7 @@ pub async fn linux_only(
     Path((repo, snapshot, platform, rver, file)): Path<(String, String, String, String, String)>,
     request: Request,
 ) -> Result<Response, Error> {
-    answer(&app, &repo, &snapshot, Flavor::only_linux(&platform, &rver)?, &file, request.into_parts().0).await
+    answer(&app, &repo, &snapshot, Flavor::only_linux(&app, &platform, &rver)?, &file, request.into_parts().0).await
 }
 
 /// `/{repo}/{snapshot}/bin/windows/contrib/{rver}/{file}`
@@ -211,10 +223,13 @@ pub(crate) async fn contrib(
     file: &str,
     request: &Parts,
 ) -> Result<Response, Error> {
+    let only = matches!(flavor, Flavor::Only(_));
     match file.trim_start_matches('/') {
         name @ ("PACKAGES" | "PACKAGES.gz" | "PACKAGES.rds") => {
             index::index(app, snapshot, &flavor, name, request).await
         }
+        "Meta/archive.rds" if !only => index::file_list(app, snapshot, true, request).await,
+        "Meta/current.rds" if !only => index::file_list(app, snapshot, false, request).await,
         file => package::package(app, snapshot, flavor, file, request).await,
     }
 }

@@ -14,6 +14,7 @@
 //! | [`auth`] | tokens, and who may do what |
 //! | [`local`], [`curated`] | sources that people fill |
 //! | [`bioc`] | releases of Bioconductor in the layout that BiocManager expects |
+//! | `documents` | distributions, system requirements and vulnerabilities, as the package service tells them |
 //! | `blocklist` | rules that keep packages from clients |
 //! | [`rspm`] | the administrator's command line |
 //! | `urls` | created snapshot URLs |
@@ -33,6 +34,7 @@ pub mod cli;
 pub mod config;
 pub mod cran;
 pub mod curated;
+mod documents;
 pub mod error;
 pub mod files;
 pub mod home;

@@ -4,29 +4,30 @@
 //! who ask for them: by a `User-Agent` that contains `R (4.4.2 x86_64-pc-linux-gnu x86_64 linux-gnu)`, by the query
 //! `?r_version=4.4&arch=x86_64`, or by a path that spells the platform.
 
+use pkg_formats::psp;
 use serde::Serialize;
 
 /// A row of `distros` in the status document. The spelling of its members is the vendor's.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Distro {
     /// Unique name.
-    pub name: &'static str,
+    pub name: String,
     /// `linux`, `windows` or `macos`.
-    pub os: &'static str,
+    pub os: String,
     /// Shown beside binary URLs.
     #[serde(rename = "binaryDisplay")]
-    pub binary_display: &'static str,
+    pub binary_display: String,
     /// The URL segment; empty where URLs have none.
     #[serde(rename = "binaryURL")]
-    pub binary_url: &'static str,
+    pub binary_url: String,
     /// Shown in lists.
-    pub display: &'static str,
+    pub display: String,
     /// As system requirements name it.
-    pub distribution: &'static str,
+    pub distribution: String,
     /// Its release.
-    pub release: &'static str,
+    pub release: String,
     /// Where its binaries are built.
-    pub build_distribution: &'static str,
+    pub build_distribution: String,
     /// Whether system requirements are known for it.
     #[serde(rename = "sysReqs")]
     pub sys_reqs: bool,
@@ -37,95 +38,100 @@ pub struct Distro {
     /// Whether the vendor supports running the server on it.
     pub official_rspm: bool,
     /// CPUs.
-    pub arch: &'static [&'static str],
+    pub arch: Vec<String>,
+    /// How its package manager installs packages, which are written behind it.
+    #[serde(skip)]
+    pub install_command: Option<String>,
 }
 
-const X86: &[&str] = &["x86_64"];
-const BOTH: &[&str] = &["x86_64", "arm64"];
-
-/// A Linux row with what most of them have in common.
-const fn linux(
-    name: &'static str,
-    binary_url: &'static str,
-    display: &'static str,
-    distribution: &'static str,
-    release: &'static str,
-    arch: &'static [&'static str],
-) -> Distro {
-    Distro {
-        name,
-        os: "linux",
-        binary_display: display,
-        binary_url,
-        display,
-        distribution,
-        release,
-        build_distribution: binary_url,
-        sys_reqs: true,
-        binaries: true,
-        hidden: false,
-        official_rspm: true,
-        arch,
+impl From<psp::Distro> for Distro {
+    /// What the package service does not tell follows from what it tells.
+    fn from(distro: psp::Distro) -> Self {
+        let is_linux = distro.os == "linux";
+        Self {
+            binary_display: distro.display.clone(),
+            // macOS packages are cross-built there.
+            build_distribution: if distro.os == "macos" { "jammy".to_owned() } else { distro.code.clone() },
+            official_rspm: is_linux && distro.sysreqs,
+            name: distro.name,
+            os: distro.os,
+            binary_url: distro.code,
+            display: distro.display,
+            distribution: distro.distribution,
+            release: distro.release,
+            sys_reqs: distro.sysreqs,
+            binaries: distro.binaries,
+            hidden: distro.hidden,
+            arch: distro.arch,
+            install_command: distro.install_command,
+        }
     }
 }
 
-const fn hidden(mut distro: Distro) -> Distro {
-    distro.hidden = true;
-    distro
-}
-
-/// All of them, as the vendor's public instance listed them in 2025 and 2026.
-pub const DISTROS: &[Distro] = &[
-    linux("centos7", "centos7", "CentOS 7", "centos", "7", X86),
-    linux("rhel7", "centos7", "Red Hat Enterprise Linux 7", "redhat", "7", X86),
-    hidden(linux("centos8", "centos8", "CentOS 8", "centos", "8", X86)),
-    linux("rhel8", "centos8", "Red Hat Enterprise Linux 8", "redhat", "8", X86),
-    linux("rhel9", "rhel9", "Rocky Linux 9", "rockylinux", "9", BOTH),
-    linux("rhel9-redhat", "rhel9", "Red Hat Enterprise Linux 9", "redhat", "9", BOTH),
-    linux("rhel10", "rhel10", "Rocky Linux 10", "rockylinux", "10", BOTH),
-    linux("rhel10-redhat", "rhel10", "Red Hat Enterprise Linux 10", "redhat", "10", BOTH),
-    hidden(linux("opensuse42", "opensuse42", "openSUSE 42.3", "opensuse", "42.3", X86)),
-    linux("sles12", "opensuse42", "SLES 12 SP3", "sle", "12.3", X86),
-    linux("opensuse15", "opensuse15", "openSUSE 15", "opensuse", "15", X86),
-    linux("sles15", "opensuse15", "SLES 15", "sle", "15", X86),
-    linux("opensuse152", "opensuse152", "openSUSE 15.2", "opensuse", "15.2", X86),
-    linux("sles152", "opensuse152", "SLES 15 SP2", "sle", "15.2", X86),
-    linux("opensuse153", "opensuse153", "openSUSE 15.3", "opensuse", "15.3", X86),
-    linux("sles153", "opensuse153", "SLES 15 SP3", "sle", "15.3", X86),
-    linux("opensuse154", "opensuse154", "openSUSE 15.4", "opensuse", "15.4", X86),
-    linux("sles154", "opensuse154", "SLES 15 SP4", "sle", "15.4", X86),
-    hidden(linux("opensuse155", "opensuse155", "openSUSE 15.5", "opensuse", "15.5", X86)),
-    linux("sles155", "opensuse155", "SLES 15 SP5", "sle", "15.5", X86),
-    linux("opensuse156", "opensuse156", "openSUSE 15.6", "opensuse", "15.6", X86),
-    linux("sles156", "opensuse156", "SLES 15 SP6", "sle", "15.6", X86),
-    linux("xenial", "xenial", "Ubuntu 16.04 (Xenial)", "ubuntu", "16.04", X86),
-    linux("bionic", "bionic", "Ubuntu 18.04 (Bionic)", "ubuntu", "18.04", X86),
-    hidden(linux("focal", "focal", "Ubuntu 20.04 (Focal)", "ubuntu", "20.04", X86)),
-    linux("jammy", "jammy", "Ubuntu 22.04 (Jammy)", "ubuntu", "22.04", X86),
-    linux("noble", "noble", "Ubuntu 24.04 (Noble)", "ubuntu", "24.04", BOTH),
-    linux("resolute", "resolute", "Ubuntu 26.04 (Resolute)", "ubuntu", "26.04", BOTH),
-    Distro { binaries: false, ..linux("buster", "buster", "Debian 10 (Buster)", "debian", "10", X86) },
-    hidden(linux("bullseye", "bullseye", "Debian 11 (Bullseye)", "debian", "11", X86)),
-    linux("bookworm", "bookworm", "Debian 12 (Bookworm)", "debian", "12", X86),
-    linux("trixie", "trixie", "Debian 13 (Trixie)", "debian", "13", X86),
-    Distro {
-        sys_reqs: false,
-        official_rspm: false,
-        ..linux("manylinux_2_28", "manylinux_2_28", "Portable Linux (manylinux_2_28)", "centos", "8", BOTH)
-    },
-    Distro {
-        os: "windows",
-        sys_reqs: false,
-        official_rspm: false,
-        ..linux("windows", "", "Windows", "windows", "all", X86)
-    },
-    Distro {
-        os: "macos",
-        build_distribution: "jammy",
-        official_rspm: false,
-        ..linux("macos", "", "macOS", "macos", "all", BOTH)
-    },
+/// What there is until the package service has told: Linux distributions as the vendor's public instance listed them in 2025
+/// and 2026, by name, URL segment, display, distribution, release and whether they are on both CPUs.
+const LINUX: &[(&str, &str, &str, &str, &str, bool)] = &[
+    ("centos7", "centos7", "CentOS 7", "centos", "7", false),
+    ("rhel7", "centos7", "Red Hat Enterprise Linux 7", "redhat", "7", false),
+    ("centos8", "centos8", "CentOS 8", "centos", "8", false),
+    ("rhel8", "centos8", "Red Hat Enterprise Linux 8", "redhat", "8", false),
+    ("rhel9", "rhel9", "Rocky Linux 9", "rockylinux", "9", true),
+    ("rhel9-redhat", "rhel9", "Red Hat Enterprise Linux 9", "redhat", "9", true),
+    ("rhel10", "rhel10", "Rocky Linux 10", "rockylinux", "10", true),
+    ("rhel10-redhat", "rhel10", "Red Hat Enterprise Linux 10", "redhat", "10", true),
+    ("opensuse42", "opensuse42", "openSUSE 42.3", "opensuse", "42.3", false),
+    ("sles12", "opensuse42", "SLES 12 SP3", "sle", "12.3", false),
+    ("opensuse15", "opensuse15", "openSUSE 15", "opensuse", "15", false),
+    ("sles15", "opensuse15", "SLES 15", "sle", "15", false),
+    ("opensuse152", "opensuse152", "openSUSE 15.2", "opensuse", "15.2", false),
+    ("sles152", "opensuse152", "SLES 15 SP2", "sle", "15.2", false),
+    ("opensuse153", "opensuse153", "openSUSE 15.3", "opensuse", "15.3", false),
+    ("sles153", "opensuse153", "SLES 15 SP3", "sle", "15.3", false),
+    ("opensuse154", "opensuse154", "openSUSE 15.4", "opensuse", "15.4", false),
+    ("sles154", "opensuse154", "SLES 15 SP4", "sle", "15.4", false),
+    ("opensuse155", "opensuse155", "openSUSE 15.5", "opensuse", "15.5", false),
+    ("sles155", "opensuse155", "SLES 15 SP5", "sle", "15.5", false),
+    ("opensuse156", "opensuse156", "openSUSE 15.6", "opensuse", "15.6", false),
+    ("sles156", "opensuse156", "SLES 15 SP6", "sle", "15.6", false),
+    ("xenial", "xenial", "Ubuntu 16.04 (Xenial)", "ubuntu", "16.04", false),
+    ("bionic", "bionic", "Ubuntu 18.04 (Bionic)", "ubuntu", "18.04", false),
+    ("focal", "focal", "Ubuntu 20.04 (Focal)", "ubuntu", "20.04", false),
+    ("jammy", "jammy", "Ubuntu 22.04 (Jammy)", "ubuntu", "22.04", false),
+    ("noble", "noble", "Ubuntu 24.04 (Noble)", "ubuntu", "24.04", true),
+    ("resolute", "resolute", "Ubuntu 26.04 (Resolute)", "ubuntu", "26.04", true),
+    ("buster", "buster", "Debian 10 (Buster)", "debian", "10", false),
+    ("bullseye", "bullseye", "Debian 11 (Bullseye)", "debian", "11", false),
+    ("bookworm", "bookworm", "Debian 12 (Bookworm)", "debian", "12", false),
+    ("trixie", "trixie", "Debian 13 (Trixie)", "debian", "13", false),
+    ("manylinux_2_28", "manylinux_2_28", "Portable Linux (manylinux_2_28)", "centos", "8", true),
 ];
+
+/// Not offered any more, but served.
+const HIDDEN: [&str; 5] = ["centos8", "opensuse42", "opensuse155", "focal", "bullseye"];
+
+/// [`LINUX`], and the others.
+pub(crate) fn built_in() -> Vec<Distro> {
+    let row = |os: &str, (name, code, display, distribution, release, both): (&str, &str, &str, &str, &str, bool)| {
+        let generic = os != "linux" || name.starts_with("manylinux");
+        Distro::from(psp::Distro {
+            arch: if both { vec!["x86_64".to_owned(), "arm64".to_owned()] } else { vec!["x86_64".to_owned()] },
+            binaries: name != "buster",
+            code: code.to_owned(),
+            display: display.to_owned(),
+            distribution: distribution.to_owned(),
+            hidden: HIDDEN.contains(&name),
+            install_command: None,
+            name: name.to_owned(),
+            os: os.to_owned(),
+            release: release.to_owned(),
+            sysreqs: !generic,
+        })
+    };
+    let mut all: Vec<Distro> = LINUX.iter().map(|known| row("linux", *known)).collect();
+    all.push(row("windows", ("windows", "", "Windows", "windows", "all", false)));
+    all.push(row("macos", ("macos", "", "macOS", "macos", "all", true)));
+    all
+}
 
 /// R versions for which binaries are built, newest first.
 pub const R_VERSIONS: &[&str] = &["4.6", "4.5", "4.4", "4.3", "4.2", "3.6"];
@@ -148,12 +154,6 @@ pub const MACOS: &[(&str, &[(&str, &str)])] = &[
 pub fn macos_cpu(r: &str, flavor: &str) -> Option<&'static str> {
     let (_, flavors) = MACOS.iter().find(|(minor, _)| *minor == r)?;
     flavors.iter().find(|(_, known)| *known == flavor).map(|(arch, _)| *arch)
-}
-
-/// Whether `code` is the URL segment of a Linux distribution.
-#[must_use]
-pub fn is_distro(code: &str) -> bool {
-    DISTROS.iter().any(|d| d.os == "linux" && d.binary_url == code)
 }
 
 /// What a client runs, as far as it matters for binaries.

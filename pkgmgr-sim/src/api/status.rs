@@ -14,7 +14,7 @@ use crate::VERSION;
 use crate::app::App;
 use crate::bioc;
 use crate::error::ApiError;
-use crate::platform::{DISTROS, MACOS, R_VERSIONS};
+use crate::platform::{MACOS, R_VERSIONS};
 use crate::record::instant;
 use crate::store::transactions;
 
@@ -45,7 +45,7 @@ pub async fn status(State(app): State<App>) -> Result<Response, ApiError> {
         "auth_enabled": false,
         "repos_require_auth": view.repos.values().any(|repo| repo.authenticated),
         "public_p3m": false,
-        "distros": DISTROS,
+        "distros": *view.documents.distros,
         "cran_repo": cran,
         "bioc_versions": bioc::versions(&view),
         "r_versions": R_VERSIONS,

@@ -1,10 +1,13 @@
 //! The indexes of a directory of packages.
 
+use std::collections::BTreeMap;
+
 use axum::response::Response;
 use http::request::Parts;
 use pkg_formats::archive::{Compression, gzip};
 use pkg_formats::dcf;
 use pkg_formats::psp::{RRecord, RVersion};
+use pkg_formats::r::file_lists::{ListedFile, archive_rds, current_rds};
 use pkg_formats::r::index::packages_rds;
 
 use super::{Flavor, Target, blocks};
@@ -124,4 +127,67 @@ fn entry(record: &RRecord, version: &RVersion, only: Option<&Target>) -> String 
         entry.push('\n');
     }
     entry
+}
+
+/// `Meta/archive.rds` or `Meta/current.rds`, of source packages. Sizes are those of the files as they came, without the stamp.
+pub(super) async fn file_list(
+    app: &App,
+    snapshot: &Snapshot,
+    archived: bool,
+    request: &Parts,
+) -> Result<Response, Error> {
+    let key = format!("{}|source|{}", snapshot.key, if archived { "archive.rds" } else { "current.rds" });
+    let build = || async {
+        let listed = source_files(app, snapshot, archived).await?;
+        blocking(move || match archived {
+            true => archive_rds(&listed),
+            false => current_rds(&listed.into_iter().flat_map(|(_, files)| files).collect::<Vec<_>>()),
+        })
+        .await
+    };
+    let rendering = app.0.renderings.get(&key, RDS, build).await?;
+    rendering.respond(&request.method, &request.headers, &snapshot.freshness).await
+}
+
+/// The source files of each package of which there are any, oldest first.
+async fn source_files(app: &App, snapshot: &Snapshot, archived: bool) -> Result<Vec<(String, Vec<ListedFile>)>, Error> {
+    let mut all: BTreeMap<String, Vec<ListedFile>> = BTreeMap::new();
+    for part in &snapshot.parts {
+        let t = instant(part.at.as_of);
+        let mut after = String::new();
+        loop {
+            let page = packages::page(app.world().db(), part.source, part.at, true, &after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after.clone_from(&last.name);
+            for listed in page {
+                let Shows::Record(json) = listed.shows else { continue };
+                if all.contains_key(&listed.name) || !snapshot.holds(&json)? {
+                    continue;
+                }
+                let record: RRecord = serde_json::from_str(&json)?;
+                let mut versions: Vec<&RVersion> = match archived {
+                    true => record::archived(&record, t).collect(),
+                    false => record::current(&record, t).into_iter().collect(),
+                };
+                versions.reverse();
+                versions.retain(|version| {
+                    !snapshot.rules.as_ref().is_some_and(|rules| blocks(rules, part.source, &record, version))
+                });
+                let files = versions.into_iter().filter_map(|version| {
+                    let source = record::source(version)?;
+                    let name = format!("{}_{}.tar.gz", record.name, version.version);
+                    Some(ListedFile {
+                        path: if archived { format!("{}/{name}", record.name) } else { name },
+                        size: source.size,
+                        time: version.published_at.timestamp(),
+                    })
+                });
+                let files: Vec<ListedFile> = files.collect();
+                if !files.is_empty() {
+                    all.insert(listed.name, files);
+                }
+            }
+        }
+    }
+    Ok(all.into_iter().collect())
 }

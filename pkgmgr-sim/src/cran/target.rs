@@ -3,7 +3,7 @@
 use pkg_formats::psp::{Artifact, ArtifactKind, RVersion};
 
 use crate::error::Error;
-use crate::platform::{Client, R_VERSIONS, macos_cpu};
+use crate::platform::{Client, Distro, R_VERSIONS, macos_cpu};
 use crate::record;
 
 /// A system with a minor version of R and a CPU.
@@ -16,8 +16,10 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    pub(crate) fn linux(distro: &str, client: Client) -> Self {
-        Self { kind: ArtifactKind::Linux, place: distro.to_owned(), client }
+    /// A distribution; none when nothing is built for it, or not for that CPU.
+    pub(crate) fn linux(distro: &Distro, client: Client) -> Option<Self> {
+        let built = distro.binaries && distro.arch.contains(&client.arch);
+        built.then(|| Self { kind: ArtifactKind::Linux, place: distro.binary_url.clone(), client })
     }
 
     /// Windows with an R such as `4.4`.

@@ -104,7 +104,7 @@ async fn what_there_is_not() {
         "/cran/latest/src/contrib/alpha.tar.gz",
         "/cran/latest/src/contrib/Archive/alpha/beta_0.1.tar.gz",
         "/cran/latest/src/contrib/Archive/alpha/",
-        "/cran/latest/src/contrib/Meta/archive.rds",
+        "/cran/latest/src/contrib/Meta/other.rds",
         "/cran/2024-01-05/src/contrib/Archive/alpha/alpha_2.0.tar.gz",
         "/cran/__linux__/plan9/latest/src/contrib/PACKAGES",
         "/cran/latest/bin/linux/noble-riscv64/4.4/src/contrib/PACKAGES",

@@ -20,6 +20,7 @@ mod simple;
 mod snapshots;
 mod store;
 mod sync;
+mod sysreqs;
 mod upstream;
 mod urls;
 

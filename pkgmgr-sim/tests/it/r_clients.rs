@@ -84,3 +84,45 @@ async fn r_reads_the_indexes_of_other_systems() {
     }
     assert_eq!(said.matches("holds TRUE").count(), 2, "{said}");
 }
+
+#[tokio::test]
+async fn remotes_installs_older_versions_and_asks_for_system_requirements() {
+    let (team, _upstream) = fed_by_ours("2026-11-20T06:00:00Z", &["jsonlite", "curl"]).await;
+    team.sync().await;
+    let lists = "current <- readRDS(gzcon(url('{root}/src/contrib/Meta/current.rds', 'rb')))\n\
+                 archive <- readRDS(gzcon(url('{root}/src/contrib/Meta/archive.rds', 'rb')))\n\
+                 found <- available.packages(contriburl = '{root}/src/contrib', filters = list())\n\
+                 files <- paste0(found[, 'Package'], '_', found[, 'Version'], '.tar.gz')\n\
+                 cat('current', setequal(rownames(current), files), all(current$size > 0), '\\n')\n\
+                 cat('times', !is.unsorted(archive$jsonlite$mtime), class(archive$jsonlite$mtime), '\\n')\n\
+                 older <- sub('.*_(.*)[.]tar[.]gz', '\\\\1', rownames(archive$jsonlite)[1])\n\
+                 options(repos = c(CRAN = '{root}'))\n\
+                 remotes::install_version('jsonlite', older, upgrade = 'never', quiet = TRUE)\n\
+                 cat('older', packageVersion('jsonlite', lib.loc = .libPaths()[1]) == older, \
+                     older != found['jsonlite', 'Version'], '\\n')\n\
+                 Sys.setenv(RSPM_ROOT = '{server}')\n\
+                 print(remotes::system_requirements('ubuntu-20.04', package = c('curl', 'jsonlite')))\n\
+                 dir.create('{folder}/own')\n\
+                 writeLines(c('Package: own', 'Version: 1.0', 'Imports: curl', 'SystemRequirements: libxml2'), \
+                     '{folder}/own/DESCRIPTION')\n\
+                 print(remotes::system_requirements('centos-8', path = '{folder}/own'))\n\
+                 no <- tryCatch(remotes::system_requirements('ubuntu-20.04', package = 'none'), error = conditionMessage)\n\
+                 cat('refused:', no, '\\n')\n";
+    let folder = tempfile::tempdir().unwrap();
+    let code = lists
+        .replace("{root}", &team.url("/cran/latest"))
+        .replace("{server}", &team.url(""))
+        .replace("{folder}", &folder.path().display().to_string());
+    let Some(said) = r(&["remotes"], folder.path(), &code).await else { return };
+    for expected in [
+        "current TRUE TRUE",
+        "times TRUE POSIXct POSIXt",
+        "older TRUE TRUE",
+        "apt-get install -y libcurl4-openssl-dev",
+        "dnf install -y libxml2-devel",
+        "dnf install -y libcurl-devel",
+        "refused: there is no package",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+}

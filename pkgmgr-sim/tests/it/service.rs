@@ -155,6 +155,12 @@ impl Service {
         self.change(|inner| inner.feeds.get_mut(feed).unwrap().components.insert(name.to_owned(), component));
     }
 
+    /// A document that came on a day.
+    pub(crate) fn document(&self, feed: &'static str, name: &str, document: serde_json::Value, on: u32) {
+        let record = DocumentRecord { changed_at: noon(on), document, name: name.to_owned(), removed_at: None };
+        self.change(|inner| inner.feeds.get_mut(feed).unwrap().documents.insert(name.to_owned(), record));
+    }
+
     /// A version of an R package with its source and a binary for R 4.2 on every distribution; archives the one before.
     pub(crate) fn r(&self, name: &str, version: &str, on: u32, fields: &str) -> Digest {
         self.r_in("cran", name, version, on, fields)
