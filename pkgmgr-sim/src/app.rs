@@ -131,6 +131,7 @@ impl App {
         let token_key = auth::seed(&world).await?;
         let upstream = Link::new(&world, "package-service");
         let files = Files::new(&world, &upstream, &config)?;
+        crate::sync::import::sweep(&world)?;
         let renderings = Renderings::new(world.folder("renderings")?);
         let app = Self(Arc::new(Inner {
             files,

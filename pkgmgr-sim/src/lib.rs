@@ -17,6 +17,8 @@
 //! | `documents` | distributions, system requirements and vulnerabilities, as the package service tells them |
 //! | `blocklist` | rules that keep packages from clients |
 //! | [`rspm`] | the administrator's command line |
+//! | [`bundle`] | feeds carried by hand to servers that cannot reach the service |
+//! | [`alerts`] | what administrators should look at |
 //! | `urls` | created snapshot URLs |
 //! | [`record`] | what a package's history shows at a time |
 //! | [`renderings`] | index pages kept ready |
@@ -24,11 +26,13 @@
 //! | [`stamp`] | the `Repository: RSPM` in served R packages |
 //! | [`platform`] | distributions, and how clients say what they run on |
 
+pub mod alerts;
 pub mod api;
 pub mod app;
 pub mod auth;
 pub mod bioc;
 mod blocklist;
+pub mod bundle;
 mod change;
 pub mod cli;
 pub mod config;

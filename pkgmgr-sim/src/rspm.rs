@@ -5,6 +5,7 @@
 //! standard output, for people or (`-o json`) for programs; everything else goes to standard error. Without `--commit` updates of
 //! curated sources only tell what they would do.
 
+mod airgap;
 mod command;
 
 use std::path::Path;
@@ -73,6 +74,7 @@ pub async fn run(rspm: Rspm) -> anyhow::Result<String> {
     let told = command(&server, rspm.command).await?;
     Ok(match (rspm.output_format, told.human) {
         (Format::Json, _) => format!("{:#}\n", told.json),
+        (_, Human::Text(text)) if text.is_empty() => text,
         (_, Human::Text(text)) => text + "\n",
         (_, Human::Table(columns)) => table(&told.json, columns),
         (_, Human::Fields) => fields(&told.json),
@@ -98,23 +100,29 @@ impl Server {
         Ok(url)
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
+    /// The answer, if it is a success.
+    async fn answer(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
         let request = match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
         let answer = request.send().await.with_context(|| format!("{} does not answer", self.address))?;
         let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
         let bytes = answer.bytes().await.context("the answer was cut")?;
         let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        if status.is_success() {
-            return Ok(body);
-        }
         let reason = body["error"].as_str().map_or_else(|| status.to_string(), str::to_owned);
         if status == http::StatusCode::UNAUTHORIZED && self.token.is_none() {
             bail!("{reason}. Set PACKAGEMANAGER_TOKEN");
         }
         bail!("{reason}")
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
+        let bytes = self.answer(request).await?.bytes().await.context("the answer was cut")?;
+        Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
     async fn get(&self, segments: &[&str], query: &[(&str, &str)]) -> anyhow::Result<Value> {
@@ -209,11 +217,29 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
             let done = server.call(Method::POST, &path, &Value::Null).await?;
             Ok(said(done, format!("Archived {name} in {source}.")))
         }
-        Command::Sync { kind, version, no_wait, wait: _, quiet: _ } => {
+        Command::Sync { kind, version, no_wait, wait: _, quiet } => {
             let body = json!({ "type": kind, "version": version, "no_wait": no_wait });
-            let done = server.call(Method::POST, &["sync"], &body).await?;
+            let sync = server.call(Method::POST, &["sync"], &body);
+            let done = match no_wait || quiet {
+                true => sync.await?,
+                false => {
+                    tokio::select! {
+                        biased;
+                        done = sync => done?,
+                        never = told_progress(server) => match never {},
+                    }
+                }
+            };
             let verb = if no_wait { "Synchronising" } else { "Synchronised" };
-            Ok(said(done, format!("{verb} {kind}.")))
+            Ok(said(done, if quiet { String::new() } else { format!("{verb} {kind}.") }))
+        }
+        Command::Export(what) => airgap::export(server, what).await,
+        Command::Import { path } => airgap::import(server, &path).await,
+        Command::Verify { path } => airgap::verify(&path),
+        Command::Clear { kind, version, confirm } => {
+            let body = json!({ "type": kind, "version": version, "confirm": confirm });
+            let done = server.call(Method::POST, &["sync", "clear"], &body).await?;
+            Ok(said(done, format!("Cleared {kind}. Synchronise it anew with: rspm sync --type={kind}")))
         }
         Command::Test(command::Test::BlocklistRules { repo, package_name, version }) => {
             let query = [("repo", repo.as_str()), ("package_name", &package_name), ("version", &version)];
@@ -225,6 +251,34 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
             Ok(said(found, text))
         }
         Command::Url(what) => url(server, what).await,
+    }
+}
+
+/// Tells on standard error how far synchronisations are, a line whenever that has changed.
+async fn told_progress(server: &Server) -> std::convert::Infallible {
+    let mut last = String::new();
+    loop {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        // Whether it goes through is told by its own answer.
+        let Ok(sources) = server.get(&["sync"], &[]).await else { continue };
+        for source in sources.as_array().into_iter().flatten().filter(|source| source["state"] == "syncing") {
+            let number = |member: &str| source[member].as_u64().unwrap_or_default();
+            let mut line = format!(
+                "{}: checkpoint {} of {}, {} records",
+                source["source"].as_str().unwrap_or_default(),
+                number("checkpoint"),
+                number("head"),
+                number("records")
+            );
+            if number("packages") > 0 {
+                let mebibytes = number("bytes") >> 20;
+                line += &format!(", files of {} packages, {mebibytes} MiB fetched", number("packages"));
+            }
+            if line != last {
+                eprintln!("{line}");
+                last = line;
+            }
+        }
     }
 }
 

@@ -201,8 +201,16 @@ impl App {
             return Ok(Part { source, at });
         }
         let pin = sources::pin(self.world().db(), source, at.tx).await?;
-        let (source, at) = pin.ok_or_else(|| Error::Internal(format!("source {source} has no pin")))?;
-        Ok(Part { source, at })
+        let (base, at) = pin.ok_or_else(|| Error::Internal(format!("source {source} has no pin")))?;
+        // Nothing is shown in place of what was cleared.
+        if transactions::point(self.world().db(), base, at.tx).await? != Some(at) {
+            let reason = "shows a state that was cleared; rspm update moves it to another one";
+            return Err(Error::NotFound(format!(
+                "source {} {reason}",
+                view.source(source).map_or("?", |s| s.name.as_str())
+            )));
+        }
+        Ok(Part { source: base, at })
     }
 
     /// With `only` of this one of the repo's sources.

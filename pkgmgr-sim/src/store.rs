@@ -22,6 +22,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 20, name: "urls", sql: include_str!("../migrations/0020_urls.sql") },
     Migration { version: 21, name: "curated", sql: include_str!("../migrations/0021_curated.sql") },
     Migration { version: 22, name: "files", sql: include_str!("../migrations/0022_files.sql") },
+    Migration { version: 23, name: "trust", sql: include_str!("../migrations/0023_trust.sql") },
 ];
 
 /// A transaction number above all that will ever be given.

@@ -12,11 +12,13 @@
 mod apply;
 mod discover;
 pub mod eager;
-mod fetch;
+mod export;
+pub(crate) mod fetch;
+pub(crate) mod import;
 pub mod schedule;
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -26,6 +28,7 @@ use sim_kit::World;
 use sim_kit::http_client::LinkError;
 
 use self::eager::Mode;
+use self::fetch::Upstream;
 use crate::app::App;
 use crate::error::Error;
 use crate::store::sources::{self, Source};
@@ -83,6 +86,21 @@ pub enum SyncError {
         /// The one that answers.
         found: String,
     },
+    /// The service signs with other keys.
+    #[error(
+        "the package service signs with other keys than those this server has believed since its first synchronisation; if that is \
+         right, `rspm clear --type={kind} --confirm` forgets what came from it"
+    )]
+    OtherKeys {
+        /// The type of the source.
+        kind: String,
+    },
+    /// A copy of a service lacks a file.
+    #[error("there is no {0}")]
+    Absent(String),
+    /// A bundle is refused.
+    #[error(transparent)]
+    Bundle(#[from] crate::bundle::BundleError),
     /// The service has no such feed.
     #[error("the package service has no feed {0:?}")]
     NoFeed(String),
@@ -195,23 +213,31 @@ impl App {
     /// # Errors
     /// Why it was refused; that is also noted as a failed transaction and in the status.
     pub async fn sync(&self, source: &Source) -> Result<Outcome, SyncError> {
-        let turn = {
-            let mut turns = self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            turns.entry(source.id).or_default().clone()
-        };
+        self.sync_from(source, &self.service()).await
+    }
+
+    /// Held by what changes what `source` has from its feed.
+    fn turn(&self, source: &Source) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.entry(source.id).or_default().clone()
+    }
+
+    /// The same from elsewhere.
+    pub(crate) async fn sync_from(&self, source: &Source, upstream: &Upstream) -> Result<Outcome, SyncError> {
+        let turn = self.turn(source);
         let _turn = turn.lock().await;
         let clock = self.world().clock();
         let began = clock.now();
         self.set_progress(source.id, |p| p.running = true);
         let running = StopsRunning { app: self, source: source.id };
-        let mut result = self.follow(source).await;
+        let mut result = self.follow(source, upstream).await;
         while matches!(result, Err(SyncError::Overtaken)) {
             self.refresh().await?;
-            result = self.follow(source).await;
+            result = self.follow(source, upstream).await;
         }
         if result.is_ok()
-            && self.0.config.feed_of(source).mode == Mode::Eager
-            && let Err(error) = self.fetch_files(source).await
+            && upstream.carried.unwrap_or(self.0.config.feed_of(source).mode == Mode::Eager)
+            && let Err(error) = self.fetch_files(source, upstream).await
         {
             result = Err(error);
         }
@@ -236,9 +262,9 @@ impl App {
         result
     }
 
-    async fn follow(&self, source: &Source) -> Result<Outcome, SyncError> {
+    async fn follow(&self, source: &Source, upstream: &Upstream) -> Result<Outcome, SyncError> {
         let feed = source.feed.as_deref().ok_or_else(|| SyncError::NoFeed(source.name.clone()))?;
-        let root = Root::parse(&self.document(psp::ROOT_PATH).await?)?;
+        let root = Root::parse(&self.document(upstream, psp::ROOT_PATH).await?)?;
         let info =
             root.feeds.iter().find(|f| f.name == feed).ok_or_else(|| SyncError::NoFeed(feed.to_owned()))?.clone();
         let mut applied: Option<(u64, Digest)> = None;
@@ -248,17 +274,20 @@ impl App {
             }
             applied = Some((known.seq.try_into().unwrap_or_default(), known.checkpoint.parse()?));
         }
-        let head = self.document(&psp::head_path(feed)).await?;
-        let head = Head::verify(&head, &root, feed, self.world().clock().now(), applied)?;
+        let (trusted, root) = self.trusted(source, root).await?;
+        let head = self.document(upstream, &psp::head_path(feed)).await?;
+        let now = if upstream.carried.is_some() { issued_at(&head)? } else { self.world().clock().now() };
+        let head = Head::verify(&head, &root, feed, now, applied)?;
         let mut done = 0;
         let mut index = None;
         loop {
             let from = applied.map_or(0, |(seq, _)| seq);
             if from >= head.seq {
+                sources::set_trust(self.world().db(), source.id, &trusted, now.timestamp_micros()).await?;
                 return Ok(Outcome { checkpoints: done, seq: from });
             }
             self.set_progress(source.id, |p| p.head = head.seq);
-            let chain = self.chain(feed, applied, &head).await?;
+            let chain = self.chain(upstream, feed, applied, &head).await?;
             let index = match &mut index {
                 Some(index) => index,
                 none => none.insert(self.index(source).await?),
@@ -266,8 +295,16 @@ impl App {
             let mut next = 0;
             while let Some((digest, checkpoint)) = chain.get(next) {
                 let id = &root.service_id;
-                match self.apply(source, &info, id, *digest, checkpoint, apply::From::Delta, applied, index).await {
-                    Err(SyncError::Gone(what)) => {
+                match self
+                    .apply(upstream, source, &info, id, *digest, checkpoint, apply::From::Delta, applied, index)
+                    .await
+                {
+                    // What the deltas add up to is not what was signed; a full state may be.
+                    Err(error @ SyncError::Diverged(_)) if chain[next..].iter().all(|(_, c)| c.full.is_none()) => {
+                        return Err(error);
+                    }
+                    Err(error @ (SyncError::Gone(_) | SyncError::Diverged(_))) => {
+                        let what = error.to_string();
                         // The newest full state there is spares most of the way.
                         let full = chain.iter().rposition(|(_, c)| c.full.is_some()).filter(|at| *at >= next);
                         let at = full.ok_or(SyncError::NoFullState(checkpoint.seq))?;
@@ -275,7 +312,8 @@ impl App {
                         // What was put in before it broke off is not in the database.
                         *index = self.index(source).await?;
                         tracing::info!(source = source.name, what, seq = checkpoint.seq, "starting from a full state");
-                        self.apply(source, &info, id, *digest, checkpoint, apply::From::Full, applied, index).await?;
+                        self.apply(upstream, source, &info, id, *digest, checkpoint, apply::From::Full, applied, index)
+                            .await?;
                         next = at;
                     }
                     other => other?,
@@ -288,9 +326,25 @@ impl App {
         }
     }
 
+    /// `root` with the keys that `source` believes: those it first saw, until somebody clears it. With their ids as JSON.
+    async fn trusted(&self, source: &Source, mut root: Root) -> Result<(String, Root), SyncError> {
+        let stored = sources::trust(self.world().db(), source.id).await?.map_or_else(String::new, |(ids, _)| ids);
+        let ids: Vec<Digest> = serde_json::from_str(&stored).unwrap_or_default();
+        if ids.is_empty() {
+            let ids: Vec<Digest> = root.keys.iter().map(|key| key.id).collect();
+            return Ok((serde_json::to_string(&ids).expect("digests are JSON"), root));
+        }
+        root.keys.retain(|key| ids.contains(&key.id));
+        if root.keys.is_empty() {
+            return Err(SyncError::OtherKeys { kind: source.kind.clone() });
+        }
+        Ok((stored, root))
+    }
+
     /// The checkpoints after `applied`, verified as one chain; up to the head, or up to [`ROUND`] of them.
     async fn chain(
         &self,
+        upstream: &Upstream,
         feed: &str,
         applied: Option<(u64, Digest)>,
         head: &Head,
@@ -302,11 +356,11 @@ impl App {
         let mut page: HashMap<u64, CheckpointRef> = HashMap::new();
         for seq in first..=last {
             if seq == first || seq % psp::PAGE_SIZE == 0 {
-                let bytes = self.document(&psp::page_path(feed, seq / psp::PAGE_SIZE)).await?;
+                let bytes = self.document(upstream, &psp::page_path(feed, seq / psp::PAGE_SIZE)).await?;
                 page = CheckpointPage::parse(&bytes)?.items.into_iter().map(|item| (item.seq, item)).collect();
             }
             let item = page.get(&seq).ok_or(SyncError::MissingCheckpoint(seq))?;
-            let bytes = self.document(&psp::checkpoint_path(feed, seq)).await?;
+            let bytes = self.document(upstream, &psp::checkpoint_path(feed, seq)).await?;
             let checkpoint = Checkpoint::verify(&bytes, item.digest, feed, seq, parent)?;
             parent = Some(item.digest);
             chain.push((item.digest, checkpoint));
@@ -350,6 +404,12 @@ pub async fn synced(world: &World, limit: Duration) -> Result<(), SyncError> {
 pub(crate) fn midnight_after(t: DateTime<Utc>) -> DateTime<Utc> {
     let day: NaiveDate = t.date_naive();
     day.succ_opt().unwrap_or(day).and_time(chrono::NaiveTime::MIN).and_utc()
+}
+
+/// When a head was signed.
+fn issued_at(head: &[u8]) -> Result<DateTime<Utc>, PspError> {
+    let malformed = |source| PspError::Malformed { what: "head.json", source };
+    Ok(serde_json::from_slice::<Head>(head).map_err(malformed)?.issued_at)
 }
 
 /// Also when the run is dropped in the middle.

@@ -177,7 +177,7 @@ pub async fn transactions(
 /// What to synchronise.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Wanted {
+pub(super) struct Wanted {
     /// A source; all when left out.
     source: Option<String>,
     /// In place of a source: those of this type, in any case.
@@ -190,7 +190,12 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn sources(&self, view: &View) -> Result<Vec<Source>, Error> {
+    /// Sources of a type; of any when none is given.
+    pub(super) fn of(kind: Option<String>, version: Option<String>) -> Self {
+        Self { kind, version, ..Self::default() }
+    }
+
+    pub(super) fn sources(&self, view: &View) -> Result<Vec<Source>, Error> {
         if let Some(name) = &self.source {
             let source = match view.fed().find(|source| source.name == *name) {
                 Some(source) => source,
@@ -229,7 +234,7 @@ pub async fn sync(State(app): State<App>, caller: Caller, body: Bytes) -> Result
         true => Wanted::default(),
         false => super::body(&body, r#"{"source": "cran"}"#)?,
     };
-    if let Err(error) = app.discover().await {
+    if let Err(error) = app.discover(&app.service()).await {
         tracing::warn!(%error, "whether the package service has new feeds is not known");
     }
     let view = app.view();

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::airgap::Export;
+
 /// What `rspm` can do.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
@@ -101,6 +103,32 @@ pub enum Command {
         /// Say less.
         #[arg(long)]
         quiet: bool,
+    },
+    /// Write feeds and their files into a bundle, for a server that cannot reach the package service.
+    Export(Export),
+    /// Give a bundle to a server.
+    Import {
+        /// A bundle: a .tar.gz file or a folder.
+        #[arg(long)]
+        path: PathBuf,
+    },
+    /// Check a bundle: digests, chain and signatures. Needs no server.
+    Verify {
+        /// A bundle: a .tar.gz file or a folder.
+        #[arg(long)]
+        path: PathBuf,
+    },
+    /// Forget all that came from a feed, so that it can be synchronised anew.
+    Clear {
+        /// CRAN, PyPI or Bioconductor.
+        #[arg(long = "type")]
+        kind: String,
+        /// Of Bioconductor only this release.
+        #[arg(long)]
+        version: Option<String>,
+        /// Really do it: the snapshots of the source are gone with it.
+        #[arg(long)]
+        confirm: bool,
     },
     /// Try the blocklist.
     #[command(subcommand)]

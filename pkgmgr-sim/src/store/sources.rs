@@ -248,6 +248,55 @@ pub async fn feed(db: &Db, source: i64) -> sqlx::Result<Option<Feed>> {
     .transpose()
 }
 
+/// The ids of the keys that `source` believes, as JSON, and when it was last seen to be up to date.
+///
+/// # Errors
+/// The database's.
+pub async fn trust(db: &Db, source: i64) -> sqlx::Result<Option<(String, i64)>> {
+    let row = sqlx::query("SELECT trusted, checked_at FROM feeds WHERE source_id = $1")
+        .bind(source)
+        .fetch_optional(db.pool())
+        .await?;
+    row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+}
+
+/// Notes whom `source` believes, and that it was up to date at `now`.
+///
+/// # Errors
+/// The database's.
+pub async fn set_trust(db: &Db, source: i64, trusted: &str, now: i64) -> sqlx::Result<()> {
+    let mut tx = db.write().await?;
+    sqlx::query("UPDATE feeds SET trusted = $1, checked_at = $2 WHERE source_id = $3")
+        .bind(trusted)
+        .bind(now)
+        .bind(source)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await
+}
+
+/// Forgets all that a source has from its feed. Its transactions stay as a log, but none of them is a state any more. Gives how
+/// many packages there were.
+///
+/// # Errors
+/// The database's.
+pub async fn clear(tx: &mut Tx, source: i64) -> sqlx::Result<i64> {
+    let row = sqlx::query("SELECT COUNT(*) FROM packages WHERE source_id = $1 AND until_tx = $2")
+        .bind(source)
+        .bind(super::FOREVER)
+        .fetch_one(&mut **tx)
+        .await?;
+    for sql in [
+        "DELETE FROM packages WHERE source_id = $1",
+        "DELETE FROM feeds WHERE source_id = $1",
+        "DELETE FROM files_here WHERE source_id = $1",
+        "UPDATE transactions SET as_of = NULL WHERE source_id = $1",
+    ] {
+        sqlx::query(sql).bind(source).execute(&mut **tx).await?;
+    }
+    row.try_get(0)
+}
+
 /// The number of the last applied checkpoint, as a transaction sees it; 0 before the first.
 ///
 /// # Errors

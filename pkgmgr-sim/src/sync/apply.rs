@@ -10,6 +10,7 @@ use pkg_formats::psp::{
 };
 use sim_kit::Tx;
 
+use super::fetch::Upstream;
 use super::{SyncError, history_from, midnight_after};
 use crate::app::App;
 use crate::record;
@@ -72,6 +73,7 @@ impl App {
     #[allow(clippy::too_many_arguments)] // what a checkpoint is about, each once
     pub(super) async fn apply(
         &self,
+        upstream: &Upstream,
         source: &Source,
         info: &FeedInfo,
         service_id: &str,
@@ -88,9 +90,9 @@ impl App {
         });
         let began = self.world().clock().now_micros();
         let mut wanted = match from {
-            From::Delta => self.delta(&checkpoint.delta).await?,
+            From::Delta => self.delta(upstream, &checkpoint.delta).await?,
             From::Full => match &checkpoint.full {
-                Some(full) => self.full(full).await?,
+                Some(full) => self.full(upstream, full).await?,
                 None => return Err(SyncError::NoFullState(seq)),
             },
         };
@@ -112,7 +114,7 @@ impl App {
         // Packs hold exactly the records of the delta; for a full state they are no help.
         let packs: &[Object] = if from == From::Delta { &checkpoint.packs } else { &[] };
         let mut batches = std::pin::pin!(
-            futures_util::stream::iter(packs.iter().cloned().map(|pack| self.pack(pack, kind, former_as_of)))
+            futures_util::stream::iter(packs.iter().cloned().map(|pack| self.pack(upstream, pack, kind, former_as_of)))
                 .buffered(AHEAD)
         );
         while let Some(batch) = batches.next().await {
@@ -131,8 +133,10 @@ impl App {
         let rest: Vec<(String, Digest)> = wanted.into_iter().collect();
         for part in rest.chunks(BATCH) {
             let mut records = std::pin::pin!(
-                futures_util::stream::iter(part.iter().cloned().map(|(name, digest)| self.record(name, digest)))
-                    .buffered(CONCURRENT)
+                futures_util::stream::iter(
+                    part.iter().cloned().map(|(name, digest)| self.record(upstream, name, digest))
+                )
+                .buffered(CONCURRENT)
             );
             let mut lines = Vec::with_capacity(part.len());
             while let Some(line) = records.next().await {
@@ -242,22 +246,24 @@ impl App {
     }
 
     /// The record digests that a delta names.
-    async fn delta(&self, object: &Object) -> Result<HashMap<String, Digest>, SyncError> {
-        self.names(object, "delta", |lines| Ok(lines.next::<DeltaEvent>()?.map(|e| (e.name, e.record)))).await
+    async fn delta(&self, upstream: &Upstream, object: &Object) -> Result<HashMap<String, Digest>, SyncError> {
+        self.names(upstream, object, "delta", |lines| Ok(lines.next::<DeltaEvent>()?.map(|e| (e.name, e.record)))).await
     }
 
     /// The record digests of a full state.
-    async fn full(&self, object: &Object) -> Result<HashMap<String, Digest>, SyncError> {
-        self.names(object, "full state", |lines| Ok(lines.next::<FullLine>()?.map(|l| (l.name, l.record)))).await
+    async fn full(&self, upstream: &Upstream, object: &Object) -> Result<HashMap<String, Digest>, SyncError> {
+        self.names(upstream, object, "full state", |lines| Ok(lines.next::<FullLine>()?.map(|l| (l.name, l.record))))
+            .await
     }
 
     async fn names(
         &self,
+        upstream: &Upstream,
         object: &Object,
         what: &'static str,
         next: NextName,
     ) -> Result<HashMap<String, Digest>, SyncError> {
-        let bytes = self.object(object).await?;
+        let bytes = self.object(upstream, object).await?;
         let object = object.clone();
         let names = blocking(move || -> Result<_, PspError> {
             let mut lines = object.open(what, &bytes)?;
@@ -270,8 +276,14 @@ impl App {
         Ok(names.await??)
     }
 
-    async fn pack(&self, object: Object, kind: FeedKind, former_as_of: i64) -> Result<Batch, SyncError> {
-        let bytes = self.object(&object).await?;
+    async fn pack(
+        &self,
+        upstream: &Upstream,
+        object: Object,
+        kind: FeedKind,
+        former_as_of: i64,
+    ) -> Result<Batch, SyncError> {
+        let bytes = self.object(upstream, &object).await?;
         let batch = blocking(move || -> Result<Batch, SyncError> {
             let mut lines = object.open("pack", &bytes)?;
             let mut batch = Batch { packages: Vec::new(), days: Days::new() };
@@ -285,8 +297,13 @@ impl App {
         batch.await?
     }
 
-    async fn record(&self, name: String, digest: Digest) -> Result<(String, Digest, Vec<u8>), SyncError> {
-        let bytes = self.document(&psp::record_path(&digest)).await?;
+    async fn record(
+        &self,
+        upstream: &Upstream,
+        name: String,
+        digest: Digest,
+    ) -> Result<(String, Digest, Vec<u8>), SyncError> {
+        let bytes = self.document(upstream, &psp::record_path(&digest)).await?;
         let found = Digest::of(&bytes);
         if found != digest {
             return Err(PspError::DigestMismatch { what: "record", expected: digest, found }.into());

@@ -6,6 +6,7 @@
 use pkg_formats::psp::{self, FeedKind, Root};
 
 use super::SyncError;
+use super::fetch::Upstream;
 use crate::app::{App, View};
 use crate::store::repos;
 use crate::store::sources::{self, BIOC_FEED, DOCUMENT_KINDS, Source};
@@ -26,8 +27,8 @@ impl App {
     ///
     /// # Errors
     /// The service does not answer, or not what it should.
-    pub(crate) async fn discover(&self) -> Result<(), SyncError> {
-        let root = Root::parse(&self.document(psp::ROOT_PATH).await?)?;
+    pub(crate) async fn discover(&self, upstream: &Upstream) -> Result<(), SyncError> {
+        let root = Root::parse(&self.document(upstream, psp::ROOT_PATH).await?)?;
         let today = self.world().clock().now().date_naive();
         let view = self.view();
         let is_new = |feed: &str| view.sources.iter().all(|source| source.feed.as_deref() != Some(feed));

@@ -6,13 +6,14 @@
 //! checkpoint. In the lazy mode, which is the real product's, files come when clients ask for them.
 
 use futures_util::StreamExt as _;
-use pkg_formats::psp::{Digest, PythonRecord, RRecord};
+use pkg_formats::psp::{self, Digest, PythonRecord, RRecord};
 use serde::{Deserialize, Serialize};
 
 use super::SyncError;
+use super::fetch::Upstream;
 use crate::app::App;
 use crate::error::Error;
-use crate::files::stored;
+use crate::files::{link, stored};
 use crate::store::packages::{self, Shows};
 use crate::store::sources::{self, Source};
 
@@ -46,7 +47,7 @@ impl App {
     ///
     /// # Errors
     /// Some could not be had; the others are here.
-    pub(super) async fn fetch_files(&self, source: &Source) -> Result<(), SyncError> {
+    pub(super) async fn fetch_files(&self, source: &Source, upstream: &Upstream) -> Result<(), SyncError> {
         let db = self.world().db();
         let Some(at) = self.view().newest.get(&source.id).copied().filter(|_| !source.holds_documents()) else {
             return Ok(());
@@ -69,8 +70,9 @@ impl App {
                 let Shows::Record(json) = listed.shows else { continue };
                 wanted.extend(files_of(source.is_python(), &json)?);
             }
-            let fetched =
-                futures_util::stream::iter(wanted.into_iter().map(|(digest, size)| self.fetch_missing(digest, size)));
+            let fetched = futures_util::stream::iter(
+                wanted.into_iter().map(|(digest, size)| self.fetch_missing(upstream, digest, size)),
+            );
             let mut fetched = std::pin::pin!(fetched.buffer_unordered(CONCURRENT));
             while let Some(result) = fetched.next().await {
                 match result {
@@ -94,16 +96,19 @@ impl App {
     }
 
     /// Bytes that had to be fetched.
-    async fn fetch_missing(&self, digest: Digest, size: Option<u64>) -> Result<u64, Error> {
+    async fn fetch_missing(&self, upstream: &Upstream, digest: Digest, size: Option<u64>) -> Result<u64, Error> {
         if self.world().blobs().contains(&stored(digest)).await? {
             return Ok(0);
+        }
+        if let Ok(path) = link(&upstream.base, &psp::blob_path(&digest)).to_file_path() {
+            return self.0.files.take(digest, &path).await.map_err(Error::Upstream);
         }
         self.0.files.fetch(digest, size).await
     }
 }
 
 /// All files that a record names, with their sizes where it tells them.
-pub(super) fn files_of(python: bool, json: &str) -> Result<Vec<(Digest, Option<u64>)>, Error> {
+pub(crate) fn files_of(python: bool, json: &str) -> Result<Vec<(Digest, Option<u64>)>, Error> {
     Ok(match python {
         true => {
             let record: PythonRecord = serde_json::from_str(json)?;

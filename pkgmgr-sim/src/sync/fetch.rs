@@ -1,4 +1,4 @@
-//! Getting documents from the package service, within bounds of size and time.
+//! Getting documents from the package service, or from a folder with a copy of it, within bounds of size and time.
 
 use std::time::Duration;
 
@@ -10,6 +10,15 @@ use super::SyncError;
 use crate::app::App;
 use crate::files::link;
 
+/// Where documents come from.
+#[derive(Debug, Clone)]
+pub(crate) struct Upstream {
+    /// `http://…`, or `file://…` of a folder with the same paths.
+    pub(crate) base: url::Url,
+    /// It was carried here by hand, with all package files or without: heads are believed although they have expired on the way.
+    pub(crate) carried: Option<bool>,
+}
+
 /// No document but a blob is larger.
 const DOCUMENT: u64 = 16 << 20;
 /// No delta, pack or full state is larger.
@@ -18,22 +27,34 @@ const OBJECT: u64 = 256 << 20;
 const ATTEMPTS: u32 = 3;
 
 impl App {
+    /// The package service.
+    pub(crate) fn service(&self) -> Upstream {
+        Upstream { base: self.0.config.upstream.clone(), carried: None }
+    }
+
     /// A small document.
-    pub(super) async fn document(&self, path: &str) -> Result<Vec<u8>, SyncError> {
-        self.bounded(path, DOCUMENT).await
+    pub(crate) async fn document(&self, upstream: &Upstream, path: &str) -> Result<Vec<u8>, SyncError> {
+        self.bounded(upstream, path, DOCUMENT).await
     }
 
     /// The bytes of a delta, a pack or a full state; not verified yet.
-    pub(super) async fn object(&self, object: &Object) -> Result<Vec<u8>, SyncError> {
+    pub(crate) async fn object(&self, upstream: &Upstream, object: &Object) -> Result<Vec<u8>, SyncError> {
         let path = psp::blob_path(&object.digest);
         if object.size > OBJECT {
-            return Err(SyncError::TooLarge { url: link(&self.0.config.upstream, &path).to_string(), limit: OBJECT });
+            return Err(SyncError::TooLarge { url: link(&upstream.base, &path).to_string(), limit: OBJECT });
         }
-        self.bounded(&path, object.size).await
+        match self.bounded(upstream, &path, object.size).await {
+            // A copy has no deltas past the retention of its original.
+            Err(SyncError::Absent(path)) => Err(SyncError::Gone(path)),
+            result => result,
+        }
     }
 
-    async fn bounded(&self, path: &str, limit: u64) -> Result<Vec<u8>, SyncError> {
-        let url = link(&self.0.config.upstream, path);
+    async fn bounded(&self, upstream: &Upstream, path: &str, limit: u64) -> Result<Vec<u8>, SyncError> {
+        let url = link(&upstream.base, path);
+        if let Ok(file) = url.to_file_path() {
+            return from_disk(&file, limit).await;
+        }
         let mut attempt = 1;
         loop {
             let result = self.get(&url, limit).await;
@@ -82,6 +103,21 @@ async fn read(url: &url::Url, answer: reqwest::Response, limit: u64) -> Result<V
             return Err(SyncError::TooLarge { url: url.to_string(), limit });
         }
         bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+async fn from_disk(path: &std::path::Path, limit: u64) -> Result<Vec<u8>, SyncError> {
+    use tokio::io::AsyncReadExt as _;
+    let shown = || path.display().to_string();
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => SyncError::Absent(shown()),
+        _ => SyncError::Store(format!("{}: {error}", shown())),
+    };
+    let mut bytes = Vec::new();
+    tokio::fs::File::open(path).await.map_err(failed)?.take(limit + 1).read_to_end(&mut bytes).await.map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(SyncError::TooLarge { url: shown(), limit });
     }
     Ok(bytes)
 }

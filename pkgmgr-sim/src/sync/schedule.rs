@@ -82,7 +82,7 @@ impl App {
         let mut turns: HashMap<i64, Turn> = HashMap::new();
         let mut firing = None;
         loop {
-            if let Err(error) = self.discover().await {
+            if let Err(error) = self.discover(&self.service()).await {
                 tracing::warn!(%error, "whether the package service has new feeds is not known");
             }
             let view = self.view();

@@ -3,6 +3,7 @@
 
 mod access;
 mod administration;
+mod airgap;
 mod api;
 mod bioc;
 mod blocklist;

@@ -69,12 +69,16 @@ pub(crate) struct Inner {
     pub(crate) wrong_index_root: bool,
     /// Flips a bit of the signature.
     pub(crate) forged: bool,
+    /// Signs with another key, and names it as its own.
+    pub(crate) other_key: bool,
+    /// Deltas leave out the last record; full states do not.
+    pub(crate) incomplete_deltas: bool,
     /// Heads are of this many checkpoints less.
     pub(crate) rolled_back: usize,
 }
 
-fn key() -> SigningKey {
-    SigningKey::from_bytes(&[9; 32])
+fn key(other: bool) -> SigningKey {
+    SigningKey::from_bytes(&[if other { 8 } else { 9 }; 32])
 }
 
 impl Service {
@@ -90,6 +94,8 @@ impl Service {
             without_packs: false,
             wrong_index_root: false,
             forged: false,
+            other_key: false,
+            incomplete_deltas: false,
             rolled_back: 0,
         };
         let this = Self(Arc::new(Mutex::new(inner)), listener.local_addr().unwrap());
@@ -347,7 +353,8 @@ impl Service {
             for (name, digest) in &state {
                 index.insert(name, *digest);
             }
-            let delta: Vec<u8> = lines(new.iter().map(|(name, record, _)| {
+            let told = new.len() - usize::from(inner.incomplete_deltas && !new.is_empty());
+            let delta: Vec<u8> = lines(new[..told].iter().map(|(name, record, _)| {
                 psp::canonical_json(&DeltaEvent {
                     name: name.clone(),
                     op: Op::Update,
@@ -360,7 +367,7 @@ impl Service {
                     .iter()
                     .map(|(name, record)| psp::canonical_json(&FullLine { name: name.clone(), record: *record })),
             );
-            let pack = lines(new.iter().map(|(_, _, bytes)| bytes.to_vec()));
+            let pack = lines(new[..told].iter().map(|(_, _, bytes)| bytes.to_vec()));
             let documents = &mut inner.documents;
             let mut object = |plain: &[u8]| {
                 let bytes = gzip(plain, Compression::Deflate);
@@ -459,7 +466,7 @@ fn document(inner: &Inner, path: &str) -> Option<Bytes> {
         return Some(
             psp::canonical_json(&Root {
                 feeds: inner.feeds.keys().map(feed).collect(),
-                keys: vec![Key::of(&key(), day(1) + TimeDelta::days(36_500))],
+                keys: vec![Key::of(&key(inner.other_key), day(1) + TimeDelta::days(36_500))],
                 protocol: psp::PROTOCOL.into(),
                 service_id: inner.service_id.clone(),
                 threshold: 1,
@@ -480,7 +487,7 @@ fn document(inner: &Inner, path: &str) -> Option<Bytes> {
                 service_id: inner.service_id.clone(),
                 signatures: vec![],
             }
-            .sign(&key());
+            .sign(&key(inner.other_key));
             if inner.forged {
                 head.issued_at = day(2);
             }

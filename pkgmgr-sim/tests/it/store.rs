@@ -259,7 +259,7 @@ async fn on_postgres() {
         "/__api__/sources/frozen/packages",
         "/__api__/sources/team/packages/own/releases",
         "/__api__/blocklist/rules",
-        "/prod/3-1/src/contrib/PACKAGES",
+        "/prod/4-1/src/contrib/PACKAGES",
     ] {
         assert_eq!(on_postgres.text(path).await, on_sqlite.text(path).await, "{path}");
     }

@@ -204,7 +204,10 @@ async fn a_first_synchronisation_that_fails_says_so_to_who_waits() {
     let config = pkgmgr_sim::Config::new(service.url());
     let team = Team::with(service, config, host()).await;
     let error = pkgmgr_sim::synced(&team.running.world(), Duration::from_secs(60)).await.unwrap_err();
-    assert!(error.to_string().contains("could not be synchronised: the package service is not to be believed"), "{error}");
+    assert!(
+        error.to_string().contains("could not be synchronised: the package service is not to be believed"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
