@@ -119,9 +119,11 @@ impl Item<'_> {
             true => self.visit.api.maybe("/v1/users?page_size=500&user_role=publisher|administrator").await?,
             false => Value::Null,
         };
+        let variants = if self.kind == Kind::Rendered { self.all_variants().await? } else { Vec::new() };
+        let variant = variants.iter().find(|one| one["is_default"] == true);
         let thumbnail = store::thumbnails::get(&mut *self.visit.app.read().await?, self.guid).await?.is_some();
         let values = json!({
-            "packages": packages, "owners": owners["results"], "thumbnail": thumbnail,
+            "packages": packages, "variant": variant, "owners": owners["results"], "thumbnail": thumbnail,
             "thumbnails": self.has("2024.09.0"), "locks": self.has("2024.08.0"),
         });
         self.page("info", None, values).await

@@ -47,6 +47,8 @@ pub struct Pages {
     system_name: String,
     version: String,
     assets: String,
+    /// The prefix of the configured address; pages that know where their reader sees the server give their own.
+    root: String,
 }
 
 impl Pages {
@@ -75,6 +77,7 @@ impl Pages {
             system_name: config.system_name.clone(),
             version: config.version.to_string(),
             assets: format!("{assets:02x}"),
+            root: config.address.as_deref().map(|address| root(&Origin::fixed(address))).unwrap_or_default(),
         })
     }
 
@@ -84,7 +87,9 @@ impl Pages {
     /// # Errors
     /// When the template wants what is not given.
     pub fn render(&self, name: &str, values: Value) -> Result<Html<String>> {
-        let general = context! { system_name => &self.system_name, version => &self.version, assets => &self.assets };
+        let general = context! {
+            system_name => &self.system_name, version => &self.version, assets => &self.assets, root => &self.root,
+        };
         let page = self.environment.get_template(name)?.render(context! { ..values, ..general })?;
         Ok(Html(page))
     }

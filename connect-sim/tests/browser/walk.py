@@ -179,5 +179,11 @@ with browser() as sign_in, tempfile.TemporaryDirectory() as folder:
     at(page, "user-menu").locator("summary").click()
     at(page, "menu-logout").click()
     page.wait_for_url("**/__login__**")
+    page.goto(f"{URL}/connect/#/people/groups")
+    page.wait_for_url("**/__login__**")
+    page.fill("#username", "publisher")
+    page.fill("#password", "publisher-password")
+    at(page, "login-panel-submit").click()
+    expect(page.get_by_role("heading", name="Groups", exact=True)).to_be_visible()
 
 print("walked")

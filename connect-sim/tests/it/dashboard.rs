@@ -108,6 +108,29 @@ async fn every_view_is_made_for_those_it_is_for() {
     }
 }
 
+/// Behind a proxy that keeps the server below a path, pages load and link what is below it.
+#[tokio::test]
+async fn pages_know_the_prefix_of_a_proxy() {
+    let app = TestApp::new().await;
+    let browser = app.sign_in("viewer", "viewer-password").await.with("x-forwarded-prefix", "/rsc");
+    let page = browser.page("/connect/view/people/users").await.text();
+    for mark in [
+        "src=\"&#x2f;rsc/connect/assets/dashboard.js",
+        "href=\"&#x2f;rsc/connect/#/people/groups",
+        "data-root=\"&#x2f;rsc\"",
+    ] {
+        assert!(page.contains(mark), "{mark}: {page}");
+    }
+    assert!(!page.contains("href=\"/connect") && !page.contains("src=\"/connect"), "{page}");
+    let asset = app.anonymous().get("/connect/assets/dashboard.css").await;
+    assert_eq!((asset.status.as_u16(), asset.header("content-type")), (200, "text/css; charset=utf-8"));
+    assert_eq!(app.anonymous().get("/connect/assets/../Cargo.toml").await.status, 404);
+
+    let fixed = Config { address: Some("https://pub.example/deep".to_owned()), ..Config::default() };
+    let login = TestApp::with(fixed).await.anonymous().page("/__login__").await.text();
+    assert!(login.contains("href=\"&#x2f;deep/connect/assets/dashboard.css"), "{login}");
+}
+
 /// Older servers have fewer routes; what they lack is not offered, and no page breaks.
 #[tokio::test]
 async fn the_dashboard_of_an_old_release_offers_what_it_has() {
