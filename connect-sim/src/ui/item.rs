@@ -210,7 +210,7 @@ impl Item<'_> {
         let api = &self.visit.api;
         let variants = self.all_variants().await?;
         let wanted = |one: &&Value| match variant {
-            Some(id) => one["id"].to_string() == id,
+            Some(id) => id.parse().is_ok_and(|id: i64| one["id"] == id),
             None => one["is_default"] == true,
         };
         let chosen = variants.iter().find(wanted).cloned();
