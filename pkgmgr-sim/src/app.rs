@@ -40,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) renderings: Renderings,
     pub(crate) snapshots: Snapshots,
     pub(crate) hot: Hot,
+    pub(crate) pages: minijinja::Environment<'static>,
     token_key: String,
     view: RwLock<Arc<View>>,
     /// When the view was read.
@@ -138,6 +139,7 @@ impl App {
             renderings,
             snapshots: Snapshots::default(),
             hot: Hot::default(),
+            pages: crate::ui::templates()?,
             upstream,
             config,
             token_key,

@@ -115,6 +115,22 @@ pub(crate) struct Known {
 pub struct Caller(Option<Known>);
 
 impl Caller {
+    /// Somebody without a token.
+    pub(crate) fn nobody() -> Self {
+        Self(None)
+    }
+
+    /// Whom the token names, else the token's id.
+    pub(crate) fn name(&self) -> Option<String> {
+        let token = &self.0.as_ref()?.token;
+        Some(if token.username.is_empty() { token.id.clone() } else { token.username.clone() })
+    }
+
+    /// What the token allows.
+    pub(crate) fn scopes(&self) -> &[String] {
+        self.0.as_ref().map_or(&[], |known| &known.grants.scopes)
+    }
+
     fn needs(&self, what: &str, allowed: impl Fn(&Grants) -> bool) -> Result<(), Error> {
         match &self.0 {
             None => Err(Error::Unauthorized(format!(
@@ -215,8 +231,17 @@ impl App {
         } else {
             return Err(bad("expected Basic or Bearer"));
         };
+        self.holder(&token)
+    }
+
+    /// The holder of a token.
+    ///
+    /// # Errors
+    /// Unauthorized: it is not valid.
+    pub(crate) fn holder(&self, token: &str) -> Result<Caller, Error> {
+        let bad = |why: &str| Error::Unauthorized(format!("the credentials are not valid: {why}"));
         let view = self.view();
-        let id = if same(&token, &admin_token(self.world().ids().seed())) {
+        let id = if same(token, &admin_token(self.world().ids().seed())) {
             SEEDED.to_owned()
         } else {
             let mut validation = Validation::new(Algorithm::HS256);
@@ -225,7 +250,7 @@ impl App {
             // What counts is the end that is noted, and the World's clock.
             validation.validate_exp = false;
             let key = DecodingKey::from_secret(view.token_key.as_bytes());
-            let decoded = jsonwebtoken::decode::<Claims>(&token, &key, &validation);
+            let decoded = jsonwebtoken::decode::<Claims>(token, &key, &validation);
             decoded.map_err(|_| bad("the token is not one of this server"))?.claims.jti
         };
         let known = view.tokens.get(&id).ok_or_else(|| bad("the token was revoked"))?;
@@ -282,8 +307,7 @@ impl App {
 
     /// Who asked, for the journal.
     pub(crate) fn principal(&self, headers: &HeaderMap) -> Option<Principal> {
-        let known = self.caller(headers).ok()?.0?;
-        Some(Principal(if known.token.username.is_empty() { known.token.id } else { known.token.username }))
+        self.caller(headers).ok()?.name().map(Principal)
     }
 }
 
@@ -306,7 +330,7 @@ pub(crate) async fn seed(world: &World) -> Result<String, Error> {
 }
 
 /// Compared by digests, which takes as long whatever differs.
-fn same(a: &str, b: &str) -> bool {
+pub(crate) fn same(a: &str, b: &str) -> bool {
     Sha256::digest(a.as_bytes()) == Sha256::digest(b.as_bytes())
 }
 

@@ -42,7 +42,7 @@ pub enum Error {
 }
 
 impl Error {
-    fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
@@ -56,12 +56,18 @@ impl Error {
         }
     }
 
-    fn log(&self) {
+    pub(crate) fn log(&self) {
         match self {
             Self::Internal(cause) => tracing::error!(cause, "internal error"),
             Self::Upstream(cause) => tracing::warn!(cause, "a package file cannot be had"),
             _ => {}
         }
+    }
+}
+
+impl From<minijinja::Error> for Error {
+    fn from(error: minijinja::Error) -> Self {
+        Self::Internal(format!("a page: {error:#}"))
     }
 }
 

@@ -16,6 +16,7 @@
 //! | [`bioc`] | releases of Bioconductor in the layout that BiocManager expects |
 //! | `documents` | distributions, system requirements and vulnerabilities, as the package service tells them |
 //! | `blocklist` | rules that keep packages from clients |
+//! | [`ui`] | the web interface |
 //! | [`rspm`] | the administrator's command line |
 //! | [`bundle`] | feeds carried by hand to servers that cannot reach the service |
 //! | [`alerts`] | what administrators should look at |
@@ -41,7 +42,6 @@ pub mod curated;
 mod documents;
 pub mod error;
 pub mod files;
-pub mod home;
 mod hot;
 pub mod local;
 pub mod openapi;
@@ -55,6 +55,7 @@ pub mod snapshot;
 pub mod stamp;
 pub mod store;
 pub mod sync;
+pub mod ui;
 mod urls;
 
 use std::sync::Arc;

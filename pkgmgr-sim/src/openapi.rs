@@ -28,7 +28,7 @@ const API: Api = Api {
 };
 
 /// The document, without the address of the server.
-fn described() -> Result<&'static Value, Error> {
+pub(crate) fn described() -> Result<&'static Value, Error> {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
     if let Some(known) = DOCUMENT.get() {
         return Ok(known);

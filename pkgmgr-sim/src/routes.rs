@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 use crate::app::App;
 use crate::error::{ApiError, Error};
 use crate::hot::Asked;
-use crate::{api, bioc, cran, home, openapi, simple};
+use crate::{api, bioc, cran, openapi, simple, ui};
 
 /// Bytes of a form with a package file.
 const FORM: usize = crate::local::LARGEST + (1 << 20);
@@ -33,14 +33,39 @@ const SIMPLE: &str = "200 text/html|application/vnd.pypi.simple.v1+html|applicat
 #[rustfmt::skip] // a row a line
 pub fn table() -> Table<App> {
     Table::default()
-        .row("GET", "/", home::page, "", Inferred)
-        .row("GET", "/client", home::page, "", Inferred)
-        .row("GET", "/client/", home::page, "", Inferred)
+        .row("GET", "/", ui::home::page, "", Inferred)
+        .row("GET", "/client", ui::home::page, "", Inferred)
+        .row("GET", "/client/", ui::home::page, "", Inferred)
+        .row("GET", "/client/style.css", ui::style, "", Inferred)
+        .row("GET", "/client/script.js", ui::script, "", Inferred)
+        .row("GET", "/client/view/home", ui::home::page, "", Inferred)
+        .row("GET", "/client/view/repos/{repo}", ui::packages::page, "", Inferred)
+        .row("GET", "/client/view/repos/{repo}/overview", ui::setup::page, "", Inferred)
+        .row("GET", "/client/view/repos/{repo}/setup", ui::setup::page, "", Inferred)
+        .row("GET", "/client/view/repos/{repo}/activity", ui::activity::of_repo, "", Inferred)
+        .row("GET", "/client/view/repos/{repo}/packages", ui::packages::page, "", ClientProven)
+        .row("GET", "/client/view/repos/{repo}/packages/{name}", ui::package::page, "", ClientProven)
+        .row("GET", "/client/view/repos/{repo}/packages/{name}/overview", ui::package::page, "", Inferred)
+        .row("GET", "/client/view/activity", ui::activity::page, "", Inferred)
+        .row("GET", "/client/view/sign-in", ui::session::page, "", Inferred)
+        .row("POST", "/client/sign-in", ui::session::sign_in, "", Inferred)
+        .row("GET", "/client/view/sign-out", ui::session::leave, "", Inferred)
+        .row("POST", "/client/sign-out", ui::session::sign_out, "", Inferred)
+        .row("GET", "/client/view/admin", ui::admin::index, "", Inferred)
+        .row("GET", "/client/view/admin/{area}", ui::admin::page, "", Inferred)
+        .row("GET", "/client/view/admin/repos/{repo}", ui::admin::repo, "", Inferred)
+        .row("POST", "/client/admin/{area}", ui::admin::act, "", Inferred)
+        .row("POST", "/client/admin/repos/{repo}", ui::admin::act_on_repo, "", Inferred)
+        .row("GET", "/client/view/{*rest}", ui::nothing, "", Inferred)
         .group("The server")
         .row("GET", "/__ping__", api::status::ping, "", Documented)
         .doc(doc("Whether the server is up").gives("200 text/plain"))
         .row("GET", "/__api__/status", api::status::status, "", Documented)
         .doc(doc("What the server is and can do").gives("200 Status"))
+        .row("GET", "/__api__/swagger/", ui::swagger::index, "", Inferred)
+        .doc(doc("To the page below").gives("303"))
+        .row("GET", "/__api__/swagger/index.html", ui::swagger::page, "", Documented)
+        .doc(doc("A page to read this document").gives("200 text/html"))
         .row("GET", "/__api__/swagger/doc.json", openapi::json, "", Documented)
         .doc(doc("This document").gives("200 application/json"))
         .group("Repositories")

@@ -53,7 +53,7 @@ impl Draft {
     }
 }
 
-fn rule_json(view: &View, id: i64, rule: &Rule) -> Value {
+pub(crate) fn rule_json(view: &View, id: i64, rule: &Rule) -> Value {
     let source = rule.source_id.and_then(|id| view.source(id));
     let repo = rule.repo_id.and_then(|id| view.repos.values().find(|repo| repo.id == id));
     json!({

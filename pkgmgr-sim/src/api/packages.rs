@@ -15,6 +15,7 @@ use crate::error::{ApiError, Error};
 use crate::record::{self, instant};
 use crate::snapshot::{Part, Snapshot};
 use crate::store::packages::{self, Shows};
+use crate::store::repos::Repo;
 
 /// Which packages.
 #[derive(Debug, Deserialize)]
@@ -174,10 +175,7 @@ pub async fn show(
     let repo = app.view().repo(&repo)?;
     let snapshot = app.shown(&repo, filter.snapshot.as_deref(), filter.bioc_version.as_deref()).await?;
     let version = filter.version.as_deref();
-    let found = match repo.kind.as_str() {
-        "Python" => python_package(&app, &snapshot, &python::name::normalize(&name), version).await?,
-        _ => r_package(&app, &snapshot, &name, version).await?,
-    };
+    let found = package(&app, &repo, &snapshot, &name, version).await?;
     let missing = || {
         let version = version.map(|v| format!(" {v}")).unwrap_or_default();
         Error::NotFound(format!("there is no package {name}{version} in repository {}", repo.name))
@@ -185,13 +183,41 @@ pub async fn show(
     Ok(Json(found.ok_or_else(missing)?))
 }
 
+/// A package as a snapshot of `repo` shows it; of all its versions the current one, unless `version` says which.
+pub(crate) async fn package(
+    app: &App,
+    repo: &Repo,
+    snapshot: &Snapshot,
+    name: &str,
+    version: Option<&str>,
+) -> Result<Option<Value>, Error> {
+    match repo.kind.as_str() {
+        "Python" => python_package(app, snapshot, &python::name::normalize(name), version).await,
+        _ => r_package(app, snapshot, name, version).await,
+    }
+}
+
 /// A package in a source.
-struct Seen {
+pub(crate) struct Seen {
     id: i64,
-    source: i64,
-    json: String,
+    pub(crate) source: i64,
+    /// Its record.
+    pub(crate) json: String,
     /// The time to look at it.
-    t: DateTime<Utc>,
+    pub(crate) t: DateTime<Utc>,
+}
+
+/// The record behind a package of a snapshot.
+pub(crate) async fn seen(app: &App, snapshot: &Snapshot, name: &str, python: bool) -> Result<Option<Seen>, Error> {
+    id_of(app, snapshot, name, if python { shows_python } else { shows_r }).await
+}
+
+pub(crate) fn shows_r(json: &str, t: DateTime<Utc>) -> Result<bool, Error> {
+    Ok(record::current(&serde_json::from_str(json)?, t).is_some())
+}
+
+pub(crate) fn shows_python(json: &str, t: DateTime<Utc>) -> Result<bool, Error> {
+    Ok(record::files(&serde_json::from_str(json)?, t).next().is_some())
 }
 
 /// A package in the first source that shows any of it.
@@ -220,8 +246,7 @@ pub(super) async fn r_package(
     name: &str,
     version: Option<&str>,
 ) -> Result<Option<Value>, Error> {
-    let shows = |json: &str, t| Ok(record::current(&serde_json::from_str(json)?, t).is_some());
-    let Some(Seen { id, source, json, t }) = id_of(app, snapshot, name, shows).await? else { return Ok(None) };
+    let Some(Seen { id, source, json, t }) = id_of(app, snapshot, name, shows_r).await? else { return Ok(None) };
     let record: RRecord = serde_json::from_str(&json)?;
     let current = record::current(&record, t);
     let mut known = current.into_iter().chain(record::archived(&record, t));
@@ -271,8 +296,7 @@ pub(super) async fn python_package(
     name: &str,
     version: Option<&str>,
 ) -> Result<Option<Value>, Error> {
-    let shows = |json: &str, t| Ok(record::files(&serde_json::from_str(json)?, t).next().is_some());
-    let Some(Seen { id, source, json, t }) = id_of(app, snapshot, name, shows).await? else { return Ok(None) };
+    let Some(Seen { id, source, json, t }) = id_of(app, snapshot, name, shows_python).await? else { return Ok(None) };
     let record: PythonRecord = serde_json::from_str(&json)?;
     let mut versions: Vec<&str> = record::files(&record, t).map(|(file, _)| file.version.as_str()).collect();
     versions.dedup();

@@ -63,8 +63,10 @@ struct Draft {
 }
 
 /// The repo types that can be created, as they are stored.
+pub(crate) const KINDS: [&str; 3] = ["R", "Python", "Bioconductor"];
+
 fn kind(text: &str) -> Result<&'static str, Error> {
-    ["R", "Python", "Bioconductor"].into_iter().find(|kind| kind.eq_ignore_ascii_case(text)).ok_or_else(|| {
+    KINDS.into_iter().find(|kind| kind.eq_ignore_ascii_case(text)).ok_or_else(|| {
         let kinds = "the types are R, Python and Bioconductor";
         Error::BadRequest(format!("there are no repositories of type {text:?} here; {kinds}"))
     })
@@ -153,7 +155,7 @@ pub async fn delete(State(app): State<App>, caller: Caller, Path(repo): Path<Str
 /// The dates that show something new of a repo, oldest first, each with the state it shows of the source that changed last.
 ///
 /// A change in the course of a day is first shown by the date of the next day.
-async fn points(app: &App, repo: &str) -> Result<Vec<(NaiveDate, Point)>, Error> {
+pub(crate) async fn points(app: &App, repo: &str) -> Result<Vec<(NaiveDate, Point)>, Error> {
     let repo = app.view().repo(repo)?;
     let today = app.world().clock().now().date_naive();
     let mut days: BTreeMap<NaiveDate, Point> = BTreeMap::new();

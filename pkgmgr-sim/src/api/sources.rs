@@ -34,7 +34,7 @@ pub async fn show(State(app): State<App>, Path(source): Path<String>) -> Result<
 }
 
 /// The source types that can be created.
-const KINDS: [&str; 5] = ["local", "local-python", "cran-snapshot", "curated-cran", "curated-pypi"];
+pub(crate) const KINDS: [&str; 5] = ["local", "local-python", "cran-snapshot", "curated-cran", "curated-pypi"];
 
 /// What there is to say of a source.
 #[derive(Debug, Default, Deserialize)]

@@ -13,7 +13,7 @@ use super::time;
 use crate::VERSION;
 use crate::app::App;
 use crate::bioc;
-use crate::error::ApiError;
+use crate::error::{ApiError, Error};
 use crate::platform::{MACOS, R_VERSIONS};
 use crate::record::instant;
 use crate::store::transactions;
@@ -65,7 +65,7 @@ fn macos_urls() -> Value {
 }
 
 /// How the synchronisation of each source stands.
-pub(super) async fn sync(app: &App) -> Result<Vec<Value>, ApiError> {
+pub(crate) async fn sync(app: &App) -> Result<Vec<Value>, Error> {
     let view = app.view();
     let mut all = Vec::new();
     for source in view.sources.iter().filter(|source| source.feed.is_some()) {

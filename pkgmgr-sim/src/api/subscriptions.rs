@@ -100,7 +100,7 @@ pub async fn reorder(
     .await
 }
 
-fn fits(repo: &Repo, source: &Source) -> Result<(), Error> {
+pub(crate) fn fits(repo: &Repo, source: &Source) -> Result<(), Error> {
     let fits = match repo.kind.as_str() {
         "R" => !source.is_python(),
         "Python" => source.is_python(),

@@ -181,6 +181,30 @@ pub async fn list(db: &Db, source: i64, ascending: bool, limit: i64, offset: i64
     rows.iter().map(transaction).collect()
 }
 
+/// A page of transactions, newest first: those of `sources`, of `repo`, and with `others` all that concern no source.
+///
+/// # Errors
+/// The database's.
+pub async fn recent(
+    db: &Db,
+    sources: &[i64],
+    others: bool,
+    repo: Option<i64>,
+    limit: usize,
+    offset: usize,
+) -> sqlx::Result<Vec<Transaction>> {
+    // Numbers, so they may stand in the text; a list of none needs one that is no source.
+    let list = sources.iter().chain([&-1]).map(i64::to_string).collect::<Vec<_>>().join(", ");
+    let others = if others { "OR source_id IS NULL" } else { "" };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM transactions WHERE source_id IN ({list}) OR repo_id = $1 {others}
+         ORDER BY id DESC LIMIT $2 OFFSET $3"
+    );
+    let (limit, offset) = (i64::try_from(limit).unwrap_or(i64::MAX), i64::try_from(offset).unwrap_or(i64::MAX));
+    let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(repo.unwrap_or(-1)).bind(limit).bind(offset);
+    query.fetch_all(db.pool()).await?.iter().map(transaction).collect()
+}
+
 /// Notes a failure. A failure like the one before only moves that one's end, so that a service that is down all night leaves
 /// one line.
 ///

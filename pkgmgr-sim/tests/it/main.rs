@@ -7,6 +7,7 @@ mod airgap;
 mod api;
 mod bioc;
 mod blocklist;
+mod browser;
 mod clients;
 mod cran;
 mod desktop;
