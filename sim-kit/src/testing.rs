@@ -160,3 +160,24 @@ fn run(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output().expect("the command can be started");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// Compares a committed file that is generated with the text that it should have. Outside CI the file is written anew, so
+/// that it only has to be committed.
+///
+/// # Panics
+/// When they differ.
+#[track_caller]
+#[allow(clippy::disallowed_methods)] // CI says so in its environment only
+pub fn generated(path: &Path, text: &str) {
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    if committed == text {
+        return;
+    }
+    let line = committed.lines().zip(text.lines()).position(|(a, b)| a != b).map_or(0, |line| line + 1);
+    let path = path.display();
+    if std::env::var("CI").as_deref() == Ok("true") {
+        panic!("{path} is not up to date (line {line}); run this test without CI=true, which writes it, and commit it");
+    }
+    std::fs::write(path.to_string(), text).expect("the file can be written");
+    panic!("{path} was brought up to date (line {line}); commit it");
+}
