@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::identity::Issuers;
 use crate::recorder::Recorder;
+use crate::runtime::processes::Processes;
 use crate::ui::Pages;
 
 /// A handle to one Connect. Clones are the same one.
@@ -32,6 +33,9 @@ struct Inner {
     work: Notify,
     /// Rung when a schedule was changed.
     scheduled: Notify,
+    /// Rung when a process is to be looked at.
+    process_bell: Notify,
+    processes: Processes,
     /// Rung when a repository was changed.
     polls: Notify,
     has_git: AtomicBool,
@@ -59,6 +63,7 @@ impl App {
         let unpacked = world.folder("unpacked")?;
         let incoming = world.folder("incoming")?;
         let clones = world.folder("clones")?;
+        let recorded = world.folder("recorded")?;
         let package_manager = Link::new(&world, "package-manager");
         let issuers = Issuers::new(&world);
         let replays = Replays::new(config.signature_window);
@@ -69,9 +74,11 @@ impl App {
             replays,
             work: Notify::new(),
             scheduled: Notify::new(),
+            process_bell: Notify::new(),
+            processes: Processes::default(),
             polls: Notify::new(),
             has_git: AtomicBool::new(false),
-            recorder: Recorder::default(),
+            recorder: Recorder::new(recorded),
             bells: Mutex::default(),
             blob_rows: RwLock::default(),
             unpacking: Mutex::default(),
@@ -168,6 +175,23 @@ impl App {
     #[must_use]
     pub fn scheduled(&self) -> &Notify {
         &self.0.scheduled
+    }
+
+    /// Tells the watch of processes that one of them is idle or to be ended.
+    pub fn ring_for_processes(&self) {
+        self.0.process_bell.notify_one();
+    }
+
+    /// The bell that [`App::ring_for_processes`] rings.
+    #[must_use]
+    pub fn process_bell(&self) -> &Notify {
+        &self.0.process_bell
+    }
+
+    /// The connections of processes.
+    #[must_use]
+    pub fn processes(&self) -> &Processes {
+        &self.0.processes
     }
 
     /// Tells the watch that a repository was changed or fetched.

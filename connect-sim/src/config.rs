@@ -8,6 +8,7 @@ use clap::builder::BoolishValueParser;
 
 use crate::git;
 use crate::oauth_server::Lifetimes;
+use crate::scheduler::Scheduler;
 use crate::version::{NEWEST, Version};
 
 /// How one Connect is set up.
@@ -37,6 +38,8 @@ pub struct Config {
     pub tensorflow_versions: Vec<String>,
     /// Content from repositories.
     pub git: git::Settings,
+    /// How content is run.
+    pub scheduler: Scheduler,
     /// How much it takes.
     pub limits: Limits,
     /// Builds that run at a time.
@@ -97,6 +100,7 @@ impl Default for Config {
             node_versions: owned(&["20.18.1", "22.12.0"]),
             tensorflow_versions: owned(&["2.16.1"]),
             git: git::Settings::default(),
+            scheduler: Scheduler::default(),
             limits: Limits::default(),
             builders: 4,
             signature_window: Duration::from_secs(15 * 60),
@@ -168,6 +172,9 @@ pub struct ConnectArgs {
     /// Issuer of identity tokens that machines may come with; may be given several times.
     #[arg(long, env = "TEAMSIM_CONNECT_TRUSTED_ISSUERS", value_delimiter = ',')]
     pub trusted_issuer: Vec<String>,
+    /// How content is run.
+    #[command(flatten)]
+    pub scheduler: Scheduler,
     /// Largest bundle in bytes.
     #[arg(long, env = "TEAMSIM_CONNECT_MAX_BUNDLE_BYTES", default_value_t = Limits::default().bundle_bytes)]
     pub max_bundle_bytes: u64,
@@ -241,6 +248,7 @@ impl ConnectArgs {
             address: self.address.clone(),
             trusted_issuers: self.trusted_issuer.clone(),
             git: self.git(),
+            scheduler: self.scheduler.clone(),
             limits: Limits { bundle_bytes: self.max_bundle_bytes, ..Limits::default() },
             ..Config::default()
         })

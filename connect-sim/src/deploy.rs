@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::access::{Seen, editable};
 use crate::app::App;
 use crate::auth::Principal;
+use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::git;
 use crate::input::{Fields, Given};
@@ -21,7 +22,7 @@ use crate::store::tasks::Task;
 async fn start(app: &App, principal: &Principal, guid: &str, fields: &Fields, kind: &str) -> Result<Json<Value>> {
     let wanted = fields.id("bundle_id")?;
     let activate = fields.flag("activate")?;
-    if activate != Given::Absent && !app.config().version.has("2025.06.0") {
+    if activate != Given::Absent && !app.config().version.with(Difference::DeployActivate) {
         return Err(Error::bad(Code::CannotParseRequestBody, "The body has the unknown field `activate`."));
     }
     let mut tx = app.write().await?;
@@ -32,7 +33,7 @@ async fn start(app: &App, principal: &Principal, guid: &str, fields: &Fields, ki
     }
     let mut task = Task {
         content_guid: Some(guid.to_owned()),
-        activate: kind == "deploy" && activate.value().unwrap_or(true),
+        activate: activate.value().unwrap_or(true),
         ..Task::new(app.world().ids().token("task", 16), kind, &principal.user.guid, app.now())
     };
     match (wanted.value(), store::repositories::get(&mut tx, guid).await?) {
@@ -69,7 +70,7 @@ pub async fn deploy(
     Ok((StatusCode::ACCEPTED, start(&app, &principal, &guid, &fields, "deploy").await?))
 }
 
-/// `POST /v1/content/{guid}/build`: restores the packages of a bundle and leaves what is served as it is.
+/// `POST /v1/content/{guid}/build`: restores the packages of a bundle, renders nothing, and makes it the active one.
 ///
 /// # Errors
 /// As [`deploy`].

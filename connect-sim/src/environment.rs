@@ -1,4 +1,4 @@
-//! Environment variables of content. Names are told, values never.
+//! Environment variables of content. Names are told, values never. A change restarts the content's processes.
 //!
 //! Owners, collaborators and administrators read and write them.
 
@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::auth::Principal;
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Given, Json};
+use crate::runtime::processes;
 use crate::store;
 
 type Names = axum::Json<Vec<String>>;
@@ -69,7 +70,9 @@ fn variables(body: Value) -> Result<Vec<(String, Option<String>)>> {
 async fn write(app: &App, principal: &Principal, guid: &str, body: Value, replace: bool) -> Result<Names> {
     let variables = variables(body)?;
     let mut tx = app.write().await?;
-    editable(&mut tx, principal, guid).await?;
+    store::content::hold(&mut tx, guid).await?;
+    let seen = editable(&mut tx, principal, guid).await?;
+    let changes = replace || !variables.is_empty();
     if replace {
         store::variables::clear(&mut tx, guid).await?;
     }
@@ -83,7 +86,11 @@ async fn write(app: &App, principal: &Principal, guid: &str, body: Value, replac
     if names.len() > MOST {
         return Err(Error::bad(Code::BadRequest, format!("Content can have at most {MOST} variables.")));
     }
+    if changes {
+        processes::restart(app, &mut tx, &seen.content, "the environment variables changed").await?;
+    }
     tx.commit().await?;
+    app.ring_for_processes();
     Ok(axum::Json(names))
 }
 

@@ -12,6 +12,7 @@ use sqlx::AnyConnection;
 use crate::access::Role;
 use crate::app::App;
 use crate::auth::Principal;
+use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Given};
 use crate::store;
@@ -27,7 +28,7 @@ fn bad(code: Code, text: impl Into<String>) -> Error {
 
 fn shown(app: &App, environment: &Environment) -> Value {
     let mut shown = environment.detail.clone();
-    if !app.config().version.has("2026.04.0") {
+    if !app.config().version.with(Difference::NodeVersion) {
         shown.remove("nodejs");
     }
     let own = [

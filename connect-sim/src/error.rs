@@ -38,10 +38,14 @@ pub enum Code {
     InvalidCollaborator = 33,
     CannotDelete = 35,
     InvalidManifest = 38,
+    MinProcessesOverLimit = 45,
     AppModeChanged = 48,
     UserLocked = 50,
     VanityPathInUse = 51,
     ProhibitedVanityPath = 52,
+    RunAsCurrentProhibited = 54,
+    RunAsNonExecutableProhibited = 55,
+    RunAsUserNotFound = 57,
     SoleAdminDemotion = 61,
     InvalidKeyName = 62,
     InvalidAppForVariantSchedule = 72,
@@ -58,6 +62,7 @@ pub enum Code {
     MissingTokenAttributes = 86,
     CannotParseRequestBody = 87,
     Xsrf = 92,
+    QueueItemInProgress = 100,
     DuplicateSchedule = 102,
     ContentChecksum = 104,
     EnvironmentVersionMismatch = 106,
@@ -96,19 +101,26 @@ pub enum Code {
     InvalidInstallationPath = 173,
     InvalidInstallationVersion = 174,
     DuplicateEnvironmentName = 175,
+    InvalidServiceAccountName = 176,
     InvalidEnvironmentSupervisor = 177,
     InvalidRuntimeLanguage = 179,
     InvalidMemoryRequest = 181,
+    MemoryRequestOverLimit = 182,
     InvalidMemoryLimit = 183,
+    MemoryLimitOverLimit = 184,
     MemoryRequestOverMemoryLimit = 185,
     InvalidCpuRequest = 186,
+    CpuRequestOverLimit = 187,
     InvalidCpuLimit = 188,
+    CpuLimitOverLimit = 189,
     CpuRequestOverCpuLimit = 190,
     InvalidMinProcesses = 191,
     InvalidMaxProcesses = 192,
     InvalidDefaultImageName = 193,
     InvalidAmdGpuLimit = 196,
+    AmdGpuLimitOverLimit = 197,
     InvalidNvidiaGpuLimit = 198,
+    NvidiaGpuLimitOverLimit = 199,
     EmailNoRecipients = 200,
     InvalidOAuthIntegrationGuid = 207,
     FormPostParseFailure = 211,
@@ -137,9 +149,11 @@ pub enum Code {
     DuplicateEnvironmentPermission = 247,
     OAuthCredentialInvalidSubjectTokenTypeForAuthType = 252,
     EnvironmentsInvalidVolume = 254,
+    CustomDocumentationLength = 255,
     OAuthCredentialsInvalidAudience = 256,
     OAuthCredentialsInvalidAssociationCount = 257,
     InvalidOAuthIntegrationsDuplicates = 258,
+    NotPublicContent = 259,
     InvalidUserGuid = 261,
     InvalidGroupGuid = 262,
     InvalidEmailFormat = 264,
@@ -147,6 +161,7 @@ pub enum Code {
     DuplicateBookmark = 267,
     InvalidFirstName = 268,
     InvalidLastName = 269,
+    MaxProcessesZero = 272,
     OAuthCredentialIdTokenVerification = 275,
     OAuthMissingIdToken = 276,
     BundleFileNotFound = 278,
@@ -155,7 +170,7 @@ pub enum Code {
 /// Everything a handler can fail with.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller or what it sent is at fault: a status of 4xx, its code and a text that names the problem.
+    /// The caller or what it sent is at fault: a status of 4xx (and one 500 of older releases), its code and a text that names the problem.
     #[error("{text}")]
     Refused {
         /// 4xx.
@@ -246,6 +261,12 @@ impl Error {
     /// 401: who asks is not known.
     pub fn invalid_login() -> Self {
         Self::refused(StatusCode::UNAUTHORIZED, Code::InvalidLogin, "Invalid login.")
+    }
+
+    /// 500, which releases before 2024.05.0 answer a token with that nobody has claimed; clients wait on.
+    pub fn unclaimed_token() -> Self {
+        let text = "The token has not been claimed.";
+        Self::refused(StatusCode::INTERNAL_SERVER_ERROR, Code::InternalFailure, text)
     }
 
     /// 401 with a code of its own.

@@ -11,6 +11,7 @@ use sqlx::AnyConnection;
 use crate::access::{Role, Seen, visible};
 use crate::app::App;
 use crate::auth::Principal;
+use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Given, Page, Query};
 use crate::store;
@@ -40,7 +41,10 @@ async fn changeable(db: &mut AnyConnection, principal: &Principal, guid: &str) -
 pub async fn list(State(app): State<App>, _: Principal, query: Query) -> Result<Json<Value>> {
     let page = Page::of(&query, 500)?;
     let mut db = app.read().await?;
-    let (groups, total) = store::groups::list(&mut db, query.text("prefix"), page.size, page.offset()).await?;
+    let prefix = query.text("prefix");
+    let pages = prefix.is_none() || app.config().version.with(Difference::GroupPagesWithPrefix);
+    let offset = if pages { page.offset() } else { 0 };
+    let (groups, total) = store::groups::list(&mut db, prefix, page.size, offset).await?;
     Ok(page.answer(&groups.iter().map(shown).collect::<Vec<_>>(), total))
 }
 

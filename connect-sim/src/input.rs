@@ -186,6 +186,22 @@ impl Fields {
         self.text(name)?.value().ok_or_else(missing)
     }
 
+    /// A list of strings.
+    ///
+    /// # Errors
+    /// 400 when it is of another type or one of them holds a NUL.
+    pub fn texts(&self, name: &str) -> Result<Given<Vec<String>>> {
+        let list = |value: &Value| {
+            value.as_array()?.iter().map(|one| one.as_str().map(str::to_owned)).collect::<Option<Vec<String>>>()
+        };
+        match self.read(name, "a list of strings", list)? {
+            Given::Value(texts) if texts.iter().any(|text| text.contains('\0')) => {
+                Err(Error::bad(Code::InvalidParameter, format!("`{name}` must not hold a NUL character.")))
+            }
+            given => Ok(given),
+        }
+    }
+
     /// A boolean.
     ///
     /// # Errors

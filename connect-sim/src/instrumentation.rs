@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::auth::{Caller, Principal};
 use crate::content_type::{ContentType, Kind};
 use crate::cursor::{Cursor, Window};
+use crate::differences::Difference;
 use crate::error::Result;
 use crate::input::{self, Query};
 use crate::runtime::Visit;
@@ -141,7 +142,7 @@ const MOST: i64 = 100_000;
 /// As [`visits`].
 pub async fn hits(State(app): State<App>, principal: Principal, query: Query) -> Result<Json<Vec<Value>>> {
     let mut filter = filter(&principal, &query, None)?;
-    if !app.config().version.has("2026.01.0") {
+    if !app.config().version.with(Difference::HitsOfContent) {
         filter.content = None;
     }
     app.recorder().flush(&app).await?;

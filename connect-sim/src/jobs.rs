@@ -1,26 +1,49 @@
 //! Jobs: what ran for an item, and its log. Owners, collaborators and administrators see them.
 //!
-//! In the simulated runtime these are the restores and renders of deploys; none is active after its deploy.
+//! These are the restores and renders of deploys, which are over when they are listed, and the processes that answer
+//! visits, see [`crate::runtime::processes`].
+//!
+//! What the product writes into the stream of `…/tail` is known as log entries; here it is one JSON object a line.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::time::Duration;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::Stream;
 use http::StatusCode;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use sqlx::AnyConnection;
 
-use crate::access::{Seen, editable};
+use crate::access::{Role, Seen, editable};
 use crate::app::App;
 use crate::applications;
 use crate::auth::Principal;
+use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
-use crate::input::Query;
+use crate::input::{self, Query};
+use crate::runtime::processes;
 use crate::store;
 use crate::store::jobs::Job;
+use crate::system::HOSTNAME;
 use crate::users::time;
 
-fn shown(app: &App, seen: &Seen, job: &Job) -> Value {
+/// The Unix user that content runs as unless it says otherwise.
+pub const RUN_AS: &str = "rstudio-connect";
+
+/// The keys of the variants of an item, by their ids.
+async fn variant_keys(db: &mut AnyConnection, guid: &str) -> Result<BTreeMap<i64, String>> {
+    let variants = store::variants::of_content(db, guid).await?;
+    Ok(variants.into_iter().map(|variant| (variant.id, variant.key)).collect())
+}
+
+fn shown(app: &App, seen: &Seen, job: &Job, keys: &BTreeMap<i64, String>) -> Value {
     let mut shown = json!({
         "id": job.id.to_string(),
         "ppid": null,
@@ -28,25 +51,25 @@ fn shown(app: &App, seen: &Seen, job: &Job) -> Value {
         "key": job.key,
         "remote_id": null,
         "app_id": seen.content.id.to_string(),
-        "variant_id": "0",
-        "variant_key": null,
+        "variant_id": job.variant_id.unwrap_or(0).to_string(),
+        "variant_key": job.variant_id.and_then(|id| keys.get(&id)),
         "bundle_id": job.bundle_id.map(|id| id.to_string()),
         "start_time": time(job.started),
         "end_time": job.ended.map(time),
-        "last_heartbeat_time": time(job.ended.unwrap_or(job.started)),
-        "queued_time": time(job.started),
-        "queue_name": "default",
+        "last_heartbeat_time": time(job.ended.unwrap_or_else(|| app.now())),
+        "queued_time": job.queued.map(time),
+        "queue_name": job.queued.map(|_| "default"),
         "tag": job.tag,
         "exit_code": job.exit_code,
         "error": job.error,
         "status": if job.ended.is_some() { 2 } else { 0 },
-        "hostname": "teamsim",
+        "hostname": HOSTNAME,
         "cluster": null,
         "image": null,
-        "run_as": "rstudio-connect",
+        "run_as": job.run_as.as_deref().unwrap_or(RUN_AS),
         "skip_reason": null,
     });
-    if app.config().version.has("2025.01.0") {
+    if app.config().version.with(Difference::JobContentIds) {
         shown["content_id"] = json!(seen.content.id.to_string());
         shown["content_guid"] = json!(seen.content.guid);
     }
@@ -61,7 +84,8 @@ pub async fn list(State(app): State<App>, principal: Principal, Path(guid): Path
     let mut db = app.read().await?;
     let seen = editable(&mut db, &principal, &guid).await?;
     let jobs = store::jobs::of_content(&mut db, &guid).await?;
-    Ok(Json(jobs.iter().map(|job| shown(&app, &seen, job)).collect()))
+    let keys = variant_keys(&mut db, &guid).await?;
+    Ok(Json(jobs.iter().map(|job| shown(&app, &seen, job, &keys)).collect()))
 }
 
 async fn find(db: &mut AnyConnection, principal: &Principal, guid: &str, key: &str) -> Result<(Seen, Job)> {
@@ -79,11 +103,13 @@ pub async fn get(
     principal: Principal,
     Path((guid, key)): Path<(String, String)>,
 ) -> Result<Json<Value>> {
-    let (seen, job) = find(&mut *app.read().await?, &principal, &guid, &key).await?;
-    Ok(Json(shown(&app, &seen, &job)))
+    let mut db = app.read().await?;
+    let (seen, job) = find(&mut db, &principal, &guid, &key).await?;
+    let keys = variant_keys(&mut db, &guid).await?;
+    Ok(Json(shown(&app, &seen, &job, &keys)))
 }
 
-/// `DELETE /v1/content/{guid}/jobs/{key}`: an order to end it.
+/// `DELETE /v1/content/{guid}/jobs/{key}`: an order to end it, which is carried out a second later on the World's clock.
 ///
 /// # Errors
 /// As [`list`]; 409 with code 163 for a job that is not active.
@@ -93,7 +119,7 @@ pub async fn kill(
     Path((guid, key)): Path<(String, String)>,
 ) -> Result<Json<Value>> {
     let (seen, job) = find(&mut *app.read().await?, &principal, &guid, &key).await?;
-    if job.ended.is_some() {
+    if job.ended.is_some() || !processes::order_end(&app, job.id).await? {
         let text = "The specified job cannot be terminated because it is not active";
         return Err(Error::conflict(Code::InactiveJob, text));
     }
@@ -125,11 +151,160 @@ pub async fn log(
     let text = store::jobs::log(&mut db, job.id).await?;
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let lines: Vec<&str> = text.lines().collect();
-    let entries = lines.iter().skip(lines.len().saturating_sub(most)).map(|line| {
-        let source = if line.starts_with("[rsc-session]") { "stderr" } else { "stdout" };
-        json!({"source": source, "timestamp": time(job.started), "data": line})
+    let entries: Vec<Value> =
+        lines.iter().skip(lines.len().saturating_sub(most)).map(|line| entry(&job, line)).collect();
+    Ok(Json(json!({ "entries": entries })))
+}
+
+fn entry(job: &Job, line: &str) -> Value {
+    let source = if line.starts_with("[rsc-session]") { "stderr" } else { "stdout" };
+    json!({"source": source, "timestamp": time(job.started), "data": line})
+}
+
+/// How often a follower looks whether a log has grown.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// `GET /v1/content/{guid}/jobs/{key}/tail`: the log from its start, a JSON object a line, and what comes to it until the
+/// job has ended.
+///
+/// # Errors
+/// As [`list`].
+pub async fn tail(
+    State(app): State<App>,
+    principal: Principal,
+    Path((guid, key)): Path<(String, String)>,
+) -> Result<Response> {
+    find(&mut *app.read().await?, &principal, &guid, &key).await?;
+    let follow = async_stream::try_stream! {
+        let mut told = 0;
+        loop {
+            let mut db = app.read().await?;
+            // Deleted meanwhile.
+            let Some(job) = store::jobs::get(&mut db, &guid, &key).await? else { break };
+            let text = store::jobs::log(&mut db, job.id).await?;
+            drop(db);
+            for line in text.lines().skip(told) {
+                told += 1;
+                yield Bytes::from(format!("{}\n", entry(&job, line)));
+            }
+            if job.ended.is_some() {
+                break;
+            }
+            tokio::select! {
+                () = app.world().ending() => break,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    };
+    let follow: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>> = Box::pin(follow);
+    Ok(([(CONTENT_TYPE, "application/json")], Body::from_stream(follow)).into_response())
+}
+
+/// Microseconds between two samples of a process.
+const SAMPLE: i64 = 15_000_000;
+/// The most samples of an answer; the newest are kept.
+const MOST_SAMPLES: i64 = 1_000;
+
+/// What a simulated process uses at a moment: a function of the process and the moment, a little more when it has just
+/// started. The answers that hold it say so.
+#[must_use]
+pub fn usage(job: &Job, at: i64) -> (f64, i64) {
+    let noise = Sha256::digest(format!("{} {}", job.key, at / SAMPLE));
+    let young = if at - job.started < SAMPLE { 40.0 } else { 1.0 };
+    let cpu = (f64::from(noise[0]) / 256.0 * young).round() / 100.0;
+    (cpu, (96 << 20) + i64::from(noise[1]) * 65_536)
+}
+
+/// `GET /v1/content/{guid}/jobs/{key}/metrics`: a sample every 15 seconds of a process's life, when the item's metrics
+/// are collected. No code runs, so what is sampled is invented; `X-Simulated` says so.
+///
+/// # Errors
+/// As [`list`]; 400 for a bad time.
+pub async fn metrics(
+    State(app): State<App>,
+    principal: Principal,
+    Path((guid, key)): Path<(String, String)>,
+    query: Query,
+) -> Result<Response> {
+    let (from, to) = (input::moment(&query, "from")?, input::moment(&query, "to")?);
+    let (seen, job) = find(&mut *app.read().await?, &principal, &guid, &key).await?;
+    let collected = job.is_process && seen.content.settings.metrics_collection_enabled.unwrap_or(true);
+    let end = job.ended.unwrap_or_else(|| app.now());
+    let mut samples = Vec::new();
+    if collected {
+        let last = (end.min(to.unwrap_or(end)) - job.started).div_euclid(SAMPLE);
+        let first = from.map_or(0, |from| (from - job.started + SAMPLE - 1).div_euclid(SAMPLE)).max(0);
+        for number in first.max(last - MOST_SAMPLES + 1)..=last {
+            let at = job.started + number * SAMPLE;
+            let (cpu, memory) = usage(&job, at);
+            let now = job.ended.is_none() && number == (end - job.started).div_euclid(SAMPLE);
+            samples.push(json!({
+                "timestamp": time(at), "cpu_fraction": cpu, "memory_bytes": memory,
+                "connections": if now { Some(app.processes().connections(job.id)) } else { None },
+                "process_id": job.id,
+            }));
+        }
+    }
+    let answer = json!({"content_guid": guid, "job_key": key, "samples": samples});
+    Ok(([("x-simulated", "samples")], Json(answer)).into_response())
+}
+
+/// The widths of the bars of a histogram, in minutes: the first of which there are at most 60.
+const BARS: [i64; 9] = [5, 15, 60, 180, 360, 1_440, 10_080, 20_160, 43_200];
+
+/// `GET /v1/experimental/jobs/summary`: how the runs of schedules ended. Of the items that the caller may change, of all
+/// for administrators.
+///
+/// # Errors
+/// 400 for a bad time, 403 for viewers.
+pub async fn summary(State(app): State<App>, principal: Principal, query: Query) -> Result<Json<Value>> {
+    principal.require(Role::Publisher)?;
+    let (from, to) = (input::moment(&query, "from")?, input::moment(&query, "to")?);
+    let mut db = app.read().await?;
+    let jobs = store::jobs::scheduled(&mut db, from.unwrap_or(i64::MIN), to.unwrap_or(i64::MAX)).await?;
+    let mut known: BTreeMap<String, bool> = BTreeMap::new();
+    for guid in jobs.iter().map(|job| &job.content_guid) {
+        if !known.contains_key(guid) {
+            let mine = editable(&mut db, &principal, guid).await.is_ok();
+            known.insert(guid.clone(), mine);
+        }
+    }
+    let jobs: Vec<&Job> = jobs.iter().filter(|job| known.get(&job.content_guid) == Some(&true)).collect();
+    let (mut waiting, mut running) = (0, 0);
+    if to.is_none_or(|to| to >= app.now()) {
+        for task in store::tasks::scheduled(&mut db).await? {
+            let guid = task.content_guid.as_deref().unwrap_or_default();
+            if editable(&mut db, &principal, guid).await.is_ok() {
+                if task.state == "running" { running += 1 } else { waiting += 1 }
+            }
+        }
+    }
+    let count = |jobs: &[&&Job], what: fn(&Job) -> bool| jobs.iter().filter(|job| what(job)).count();
+    let succeeded: fn(&Job) -> bool = |job| job.exit_code == Some(0);
+    let failed: fn(&Job) -> bool = |job| job.exit_code.is_some_and(|code| code != 0);
+    let all: Vec<&&Job> = jobs.iter().collect();
+    let totals = json!({
+        "waiting": waiting, "running": running, "succeeded": count(&all, succeeded), "failed": count(&all, failed),
+        // Runs do not overtake each other here: none is left out.
+        "skipped": 0,
     });
-    Ok(Json(json!({"entries": entries.collect::<Vec<_>>()})))
+    let mut buckets = Vec::new();
+    if let (Some(first), Some(last)) = (jobs.first(), jobs.last()) {
+        let (start, end) = (from.unwrap_or(first.started), to.unwrap_or(last.started).min(app.now()));
+        let bars = |minutes: i64| (end - start) / (minutes * 60_000_000) < 60;
+        let width = BARS.iter().copied().find(|minutes| bars(*minutes)).unwrap_or(43_200) * 60_000_000;
+        let mut by_bar: BTreeMap<i64, Vec<&&Job>> = BTreeMap::new();
+        for job in &jobs {
+            by_bar.entry(job.started.div_euclid(width)).or_default().push(job);
+        }
+        for (bar, jobs) in by_bar {
+            buckets.push(json!({
+                "timestamp": time(bar * width), "succeeded": count(&jobs, succeeded),
+                "failed": count(&jobs, failed), "skipped": 0,
+            }));
+        }
+    }
+    Ok(Json(json!({"totals": totals, "buckets": buckets})))
 }
 
 /// `GET /v1/content/{guid}/jobs/{key}/download`
@@ -167,9 +342,9 @@ pub async fn error(
 fn legacy_shown(seen: &Seen, job: &Job) -> Value {
     json!({
         "id": job.id, "pid": job.id, "key": job.key, "app_id": seen.content.id, "app_guid": seen.content.guid,
-        "variant_id": 0, "bundle_id": job.bundle_id, "start_time": job.started / 1_000_000,
+        "variant_id": job.variant_id.unwrap_or(0), "bundle_id": job.bundle_id, "start_time": job.started / 1_000_000,
         "end_time": job.ended.map(|ended| ended / 1_000_000), "tag": job.tag, "exit_code": job.exit_code,
-        "finalized": job.ended.is_some(), "hostname": "teamsim",
+        "finalized": job.ended.is_some(), "hostname": HOSTNAME,
     })
 }
 

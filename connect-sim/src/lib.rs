@@ -5,16 +5,16 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`routes`] | every route, in one table |
+//! | [`routes`], [`differences`] | every route, in one table; what else releases differ in |
 //! | [`auth`], [`access`] | who asks, and what it may do |
 //! | [`content`], [`bundles`], [`git`], [`deploy`], [`tasks`] | publishing |
 //! | [`build`] | the work behind a deploy |
 //! | [`variants`], [`schedules`] | documents that are rendered, and when |
-//! | [`serving`], [`runtime`] | content itself |
+//! | [`serving`], [`runtime`], [`scheduler`] | content itself, and the processes that answer |
 //! | [`oauth`] | credentials for content |
 //! | [`identity`], [`trusted_publishers`] | identity tokens of other issuers, and machines that publish with them |
 //! | [`oauth_server`] | tokens for applications that act as a user |
-//! | [`instrumentation`], [`audit`], [`system`] | what happened, and the server itself |
+//! | [`instrumentation`], [`audit`], [`system`], [`storage`], [`queue`] | what happened, and the server itself |
 //! | [`ui`] | pages |
 //! | [`store`] | SQL |
 
@@ -35,6 +35,8 @@ pub mod content;
 pub mod content_type;
 pub mod cursor;
 pub mod deploy;
+pub mod differences;
+pub mod documentation;
 pub mod environment;
 pub mod environments;
 pub mod error;
@@ -50,13 +52,17 @@ pub mod oauth_server;
 pub mod openapi;
 pub mod packages;
 pub mod permissions;
+pub mod queue;
 pub mod recorder;
 pub mod routes;
 pub mod runtime;
+pub mod scheduler;
 pub mod schedules;
 pub mod search;
 pub mod server_settings;
+pub mod service_tokens;
 pub mod serving;
+pub mod storage;
 pub mod store;
 pub mod system;
 pub mod tags;
@@ -99,8 +105,9 @@ pub fn product(config: Config) -> Product {
                 git::prepare(&app).await?;
                 build::start(&app).await?;
                 git::poll::start(&app);
+                runtime::processes::prepare(&app).await?;
                 schedules::start(&app);
-                recorder::start(&app);
+                recorder::start(&app).await?;
                 let (router, routes) = routes::router(app);
                 Ok(Simulator { router, routes })
             })

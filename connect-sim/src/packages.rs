@@ -24,7 +24,7 @@ fn shown(package: &Package, bundle: &Bundle) -> Value {
     })
 }
 
-/// `GET /v1/packages`
+/// `GET /v1/packages`: by language and name.
 ///
 /// # Errors
 /// 400 for a bad page, 403 for viewers.
@@ -32,7 +32,9 @@ pub async fn all(State(app): State<App>, principal: Principal, query: Query) -> 
     principal.require(Role::Publisher)?;
     let page = Page::of(&query, 1_000_000)?;
     let mut db = app.read().await?;
-    let (found, total) = store::bundles::active_packages(&mut db, query.text("name"), page.size, page.offset()).await?;
+    let ascending = query.flag("asc_order", true)?;
+    let (found, total) =
+        store::bundles::active_packages(&mut db, query.text("name"), ascending, page.size, page.offset()).await?;
     let mut results = Vec::with_capacity(found.len());
     for (package, bundle) in &found {
         let content = store::content::by_guid(&mut db, &bundle.content_guid).await?;

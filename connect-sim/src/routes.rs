@@ -19,9 +19,10 @@ use crate::error::{Code, Error};
 use crate::ui::{self, api::Routes, dashboard};
 use crate::version::Version;
 use crate::{
-    applications, audit, bookmarks, bundles, content, deploy, environment, environments, git, groups, instrumentation,
-    jobs, keys, oauth, oauth_server, openapi, packages, permissions, schedules, search, server_settings, serving,
-    system, tags, tasks, thumbnails, timezones, trusted_publishers, users, vanities, variants,
+    applications, audit, bookmarks, bundles, content, deploy, documentation, environment, environments, git, groups,
+    instrumentation, jobs, keys, oauth, oauth_server, openapi, packages, permissions, queue, schedules, search,
+    server_settings, service_tokens, serving, storage, system, tags, tasks, thumbnails, timezones, trusted_publishers,
+    users, vanities, variants,
 };
 
 use Fidelity::{ClientProven, Documented, Inferred};
@@ -141,6 +142,9 @@ pub(crate) fn table(version: Version) -> Table<App> {
         .row("GET", "/__api__/v1/content/{guid}", content::get, "", ClientProven)
         .row("PATCH", "/__api__/v1/content/{guid}", content::update, "", ClientProven)
         .row("DELETE", "/__api__/v1/content/{guid}", content::delete, "", ClientProven)
+        .row("POST", "/__api__/v1/content/{guid}/access-test", content::access_test::test, "2026.02.0", Documented)
+        .row("GET", "/__api__/v1/content/storage", storage::list, "2026.04.0", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/storage", storage::of_content, "2026.04.0", Documented)
         .row("GET", "/__api__/v1/content/{guid}/environment", environment::get, "", ClientProven)
         .row("PATCH", "/__api__/v1/content/{guid}/environment", environment::patch, "", ClientProven)
         .row("PUT", "/__api__/v1/content/{guid}/environment", environment::put, "", ClientProven)
@@ -213,10 +217,13 @@ pub(crate) fn table(version: Version) -> Table<App> {
         .row("GET", "/__api__/v1/tasks/{id}", tasks::get, "", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}/jobs", jobs::list, "2022.10.0", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}/jobs/{key}", jobs::get, "2022.10.0", ClientProven)
-        .row("DELETE", "/__api__/v1/content/{guid}/jobs/{key}", jobs::kill, "2022.10.0", Documented)
+        .row("DELETE", "/__api__/v1/content/{guid}/jobs/{key}", jobs::kill, "2022.10.0", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}/jobs/{key}/log", jobs::log, "2022.10.0", Documented)
         .row("GET", "/__api__/v1/content/{guid}/jobs/{key}/download", jobs::download, "2022.10.0", Documented)
         .row("GET", "/__api__/v1/content/{guid}/jobs/{key}/error", jobs::error, "2022.10.0", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/jobs/{key}/tail", jobs::tail, "2022.10.0", Inferred)
+        .row("GET", "/__api__/v1/content/{guid}/jobs/{key}/metrics", jobs::metrics, "2026.02.0", Documented)
+        .row("GET", "/__api__/v1/experimental/jobs/summary", jobs::summary, "2026.02.0", Documented)
         .row("GET", "/__api__/applications/{id}/jobs", jobs::legacy_list, "", Documented)
         .row("GET", "/__api__/applications/{id}/job/{key}", jobs::legacy_get, "", Documented)
         .row("GET", "/__api__/v1/packages", packages::all, "2024.11.0", ClientProven)
@@ -253,6 +260,19 @@ pub(crate) fn table(version: Version) -> Table<App> {
         .row("POST", "/__api__/v1/system/checks", system::check, "", Documented)
         .row("GET", "/__api__/v1/system/checks/{id}", system::check_run, "", Documented)
         .row("GET", "/__api__/v1/system/checks/{id}/results", system::results, "", Documented)
+        .row("GET", "/__api__/v1/system/service-tokens", service_tokens::list, "2026.02.0", Documented)
+        .row("POST", "/__api__/v1/system/service-tokens", service_tokens::create, "2026.02.0", Documented)
+        .row("GET", "/__api__/v1/system/service-tokens/scopes", service_tokens::scopes, "2026.02.0", Documented)
+        .row("DELETE", "/__api__/v1/system/service-tokens/{guid}", service_tokens::delete, "2026.02.0", Documented)
+        .row("GET", "/__api__/v1/system/storage", storage::server, "2026.04.0", Documented)
+        .row("GET", "/__api__/v1/system/hosts", system::hosts, "", Documented)
+        .row("GET", "/__api__/v1/system/offhost/service-accounts", system::service_accounts, "", Documented)
+        .row("GET", "/__api__/v1/system/documentation", documentation::get, "2025.06.0", Documented)
+        .row("POST", "/__api__/v1/system/documentation", documentation::set, "2025.06.0", Documented)
+        .row("DELETE", "/__api__/v1/system/documentation", documentation::delete, "2025.06.0", Documented)
+        .row("GET", "/__api__/v1/feature-usage", system::features, "", Inferred)
+        .row("GET", "/__api__/v1/queue", queue::list, "", Documented)
+        .row("DELETE", "/__api__/v1/queue/{id}", queue::delete, "", Documented)
         .row("GET", "/__api__/v1/system/chronicle", system::chronicle, "", Documented)
         .row("GET", "/__api__/metrics/procs", system::processes, "", Documented)
         .row("POST", "/__api__/v1/tasks/send-test-email", system::test_email, "", Inferred)

@@ -10,12 +10,9 @@ use serde_json::{Value, json};
 use crate::access::Role;
 use crate::app::App;
 use crate::auth::{Principal, Recognised};
-use crate::content::fields::MOST_PROCESSES;
 use crate::content_type::{ContentType, Kind};
+use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
-
-/// Processes of an item unless it says otherwise.
-pub const MAX_PROCESSES: i64 = 3;
 
 /// `GET /__ping__`
 pub async fn ping() -> Json<Value> {
@@ -34,14 +31,18 @@ fn authentication() -> Value {
     })
 }
 
-fn license() -> Value {
+fn license(app: &App) -> Value {
     // Feature flags are the text "1".
-    json!({
+    let mut license = json!({
         "ts": 0, "status": "activated", "expiration": 0, "days-left": 36500, "has-key": true, "has-trial": false,
         "tier": "simulated", "sku-year": "", "edition": "", "cores": "0", "connections": "0", "type": "local",
         "users": "0", "user-activity-days": "365", "shiny-users": "0", "allow-apis": "1", "custom-branding": "1",
-        "current-user-execution": "1", "enable-launcher": "1", "oauth-integrations": "1",
-    })
+        "current-user-execution": "1", "enable-launcher": "1",
+    });
+    if app.config().version.with(Difference::OAuthSetting) {
+        license["oauth-integrations"] = json!("1");
+    }
+    license
 }
 
 /// `GET /server_settings`
@@ -64,7 +65,7 @@ pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> J
     }
     let more = json!({
         "build": format!("v{version}-simulated"),
-        "license": license(),
+        "license": license(&app),
         "license_expiration_ui_warning": false,
         "deprecated_settings": [],
         "deprecated_settings_ui_warning": false,
@@ -101,7 +102,7 @@ pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> J
         "default_py_environment_management": true,
         "new_parameterization_enabled": false,
         "use_window_location": false,
-        "oauth_integrations_enabled": app.config().version.has("2024.12.0"),
+        "oauth_integrations_enabled": app.config().version.with(Difference::OAuthSetting),
     });
     if let (Value::Object(settings), Value::Object(more)) = (&mut settings, more) {
         settings.extend(more);
@@ -141,29 +142,22 @@ pub async fn applications(principal: Principal) -> Result<Json<Value>> {
 ///
 /// # Errors
 /// 403 for viewers.
-pub async fn scheduler(principal: Principal) -> Result<Json<Value>> {
+pub async fn scheduler(State(app): State<App>, principal: Principal) -> Result<Json<Value>> {
     principal.require(Role::Publisher)?;
-    Ok(Json(json!({
-        "min_processes": 0, "max_processes": MAX_PROCESSES, "max_conns_per_process": 20, "load_factor": 0.5,
-        "init_timeout": 60, "idle_timeout": 5, "connection_timeout": 3600, "read_timeout": 3600,
-        "min_processes_limit": MOST_PROCESSES, "max_processes_limit": MOST_PROCESSES,
-        "cpu_request": 0.0, "max_cpu_request": 0.0, "cpu_limit": 0.0, "max_cpu_limit": 0.0,
-        "memory_request": 0, "max_memory_request": 0, "memory_limit": 0, "max_memory_limit": 0,
-        "amd_gpu_limit": 0, "max_amd_gpu_limit": 0, "nvidia_gpu_limit": 0, "max_nvidia_gpu_limit": 0,
-    })))
+    Ok(Json(app.config().scheduler.shown()))
 }
 
 /// `GET /server_settings/scheduler/{app_mode}`
 ///
 /// # Errors
 /// 400 for a mode that is none or has no processes, 403 for viewers.
-pub async fn scheduler_of(principal: Principal, Path(mode): Path<String>) -> Result<Json<Value>> {
+pub async fn scheduler_of(app: State<App>, principal: Principal, Path(mode): Path<String>) -> Result<Json<Value>> {
     let known = ContentType::of(&mode).filter(|mode| mode.kind() != Kind::Static && *mode != ContentType::TensorFlow);
     if known.is_none() {
         let text = format!("`{mode}` is not an app mode with settings of its own.");
         return Err(Error::bad(Code::InvalidAppMode, text));
     }
-    scheduler(principal).await
+    scheduler(app, principal).await
 }
 
 fn installations(versions: &[String]) -> Vec<Value> {

@@ -4,14 +4,17 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use serde_json::{Value, json};
+use sim_kit::origin::Origin;
 
 use crate::access::Role;
 use crate::app::App;
 use crate::auth::Principal;
 use crate::error::{Code, Error, Result};
-use crate::input::Fields;
+use crate::input::{Fields, Query};
+use crate::jobs;
 use crate::store;
 use crate::store::system::{CheckRun, Mail};
 use crate::store::tasks::Task;
@@ -19,7 +22,7 @@ use crate::store::users::Filter;
 use crate::users::time;
 
 /// The only host and image of the simulated runtime.
-const HOSTNAME: &str = "teamsim";
+pub(crate) const HOSTNAME: &str = "teamsim";
 const IMAGE: &str = "Local";
 
 /// `GET /v1/system/caches/runtime`: of languages and versions that packages were restored for.
@@ -169,13 +172,59 @@ pub async fn chronicle(principal: Principal) -> Result<Json<Value>> {
     Ok(Json(json!({"enabled": false, "ready": false})))
 }
 
-/// `GET /metrics/procs`: empty, as the simulated runtime has no processes.
+/// `GET /v1/system/hosts`: the one that answers is there.
+///
+/// # Errors
+/// 400 for a bad flag, 403 unless an administrator asks.
+pub async fn hosts(State(app): State<App>, principal: Principal, query: Query) -> Result<Json<Value>> {
+    principal.require(Role::Administrator)?;
+    query.flag("active", false)?;
+    let (version, now) = (app.config().version.to_string(), time(app.now()));
+    Ok(Json(json!([{"hostname": HOSTNAME, "version": version, "last_seen": now}])))
+}
+
+/// `GET /v1/system/offhost/service-accounts`: there are none, as content runs on this host.
+///
+/// # Errors
+/// 403 for viewers.
+pub async fn service_accounts(principal: Principal) -> Result<Json<Value>> {
+    principal.require(Role::Publisher)?;
+    Ok(Json(json!({"enabled": false, "default": null, "accounts": []})))
+}
+
+/// `GET /v1/feature-usage`. The product's names of features are not known; these are ours.
+///
+/// # Errors
+/// 403 for viewers.
+pub async fn features(State(app): State<App>, principal: Principal) -> Result<Json<Value>> {
+    principal.require(Role::Publisher)?;
+    let used = store::system::features(&mut *app.read().await?).await?;
+    Ok(Json(used.iter().map(|(name, used)| json!({"name": name, "used": used})).collect()))
+}
+
+/// `GET /metrics/procs`: the processes that run, by number. What they use is invented, see [`crate::jobs::usage`].
 ///
 /// # Errors
 /// 403 unless an administrator asks.
-pub async fn processes(principal: Principal) -> Result<Json<Value>> {
+pub async fn processes(State(app): State<App>, origin: Origin, principal: Principal) -> Result<Response> {
     principal.require(Role::Administrator)?;
-    Ok(Json(json!({})))
+    let (origin, now) = (app.origin(origin), app.now());
+    let mut db = app.read().await?;
+    let mut shown = serde_json::Map::new();
+    for job in store::jobs::processes(&mut db, None).await? {
+        let Some(content) = store::content::by_guid(&mut db, &job.content_guid).await? else { continue };
+        let (cpu, memory) = jobs::usage(&job, now);
+        #[allow(clippy::cast_precision_loss)] // seconds
+        let seconds = (now - job.started) as f64 / 1e6;
+        let process = json!({
+            "appId": content.id, "appGuid": content.guid, "appName": content.name,
+            "appUrl": origin.url(&format!("/content/{}/", content.guid)),
+            "appRunAs": job.run_as.as_deref().unwrap_or(jobs::RUN_AS), "type": job.tag,
+            "cpuCurrent": cpu, "cpuTotal": (seconds * cpu * 100.0).round() / 100.0, "ram": memory,
+        });
+        shown.insert(job.id.to_string(), process);
+    }
+    Ok(([("x-simulated", "cpu, ram")], Json(Value::Object(shown))).into_response())
 }
 
 /// `GET /v1/metrics/users/active`

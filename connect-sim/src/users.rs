@@ -321,9 +321,15 @@ pub async fn create(State(app): State<App>, principal: Principal, fields: Fields
     if password.as_ref().is_some_and(|p| !(6..=1024).contains(&p.chars().count())) {
         return Err(Error::bad(Code::InadequatePassword, "`password` must have 6 to 1024 characters."));
     }
-    let external_id = match fields.text("external_id")?.value() {
+    let id = |name: &str| match fields.text(name)?.value() {
+        Some(id) if id.chars().count() > 255 => {
+            Err(Error::bad(Code::InvalidParameter, format!("`{name}` must not be longer than 255 characters.")))
+        }
+        id => Ok(id),
+    };
+    let external_id = match id("external_id")? {
         Some(id) => Some(id),
-        None => fields.text("unique_id")?.value(),
+        None => id("unique_id")?,
     };
     let draft = Draft {
         username: given.username.ok_or_else(missing)?,

@@ -34,6 +34,10 @@ async fn watch(app: App, bell: fn(&App) -> &Notify, due: Due) {
                 None
             }
         };
+        // What fell due while this was found out is done at once.
+        if next.is_some_and(|at| at <= app.world().clock().now()) {
+            continue;
+        }
         let next_due = async {
             match next {
                 Some(at) => app.world().clock().sleep_until(at).await,

@@ -30,6 +30,7 @@ use sqlx::AnyConnection;
 
 use crate::access::Role;
 use crate::app::App;
+use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::oauth_server;
 use crate::store;
@@ -263,7 +264,11 @@ async fn by_signature(parts: &Parts, app: &App, claim: &signature::Claim<'_>) ->
     let prefix = url::Url::parse(prefix.base()).map(|url| url.path().trim_end_matches('/').to_owned());
     signature::check(claim, &token.public_key, parts, &prefix.unwrap_or_default())?;
     app.replays().check(claim, parts, app.world().clock().now())?;
-    let guid = token.user_guid.ok_or_else(Error::no_credential)?;
+    let unclaimed = || match app.config().version.with(Difference::UnclaimedTokenIs401) {
+        true => Error::no_credential(),
+        false => Error::unclaimed_token(),
+    };
+    let guid = token.user_guid.ok_or_else(unclaimed)?;
     let user = user(&mut *app.read().await?, &guid).await?;
     let role = user.role;
     Ok(Principal { user, role, via: Via::Token(token.token) })

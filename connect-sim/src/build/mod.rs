@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::content_type::ContentType;
 use crate::error::Result;
 use crate::git;
+use crate::runtime::processes;
 use crate::store;
 use crate::store::bundles::Bundle;
 use crate::store::content::Content;
@@ -140,7 +141,7 @@ enum Done {
 
 /// Carries a task out. One that has to fetch its bundle is given it.
 async fn carry_out(app: &App, worker: &str, task: &mut Task, log: &Log) -> std::result::Result<Done, Stop> {
-    let is_git = !task.detail.is_null();
+    let is_git = task.detail.get("repository").is_some();
     if is_git && !app.has_git() {
         return Err(git::fetch::is_disabled());
     }
@@ -225,10 +226,15 @@ async fn finish(
             log.last(&built.closing);
             store::tasks::append(&mut tx, &task.id, &log.rest()).await?;
             jobs(app, &mut tx, task, &bundle, &built, now).await?;
-            keep(&mut tx, task, content, &bundle, &built, now).await?;
+            keep(app, &mut tx, task, content, &bundle, &built, now).await?;
             Ok(())
         }
         (Ok(_), _, _) => Err(Failure::new(1, "The content or its bundle was deleted during the task.")),
+        (Err(failure), Some(_), bundle) => {
+            store::tasks::append(&mut tx, &task.id, &log.rest()).await?;
+            failed(app, &mut tx, task, bundle.as_ref(), &failure, now).await?;
+            Err(failure)
+        }
         (Err(failure), _, _) => Err(failure),
     };
     let (code, error) = match &end {
@@ -244,6 +250,7 @@ async fn finish(
     }
     if store::tasks::finish(&mut tx, &task.id, worker, now, &End { code, error, result }).await? {
         tx.commit().await?;
+        app.ring_for_processes();
         if tracked.is_some() {
             app.ring_for_polls();
         }
@@ -252,6 +259,7 @@ async fn finish(
 }
 
 async fn keep(
+    app: &App,
     tx: &mut sim_kit::Tx,
     task: &Task,
     mut content: Content,
@@ -282,37 +290,79 @@ async fn keep(
         content.deployed = now;
         content.settings.runtime = built.runtime.clone();
         store::content::update(tx, &content).await?;
+        processes::restart(app, tx, &content, &format!("bundle {} is the active one", bundle.id)).await?;
     }
+    Ok(())
+}
+
+/// The log of a job of a task: that of the task, with what the product writes before.
+async fn job_log(tx: &mut sim_kit::Tx, task: &Task, bundle: Option<i64>) -> Result<String> {
+    let mut log = store::tasks::output(tx, &task.id, 0).await?;
+    log.insert(0, format!("[rsc-session] Content GUID: {}", task.content_guid.as_deref().unwrap_or_default()));
+    if let Some(id) = bundle {
+        log.insert(1, format!("[rsc-session] Bundle ID: {id}"));
+    }
+    Ok(log.join("\n"))
+}
+
+/// A job of a task.
+async fn job_of(app: &App, tx: &mut sim_kit::Tx, task: &Task, tag: &str, now: i64) -> Result<Job> {
+    let id = store::next(&mut *tx, "job").await?;
+    let guid = task.content_guid.as_deref().unwrap_or_default();
+    Ok(Job {
+        bundle_id: task.bundle_id,
+        variant_id: task.variant_id,
+        queued: task.detail.get("scheduled").and_then(Value::as_i64),
+        ended: Some(now),
+        exit_code: Some(0),
+        ..Job::new(id, app.world().ids().token("job", 16), guid, tag, task.created)
+    })
+}
+
+/// Notes the process that has failed.
+async fn failed(
+    app: &App,
+    tx: &mut sim_kit::Tx,
+    task: &Task,
+    bundle: Option<&Bundle>,
+    failure: &Failure,
+    now: i64,
+) -> Result<()> {
+    let mode = bundle.and_then(|bundle| ContentType::of(&bundle.app_mode));
+    let git = task.detail.get("repository").filter(|_| bundle.is_none()).map(|_| "git");
+    // What fails before any process is started has no job.
+    let render = mode.filter(|_| task.kind == "render").map(ContentType::job_tag);
+    let Some(tag) = failure.tag.or(git).or(render) else { return Ok(()) };
+    let log = job_log(tx, task, task.bundle_id).await?;
+    let job = job_of(app, tx, task, tag, now).await?;
+    let job = Job { exit_code: Some(1), error: Some(failure.text.clone()), ..job };
+    store::jobs::insert(&mut *tx, &job, &log).await?;
     Ok(())
 }
 
 /// Notes the processes that the real product would have started, and what they rendered.
 async fn jobs(app: &App, tx: &mut sim_kit::Tx, task: &Task, bundle: &Bundle, built: &Built, now: i64) -> Result<()> {
-    let mut log = store::tasks::output(tx, &task.id, 0).await?;
-    log.insert(0, format!("[rsc-session] Content GUID: {}", bundle.content_guid));
-    log.insert(1, format!("[rsc-session] Bundle ID: {}", bundle.id));
+    let log = job_log(tx, task, Some(bundle.id)).await?;
     let mode = ContentType::of(&bundle.app_mode);
-    let rendered = mode
-        .filter(|mode| mode.kind() == crate::content_type::Kind::Rendered && (task.activate || task.kind == "render"));
-    let mut last = String::new();
+    let rendered = mode.filter(|mode| {
+        mode.kind() == crate::content_type::Kind::Rendered
+            && ((task.activate && task.kind == "deploy") || task.kind == "render")
+    });
+    let default = match rendered {
+        Some(_) => Some(variants::default_of(app, &mut *tx, &bundle.content_guid, now).await?),
+        None => None,
+    };
     let fetched = task.detail.get("repository").map(|_| "git");
+    let mut last = String::new();
     for tag in fetched.into_iter().chain(built.restored.iter().copied()).chain(rendered.map(ContentType::job_tag)) {
-        let job = Job {
-            id: store::next(&mut *tx, "job").await?,
-            key: app.world().ids().token("job", 16),
-            content_guid: bundle.content_guid.clone(),
-            bundle_id: Some(bundle.id),
-            tag: tag.to_owned(),
-            started: task.created,
-            ended: Some(now),
-            exit_code: Some(0),
-            error: None,
-        };
-        store::jobs::insert(&mut *tx, &job, &log.join("\n")).await?;
+        let mut job = job_of(app, tx, task, tag, now).await?;
+        if rendered.map(ContentType::job_tag) == Some(tag) {
+            job.variant_id = task.variant_id.or(default.as_ref().map(|variant| variant.id));
+        }
+        store::jobs::insert(&mut *tx, &job, &log).await?;
         last = job.key;
     }
-    if rendered.is_some() {
-        let default = variants::default_of(app, &mut *tx, &bundle.content_guid, now).await?;
+    if let Some(default) = default {
         let rendering = Rendering {
             id: store::next(&mut *tx, "rendering").await?,
             variant_id: task.variant_id.unwrap_or(default.id),

@@ -37,13 +37,15 @@ pub(crate) struct Failure {
     pub(crate) code: i64,
     /// One line.
     pub(crate) text: String,
+    /// Of the job that failed; none when it did not come to one.
+    pub(crate) tag: Option<&'static str>,
 }
 
 impl Failure {
     /// A failure.
     #[must_use]
     pub(crate) fn new(code: i64, text: impl Into<String>) -> Self {
-        Self { code, text: text.into() }
+        Self { code, text: text.into(), tag: None }
     }
 }
 
@@ -54,6 +56,16 @@ pub(crate) enum Stop {
     Failed(Failure),
     /// This server is.
     Broken(Error),
+}
+
+impl Stop {
+    /// Says which job it stopped.
+    fn during(self, tag: &'static str) -> Self {
+        match self {
+            Self::Failed(failure) => Self::Failed(Failure { tag: Some(tag), ..failure }),
+            broken @ Self::Broken(_) => broken,
+        }
+    }
 }
 
 impl From<Failure> for Stop {
@@ -135,8 +147,8 @@ pub(crate) async fn build(app: &App, task: &Task, log: &Log) -> Result<Box<Built
         let job = Job { app, log, content, bundle, manifest };
         log.line("# This is the simulated runtime: packages are resolved and downloaded, and not installed.");
         languages(&job, &mut built)?;
-        r::restore(&job, &mut built).await?;
-        python::restore(&job, &mut built).await?;
+        r::restore(&job, &mut built).await.map_err(|stop| stop.during("packrat_restore"))?;
+        python::restore(&job, &mut built).await.map_err(|stop| stop.during("python_restore"))?;
         if mode.kind() == Kind::Rendered {
             built.closing.push(NOT_RENDERED.to_owned());
         }

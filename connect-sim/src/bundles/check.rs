@@ -7,7 +7,9 @@ use pkg_formats::archive::{self, Kind, Limits};
 use pkg_formats::manifest::{self, Manifest};
 
 use crate::content_type::ContentType;
+use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
+use crate::version::Version;
 
 /// Where a bundle's files begin: at the top, or in the one directory that holds everything.
 fn rooted<'p>(top: Option<&str>, path: &'p str) -> Option<&'p str> {
@@ -57,8 +59,8 @@ pub fn refused(error: archive::Error) -> Error {
 /// Checks an archive and its manifest.
 ///
 /// # Errors
-/// 400 with code 135 for a bad archive, 38 for a bad manifest, 148 for an app mode that is none.
-pub fn check(bundle: impl Read, limits: &Limits) -> Result<Manifest> {
+/// 400 with code 135 for a bad archive, 38 for a bad manifest, 148 for an app mode that is none of this release.
+pub fn check(bundle: impl Read, limits: &Limits, version: Version) -> Result<Manifest> {
     const MANIFEST: &str = "manifest.json";
     let mut files = read(bundle, limits, &[MANIFEST], manifest::LARGEST as u64)?;
     let bad = |text: String| Error::bad(Code::InvalidManifest, text);
@@ -68,7 +70,17 @@ pub fn check(bundle: impl Read, limits: &Limits) -> Result<Manifest> {
     })?;
     let manifest = manifest::parse(&bytes).map_err(|error| bad(format!("The manifest is not valid: {error}.")))?;
     let mode = &manifest.metadata.appmode;
-    match ContentType::of(mode) {
+    let known = ContentType::of(mode).filter(|mode| {
+        let since = match mode {
+            ContentType::TensorFlow => Difference::TensorFlow,
+            ContentType::Gradio => Difference::Gradio,
+            ContentType::Panel => Difference::Panel,
+            ContentType::NodeJs => Difference::NodeJs,
+            _ => return true,
+        };
+        version.with(since)
+    });
+    match known {
         Some(ContentType::Unknown) | None => {
             let text = format!("The manifest is not valid: `metadata.appmode`: `{mode}` is not an app mode.");
             Err(Error::bad(Code::InvalidAppMode, text))
@@ -80,6 +92,7 @@ pub fn check(bundle: impl Read, limits: &Limits) -> Result<Manifest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::version::NEWEST;
     use pkg_formats::archive::{Compression, Files, tar_gz};
     use proptest::prelude::*;
 
@@ -97,19 +110,21 @@ mod tests {
             &[("manifest.json", STATIC), ("index.html", "x")][..],
             &[("site/manifest.json", STATIC), ("site/a/index.html", "x")],
         ] {
-            assert_eq!(check(&*bundle(files), &limits).unwrap().metadata.appmode, "static");
+            assert_eq!(check(&*bundle(files), &limits, NEWEST).unwrap().metadata.appmode, "static");
         }
         let split = [("site/manifest.json", STATIC), ("other/index.html", "x")];
-        assert!(check(&*bundle(&split), &limits).unwrap_err().to_string().contains("no manifest.json"));
+        assert!(check(&*bundle(&split), &limits, NEWEST).unwrap_err().to_string().contains("no manifest.json"));
         let mode = [("manifest.json", r#"{"version":1,"metadata":{"appmode":"cobol"}}"#)];
-        assert!(check(&*bundle(&mode), &limits).unwrap_err().to_string().contains("`cobol` is not an app mode"));
+        assert!(
+            check(&*bundle(&mode), &limits, NEWEST).unwrap_err().to_string().contains("`cobol` is not an app mode")
+        );
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..300), at in 0_usize..200) {
             let limits = Limits::default();
-            let _ = check(&*bytes, &limits);
+            let _ = check(&*bytes, &limits, NEWEST);
             // And a good one with some bytes changed.
             let mut good = bundle(&[("manifest.json", STATIC)]);
             bytes.truncate(3);
@@ -117,7 +132,7 @@ mod tests {
                 let place = (at + offset) % good.len();
                 good[place] = *byte;
             }
-            let _ = check(&*good, &limits);
+            let _ = check(&*good, &limits, NEWEST);
         }
     }
 }

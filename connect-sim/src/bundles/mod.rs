@@ -26,6 +26,7 @@ use sqlx::AnyConnection;
 use crate::access::{Seen, editable};
 use crate::app::App;
 use crate::auth::Principal;
+use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::input::{Page, Query};
 use crate::store;
@@ -61,7 +62,12 @@ pub fn shown(app: &App, bundle: &Bundle, active: Option<i64>) -> Value {
         "size": bundle.size,
         "metadata": metadata(&bundle.metadata),
     });
-    if app.config().version.has("2026.04.0") {
+    if !app.config().version.with(Difference::BundleActive)
+        && let Some(fields) = shown.as_object_mut()
+    {
+        fields.remove("active");
+    }
+    if app.config().version.with(Difference::NodeVersion) {
         shown["node_version"] = json!(bundle.runtime.node_version);
     }
     shown

@@ -19,6 +19,7 @@ use super::{check, shown};
 use crate::access::editable;
 use crate::app::App;
 use crate::auth::Principal;
+use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::input::check_checksum;
 use crate::store;
@@ -60,9 +61,9 @@ pub async fn upload(
 /// # Errors
 /// 400 for a bad archive or manifest.
 pub(crate) async fn checked(app: &App, mut spool: Spool) -> Result<(Spool, Manifest)> {
-    let limits = app.config().limits.archive.clone();
+    let (limits, version) = (app.config().limits.archive.clone(), app.config().version);
     tokio::task::spawn_blocking(move || {
-        let manifest = check::check(spool.reader()?, &limits)?;
+        let manifest = check::check(spool.reader()?, &limits, version)?;
         Ok::<_, Error>((spool, manifest))
     })
     .await
@@ -133,7 +134,8 @@ fn is_multipart(headers: &HeaderMap) -> bool {
 
 async fn receive(app: &App, request: Request) -> Result<(Spool, BTreeMap<String, String>)> {
     let mut spool = Spool::new(app.incoming(), app.config().limits.bundle_bytes);
-    if !is_multipart(request.headers()) {
+    // A form is no archive to releases that know none.
+    if !is_multipart(request.headers()) || !app.config().version.with(Difference::BundleMetadata) {
         let mut body = request.into_body().into_data_stream();
         while let Some(bytes) = body.next().await {
             spool.write(&bytes.map_err(cut)?)?;

@@ -9,6 +9,7 @@
 //!
 //! Lists have no pages and are ordered by the last deploy, newest first, which clients rely on.
 
+pub mod access_test;
 pub mod fields;
 pub mod view;
 
@@ -24,6 +25,7 @@ use crate::auth::Principal;
 use crate::bundles;
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Query};
+use crate::runtime::processes;
 use crate::store;
 use crate::store::content::{Content, Filter, Settings};
 use view::{Include, Viewer};
@@ -97,7 +99,7 @@ pub async fn create(
         deployed: now,
         settings: Settings::default(),
     };
-    fields::apply(&principal, &fields, &mut content, fields::Moment::Creation)?;
+    fields::apply(app.config(), &principal, &fields, &mut content, fields::Moment::Creation)?;
     if content.name.is_empty() {
         content.name = format!("content-{}", app.world().ids().hex("content-name", 12));
     }
@@ -131,16 +133,25 @@ pub async fn update(
     let mut tx = app.write().await?;
     store::content::hold(&mut tx, &guid).await?;
     let Seen { mut content, .. } = editable(&mut tx, &principal, &guid).await?;
-    let owner = content.owner_guid.clone();
-    fields::apply(&principal, &fields, &mut content, fields::Moment::Update)?;
-    if content.owner_guid != owner {
+    let before = content.clone();
+    fields::apply(app.config(), &principal, &fields, &mut content, fields::Moment::Update)?;
+    if content.owner_guid != before.owner_guid {
         let user = store::users::by_guid(&mut tx, &content.owner_guid).await?;
         if user.is_none_or(|user| user.role < Role::Publisher) {
             return Err(Error::bad(Code::InvalidOwner, "`owner_guid` must be a publisher or an administrator."));
         }
     }
     store::content::update(&mut tx, &content).await.map_err(duplicate)?;
+    let user = |content: &Content| (content.settings.run_as.clone(), content.settings.run_as_current_user);
+    if content.locked && !before.locked {
+        processes::restart(&app, &mut tx, &content, "the content was locked").await?;
+    } else if user(&content) != user(&before) {
+        processes::restart(&app, &mut tx, &content, "the content runs as another user").await?;
+    } else {
+        processes::keep_warm(&app, &mut tx, &content).await?;
+    }
     tx.commit().await?;
+    app.ring_for_processes();
     let mut db = app.read().await?;
     let seen = visible(&mut db, &principal, &guid).await?;
     Ok(Json(Viewer::new(&app, origin, principal).one(&mut db, &seen, Include::default()).await?))

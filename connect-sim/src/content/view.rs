@@ -9,6 +9,7 @@ use sqlx::AnyConnection;
 use crate::access::{AppRole, Role, Seen};
 use crate::app::App;
 use crate::auth::{Caller, Principal};
+use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::input::Query;
 use crate::store;
@@ -39,7 +40,7 @@ impl Include {
             match word {
                 "owner" => include.owner = true,
                 "tags" => include.tags = true,
-                "vanity_url" if app.config().version.has("2024.06.0") => include.vanity_url = true,
+                "vanity_url" if app.config().version.with(Difference::VanityUrlInclude) => include.vanity_url = true,
                 "bookmarked" => include.bookmarked = true,
                 "schedule" | "schedules" => include.schedule = true,
                 other => {
@@ -146,7 +147,7 @@ impl<'a> Viewer<'a> {
         if include.schedule {
             for schedule in store::schedules::all(&mut *db).await? {
                 if let Some(variant) = store::variants::get(&mut *db, schedule.variant_id).await? {
-                    let shown = crate::schedules::in_content(&schedule);
+                    let shown = crate::schedules::in_content(&schedule, &variant);
                     extras.schedules.entry(variant.content_guid).or_default().push(shown);
                 }
             }
@@ -188,8 +189,10 @@ impl<'a> Viewer<'a> {
         put("title", json!(content.title));
         put("description", json!(content.description));
         put("access_type", json!(content.access_type));
-        put("locked", json!(content.locked));
-        put("locked_message", json!(content.locked_message));
+        if self.app.config().version.with(Difference::ContentLock) {
+            put("locked", json!(content.locked));
+            put("locked_message", json!(content.locked_message));
+        }
         put("connection_timeout", json!(s.connection_timeout));
         put("read_timeout", json!(s.read_timeout));
         put("init_timeout", json!(s.init_timeout));
@@ -219,7 +222,7 @@ impl<'a> Viewer<'a> {
         put("r_version", details(json!(s.runtime.r_version)));
         put("py_version", details(json!(s.runtime.py_version)));
         put("quarto_version", details(json!(s.runtime.quarto_version)));
-        if self.app.config().version.has("2026.04.0") {
+        if self.app.config().version.with(Difference::NodeVersion) {
             put("node_version", details(json!(s.runtime.node_version)));
         }
         put("r_environment_management", json!(s.runtime.r_environment_management));

@@ -23,6 +23,7 @@ use super::{auth_type, find};
 use crate::access::{Role, editable};
 use crate::app::App;
 use crate::auth::{Caller, Principal};
+use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::identity::federation::{self, ID_TOKEN};
 use crate::input::{Query, Raw};
@@ -111,7 +112,7 @@ async fn meant(app: &App, db: &mut AnyConnection, content_guid: &str, asked: &Qu
         let text = "The content is associated with no OAuth integration.";
         return Err(Error::bad(Code::OAuthCredentialNoAssociations, text));
     }
-    let audience = asked.text("audience").filter(|_| app.config().version.has("2025.07.0"));
+    let audience = asked.text("audience").filter(|_| app.config().version.with(Difference::CredentialAudience));
     let guid = match (audience, &all[..]) {
         (Some(guid), all) => all.iter().map(|one| &one.1).find(|known| *known == guid).ok_or_else(|| {
             let text = "`audience` is no integration that the content is associated with.";
@@ -140,7 +141,7 @@ pub async fn exchange(
     let form = std::str::from_utf8(&body);
     let form = form.map_err(|_| Error::bad(Code::FormPostParseFailure, "The body must be a form in UTF-8."))?;
     let asked = Query::parse(form);
-    let federation = app.config().version.has("2026.01.0");
+    let federation = app.config().version.with(Difference::IdentityFederation);
     if federation && matches!(caller, Caller::Anonymous) && asked.text("subject_token_type") == Some(ID_TOKEN) {
         if asked.text("grant_type") != Some(GRANT) {
             return Err(Error::bad(Code::OAuthCredentialGrantType, format!("`grant_type` must be {GRANT}.")));

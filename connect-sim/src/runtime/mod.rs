@@ -3,6 +3,7 @@
 //! Access was decided before; a runtime only answers.
 
 pub mod files;
+pub mod processes;
 mod simulated;
 
 use axum::response::Response;
@@ -49,7 +50,11 @@ impl Runtime {
     /// 404 for a file that is not there; when files or database fail.
     pub async fn answer(self, app: &App, visit: &Visit<'_>) -> Result<Response> {
         match self {
-            Self::Simulated => simulated::answer(app, visit).await,
+            Self::Simulated => {
+                // The visit is one of its process's connections for as long as it takes.
+                let _connection = processes::connect(app, visit).await?;
+                simulated::answer(app, visit).await
+            }
         }
     }
 }

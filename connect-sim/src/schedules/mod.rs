@@ -13,7 +13,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
 
-use crate::access::{Role, editable, visible};
+use crate::access::{Role, editable};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::content_type::ContentType;
@@ -21,9 +21,10 @@ use crate::error::{Code, Error, Result};
 use crate::input::{self, Fields, Given, Query};
 use crate::store;
 use crate::store::content::Content;
-use crate::store::schedules::Schedule;
+use crate::store::schedules::{Change, Schedule};
+use crate::store::tasks::Task;
 use crate::store::variants::Variant;
-use crate::users::time;
+use crate::users::{self, time};
 use crate::{variants, watch};
 use calendar::Rule;
 
@@ -47,8 +48,9 @@ async fn run_due(app: &App) -> Result<Option<i64>> {
             && !content.locked
             && content.bundle_id.is_some()
         {
+            let detail = json!({ "scheduled": at });
             let task = variants::render_task(app, &content, &variant, &content.owner_guid);
-            store::tasks::insert(&mut tx, &task).await?;
+            store::tasks::insert(&mut tx, &Task { detail, ..task }).await?;
         }
         tx.commit().await?;
         app.ring_for_work();
@@ -81,15 +83,29 @@ fn shown(schedule: &Schedule, content: &Content) -> Value {
     })
 }
 
+/// A rule in the words of RFC 5545, as newer parts of the API show it.
+fn rule_set(schedule: &Schedule) -> Value {
+    let rules: Vec<String> =
+        Rule::parse(&schedule.kind, &schedule.detail).iter().map(|rule| format!("RRULE:{}", rule.rrule())).collect();
+    let start = DateTime::from_timestamp_micros(schedule.starts).unwrap_or_default();
+    let zone: Tz = schedule.timezone.parse().unwrap_or(Tz::UTC);
+    let local = start.with_timezone(&zone).format("%Y%m%dT%H%M%S");
+    let until = schedule.ends.and_then(DateTime::from_timestamp_micros);
+    let mut shown = json!({"dtstart": format!("DTSTART;TZID={}:{local}", schedule.timezone), "rrules": rules});
+    if let Some(until) = until {
+        shown["until"] = json!(format!("UNTIL={}", until.format("%Y%m%dT%H%M%SZ")));
+    }
+    shown
+}
+
 /// A schedule as `include=schedule` shows it in content.
 #[must_use]
-pub fn in_content(schedule: &Schedule) -> Value {
-    let rules: Vec<String> = Rule::parse(&schedule.kind, &schedule.detail).iter().map(Rule::rrule).collect();
+pub fn in_content(schedule: &Schedule, variant: &Variant) -> Value {
     json!({
         "id": schedule.id.to_string(), "variant_id": schedule.variant_id.to_string(), "type": "rrule",
-        "schedule": {"dtstart": time(schedule.starts), "rrules": rules, "until": schedule.ends.map(time)},
-        "timezone": schedule.timezone, "next_run": schedule.next_run.map(time),
+        "schedule": rule_set(schedule), "timezone": schedule.timezone, "next_run": schedule.next_run.map(time),
         "activate": schedule.activate, "email": schedule.email,
+        "variant": {"key": variant.key, "name": variant.name, "is_default": variant.is_default},
     })
 }
 
@@ -203,6 +219,7 @@ pub async fn create(State(app): State<App>, principal: Principal, fields: Fields
         true => Error::conflict(Code::DuplicateSchedule, "The variant has a schedule already; change that."),
         false => error.into(),
     })?;
+    note(&app, &mut tx, &principal, variant.id, ("created", Some(&schedule))).await?;
     tx.commit().await?;
     app.ring_for_schedules();
     Ok(Json(shown(&schedule, &seen.content)))
@@ -225,6 +242,7 @@ pub async fn update(
     fields.required("timezone")?;
     apply(&fields, &mut schedule, app.now())?;
     store::schedules::put(&mut tx, &schedule).await?;
+    note(&app, &mut tx, &principal, schedule.variant_id, ("updated", Some(&schedule))).await?;
     tx.commit().await?;
     app.ring_for_schedules();
     Ok(Json(shown(&schedule, &content)))
@@ -239,6 +257,7 @@ pub async fn delete(State(app): State<App>, principal: Principal, Path(id): Path
     let (schedule, _, content) = find(&mut tx, &principal, &id).await?;
     editable(&mut tx, &principal, &content.guid).await?;
     store::schedules::delete(&mut tx, schedule.id).await?;
+    note(&app, &mut tx, &principal, schedule.variant_id, ("deleted", None)).await?;
     tx.commit().await?;
     app.ring_for_schedules();
     Ok(StatusCode::NO_CONTENT)
@@ -293,10 +312,14 @@ async fn extra(db: &mut AnyConnection, content: &Content, variant: &Variant) -> 
     }))
 }
 
-/// `GET /v1/content/{guid}/schedule/history`: the renderings of its scheduled variants, newest first.
+/// The most changes that are shown of a variant.
+const MOST_CHANGES: usize = 100;
+
+/// `GET /v1/content/{guid}/schedule/history`: of each variant, the schedule and how it came to be, newest change first;
+/// of one variant when `variant` is its key.
 ///
 /// # Errors
-/// 403 for an item one may not see, 404 when there is none.
+/// 403 for an item one may not change, 404 when there is none.
 pub async fn history(
     State(app): State<App>,
     principal: Principal,
@@ -304,20 +327,47 @@ pub async fn history(
     query: Query,
 ) -> Result<Json<Value>> {
     let mut db = app.read().await?;
-    visible(&mut db, &principal, &guid).await?;
+    editable(&mut db, &principal, &guid).await?;
     let mut results = Vec::new();
     for variant in store::variants::of_content(&mut db, &guid).await? {
-        let wanted = query.text("variant").is_none_or(|wanted| wanted == variant.key);
-        if !wanted || store::schedules::of_variant(&mut db, variant.id).await?.is_none() {
+        if query.text("variant").is_some_and(|wanted| wanted != variant.key) {
             continue;
         }
-        for run in store::renderings::of_variant(&mut db, variant.id).await? {
-            results.push(json!({
-                "variant_id": variant.id.to_string(), "variant_key": variant.key, "job_key": run.job_key,
-                "rendering_id": run.id.to_string(), "bundle_id": run.bundle_id.to_string(),
-                "start_time": time(run.rendered - run.duration / 1_000), "end_time": time(run.rendered),
+        let current = store::schedules::of_variant(&mut db, variant.id).await?;
+        let changes = store::schedules::changes(&mut db, variant.id).await?;
+        let mut history = Vec::new();
+        for change in changes.iter().take(MOST_CHANGES) {
+            let user = store::users::by_guid(&mut db, &change.user_guid).await?;
+            let new = (!change.schedule.is_null()).then(|| json!({"schedule": change.schedule}));
+            history.push(json!({
+                "change_type": change.kind, "change_time": time(change.changed),
+                "user": user.map(|user| users::shown(&user, &principal)), "new_schedule": new,
             }));
         }
+        results.push(json!({
+            "variant_key": variant.key,
+            "current_schedule": current.as_ref().map(|schedule| json!({
+                "schedule": rule_set(schedule), "next_run": schedule.next_run.map(time),
+            })),
+            "history": history, "total_count": changes.len(),
+        }));
     }
     Ok(Json(json!({"results": results})))
+}
+
+/// Notes who changed a variant's schedule; `None` when it was taken away.
+async fn note(
+    app: &App,
+    tx: &mut AnyConnection,
+    principal: &Principal,
+    variant: i64,
+    (kind, schedule): (&str, Option<&Schedule>),
+) -> Result<()> {
+    let change = Change {
+        kind: kind.to_owned(),
+        changed: app.now(),
+        user_guid: principal.user.guid.clone(),
+        schedule: schedule.map_or(Value::Null, rule_set),
+    };
+    Ok(store::schedules::note(tx, variant, &change).await?)
 }

@@ -18,7 +18,9 @@ use crate::input::{Page, Query};
 use crate::store;
 use crate::store::bundles::Package;
 use crate::store::content::{Content, Filter as Listed};
+use crate::store::jobs::Job;
 use crate::tags::path_of;
+use crate::users::time;
 use query::{Filter, Property, fold, version};
 
 /// What conditions need beside the items, read when one asks for it.
@@ -60,7 +62,7 @@ impl Known {
             known.scheduled = store::schedules::scheduled(&mut *db).await?.into_iter().collect();
         }
         if query.asks(|filter| matches!(filter, Filter::Package(..))) {
-            let (all, _) = store::bundles::active_packages(&mut *db, None, i64::MAX, 0).await?;
+            let (all, _) = store::bundles::active_packages(&mut *db, None, true, i64::MAX, 0).await?;
             for (package, bundle) in all {
                 known.packages.entry(bundle.id).or_default().push(package);
             }
@@ -183,16 +185,35 @@ pub async fn content(
 /// As [`content`].
 pub async fn variants(State(app): State<App>, principal: Principal, asked: Query) -> Result<Json<Value>> {
     let page = Page::of(&asked, 500)?;
+    let with_schedules = match asked.text("include") {
+        None => false,
+        Some("schedule") => true,
+        Some(_) => return Err(Error::bad(Code::InvalidInclude, "`include` must be schedule.")),
+    };
     let mut db = app.read().await?;
     let (items, warnings) = found(&mut db, &principal, &asked).await?;
     let mut all = Vec::new();
     for item in items.iter().filter(|item| crate::variants::is_rendered(item)) {
+        let jobs = store::jobs::of_content(&mut db, &item.guid).await?;
         for variant in store::variants::of_content(&mut db, &item.guid).await? {
-            all.push(json!({
-                "id": variant.id.to_string(), "key": variant.key, "name": variant.name,
-                "is_default": variant.is_default, "content_guid": item.guid, "content_name": item.name,
-                "content_title": item.title,
-            }));
+            // Private ones are their owner's; what is not known to be another's is the item owner's.
+            if variant.settings.is_private && item.owner_guid != principal.user.guid {
+                continue;
+            }
+            let jobs: Vec<&Job> = jobs.iter().filter(|job| job.variant_id == Some(variant.id)).collect();
+            let failed: Vec<&&Job> = jobs.iter().filter(|job| job.exit_code.is_some_and(|code| code != 0)).collect();
+            let rendering = store::renderings::active(&mut db, variant.id).await?;
+            let mut shown = json!({
+                "content_guid": item.guid, "content_name": item.name, "content_title": item.title,
+                "variant_key": variant.key, "variant_name": variant.name, "is_default": variant.is_default,
+                "created_time": time(variant.created), "render_time": rendering.map(|one| time(one.rendered)),
+                "failures": failed.len(), "last_failed": failed.first().and_then(|job| job.ended).map(time),
+                "skips": 0, "last_skipped": null,
+            });
+            if with_schedules && let Some(schedule) = store::schedules::of_variant(&mut db, variant.id).await? {
+                shown["schedule"] = crate::schedules::in_content(&schedule, &variant);
+            }
+            all.push(shown);
         }
     }
     let total = all.len();

@@ -1,12 +1,13 @@
 //! The audit log: who changed what.
 
+use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 use crate::cursor::Window;
 
 /// An entry.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Entry {
     /// Given when it is written.
     pub id: i64,

@@ -148,6 +148,18 @@ pub async fn ids(db: &mut AnyConnection) -> sqlx::Result<Vec<i64>> {
     sqlx::query("SELECT id FROM bundles").fetch_all(db).await?.iter().map(|row| row.try_get(0)).collect()
 }
 
+/// Every bundle: guid of its item, bytes, whether it is the active one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn sizes(db: &mut AnyConnection) -> sqlx::Result<Vec<(String, i64, bool)>> {
+    let sql = "SELECT bundles.content_guid, bundles.size, \
+         CASE WHEN content.bundle_id = bundles.id THEN 1 ELSE 0 END AS active FROM bundles \
+         JOIN content ON content.guid = bundles.content_guid";
+    let row = |row: &AnyRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get::<i64, _>(2)? != 0));
+    sqlx::query(sql).fetch_all(db).await?.iter().map(row).collect()
+}
+
 /// A package that a bundle was built with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
@@ -199,22 +211,24 @@ pub async fn packages(db: &mut AnyConnection, bundle_id: i64) -> sqlx::Result<Ve
     sqlx::query(sql).bind(bundle_id).fetch_all(db).await?.iter().map(package).collect()
 }
 
-/// A page of the packages of all active bundles, with the guid of their item; and how many there are in all.
+/// A page of the packages of all active bundles, by language and name, with the guid of their item; and how many there are in all.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn active_packages(
     db: &mut AnyConnection,
     name: Option<&str>,
+    ascending: bool,
     limit: i64,
     offset: i64,
 ) -> sqlx::Result<(Vec<(Package, Bundle)>, i64)> {
     let from = "FROM packages JOIN bundles ON bundles.id = packages.bundle_id \
          JOIN content ON content.bundle_id = bundles.id AND content.guid = bundles.content_guid \
          WHERE ($1 IS NULL OR packages.name = $1)";
+    let order = if ascending { "ASC" } else { "DESC" };
     let sql = format!(
         "SELECT packages.bundle_id, packages.language, packages.name, packages.version, packages.hash {from} \
-         ORDER BY packages.bundle_id DESC, packages.language, packages.name LIMIT $2 OFFSET $3"
+         ORDER BY packages.language {order}, packages.name {order}, packages.bundle_id {order} LIMIT $2 OFFSET $3"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(name).bind(limit).bind(offset).fetch_all(&mut *db).await?;
     let mut found = Vec::with_capacity(rows.len());

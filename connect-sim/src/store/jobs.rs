@@ -1,9 +1,11 @@
 //! Jobs: what ran for an item, with its log.
 
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
-/// A process or a restore of an item.
+use super::flag;
+
+/// A process, a restore or a render of an item.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// Id.
@@ -14,8 +16,12 @@ pub struct Job {
     pub content_guid: String,
     /// For which bundle.
     pub bundle_id: Option<i64>,
+    /// For which variant of a document.
+    pub variant_id: Option<i64>,
     /// What kind, such as `python_restore`.
     pub tag: String,
+    /// Microseconds at which a schedule asked for it; none for what no schedule did.
+    pub queued: Option<i64>,
     /// Microseconds.
     pub started: i64,
     /// Microseconds; none while it runs.
@@ -24,6 +30,32 @@ pub struct Job {
     pub exit_code: Option<i64>,
     /// Why it failed.
     pub error: Option<String>,
+    /// The Unix user; none for the server's.
+    pub run_as: Option<String>,
+    /// Whether it answers visits.
+    pub is_process: bool,
+}
+
+impl Job {
+    /// One that starts at `now`.
+    #[must_use]
+    pub fn new(id: i64, key: String, content_guid: &str, tag: &str, now: i64) -> Self {
+        Self {
+            id,
+            key,
+            content_guid: content_guid.to_owned(),
+            bundle_id: None,
+            variant_id: None,
+            tag: tag.to_owned(),
+            queued: None,
+            started: now,
+            ended: None,
+            exit_code: None,
+            error: None,
+            run_as: None,
+            is_process: false,
+        }
+    }
 }
 
 fn job(row: &AnyRow) -> sqlx::Result<Job> {
@@ -32,15 +64,20 @@ fn job(row: &AnyRow) -> sqlx::Result<Job> {
         key: row.try_get("job_key")?,
         content_guid: row.try_get("content_guid")?,
         bundle_id: row.try_get("bundle_id")?,
+        variant_id: row.try_get("variant_id")?,
         tag: row.try_get("tag")?,
+        queued: row.try_get("queued")?,
         started: row.try_get("started")?,
         ended: row.try_get("ended")?,
         exit_code: row.try_get("exit_code")?,
         error: row.try_get("error")?,
+        run_as: row.try_get("run_as")?,
+        is_process: flag(row, "is_process")?,
     })
 }
 
-const COLUMNS: &str = "SELECT id, job_key, content_guid, bundle_id, tag, started, ended, exit_code, error FROM jobs";
+const COLUMNS: &str = "SELECT id, job_key, content_guid, bundle_id, variant_id, tag, queued, started, ended, exit_code, \
+     error, run_as, is_process FROM jobs";
 
 /// Inserts a job with its log, one line a line.
 ///
@@ -48,18 +85,23 @@ const COLUMNS: &str = "SELECT id, job_key, content_guid, bundle_id, tag, started
 /// When the database fails.
 pub async fn insert(db: &mut AnyConnection, job: &Job, log: &str) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO jobs (id, job_key, content_guid, bundle_id, tag, started, ended, exit_code, error, log) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO jobs (id, job_key, content_guid, bundle_id, variant_id, tag, queued, started, ended, exit_code, \
+         error, run_as, is_process, log) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(job.id)
     .bind(&job.key)
     .bind(&job.content_guid)
     .bind(job.bundle_id)
+    .bind(job.variant_id)
     .bind(&job.tag)
+    .bind(job.queued)
     .bind(job.started)
     .bind(job.ended)
     .bind(job.exit_code)
     .bind(&job.error)
+    .bind(&job.run_as)
+    .bind(i64::from(job.is_process))
     .bind(log)
     .execute(db)
     .await?;
@@ -71,7 +113,7 @@ pub async fn insert(db: &mut AnyConnection, job: &Job, log: &str) -> sqlx::Resul
 /// # Errors
 /// When the database fails.
 pub async fn of_content(db: &mut AnyConnection, content_guid: &str) -> sqlx::Result<Vec<Job>> {
-    let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE content_guid = $1 ORDER BY id DESC LIMIT 1000"));
+    let sql = AssertSqlSafe(format!("{COLUMNS} WHERE content_guid = $1 ORDER BY id DESC LIMIT 1000"));
     sqlx::query(sql).bind(content_guid).fetch_all(db).await?.iter().map(job).collect()
 }
 
@@ -80,7 +122,7 @@ pub async fn of_content(db: &mut AnyConnection, content_guid: &str) -> sqlx::Res
 /// # Errors
 /// When the database fails.
 pub async fn get(db: &mut AnyConnection, content_guid: &str, key: &str) -> sqlx::Result<Option<Job>> {
-    let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE content_guid = $1 AND job_key = $2"));
+    let sql = AssertSqlSafe(format!("{COLUMNS} WHERE content_guid = $1 AND job_key = $2"));
     sqlx::query(sql).bind(content_guid).bind(key).fetch_optional(db).await?.as_ref().map(job).transpose()
 }
 
@@ -100,4 +142,61 @@ pub async fn newest(db: &mut AnyConnection, limit: i64) -> sqlx::Result<Vec<Job>
     let query = format!("{COLUMNS} ORDER BY id DESC LIMIT $1");
     let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(limit).fetch_all(db).await?;
     rows.iter().map(job).collect()
+}
+
+/// The processes of an item that run, oldest first; of all items without a guid.
+///
+/// # Errors
+/// When the database fails.
+pub async fn processes(db: &mut AnyConnection, content_guid: Option<&str>) -> sqlx::Result<Vec<Job>> {
+    let sql =
+        format!("{COLUMNS} WHERE ended IS NULL AND is_process = 1 AND ($1 IS NULL OR content_guid = $1) ORDER BY id");
+    sqlx::query(AssertSqlSafe(sql)).bind(content_guid).fetch_all(db).await?.iter().map(job).collect()
+}
+
+/// Ends a job that runs, with a last line of its log; false when it does not run.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end(db: &mut AnyConnection, id: i64, now: i64, exit_code: i64, line: &str) -> sqlx::Result<bool> {
+    let sql = "UPDATE jobs SET ended = $2, exit_code = $3, log = log || $4 WHERE id = $1 AND ended IS NULL";
+    let query = sqlx::query(sql).bind(id).bind(now).bind(exit_code).bind(format!("\n{line}"));
+    Ok(query.execute(db).await?.rows_affected() > 0)
+}
+
+/// Orders the end of a job that runs; false when it does not run.
+///
+/// # Errors
+/// When the database fails.
+pub async fn kill(db: &mut AnyConnection, id: i64, at: i64) -> sqlx::Result<bool> {
+    let sql = "UPDATE jobs SET kill_at = COALESCE(kill_at, $2) WHERE id = $1 AND ended IS NULL";
+    Ok(sqlx::query(sql).bind(id).bind(at).execute(db).await?.rows_affected() > 0)
+}
+
+/// The jobs whose end was ordered for `now` or before.
+///
+/// # Errors
+/// When the database fails.
+pub async fn to_kill(db: &mut AnyConnection, now: i64) -> sqlx::Result<Vec<Job>> {
+    let sql = AssertSqlSafe(format!("{COLUMNS} WHERE ended IS NULL AND kill_at <= $1 ORDER BY id"));
+    sqlx::query(sql).bind(now).fetch_all(db).await?.iter().map(job).collect()
+}
+
+/// When the next ordered end is, in microseconds.
+///
+/// # Errors
+/// When the database fails.
+pub async fn next_kill(db: &mut AnyConnection) -> sqlx::Result<Option<i64>> {
+    sqlx::query("SELECT MIN(kill_at) FROM jobs WHERE ended IS NULL").fetch_one(db).await?.try_get(0)
+}
+
+/// The jobs that schedules asked for, which started in a span of microseconds (ends included), oldest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn scheduled(db: &mut AnyConnection, from: i64, to: i64) -> sqlx::Result<Vec<Job>> {
+    let sql = AssertSqlSafe(format!(
+        "{COLUMNS} WHERE queued IS NOT NULL AND started >= $1 AND started <= $2 ORDER BY started, id"
+    ));
+    sqlx::query(sql).bind(from).bind(to).fetch_all(db).await?.iter().map(job).collect()
 }

@@ -15,6 +15,7 @@ pub mod permissions;
 pub mod renderings;
 pub mod repositories;
 pub mod schedules;
+pub mod service_tokens;
 pub mod sessions;
 pub mod system;
 pub mod tags;
@@ -44,6 +45,8 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/0011_service_principals.sql"),
     },
     Migration { version: 20, name: "git", sql: include_str!("../../migrations/0020_git.sql") },
+    Migration { version: 21, name: "processes", sql: include_str!("../../migrations/0021_processes.sql") },
+    Migration { version: 22, name: "records", sql: include_str!("../../migrations/0022_records.sql") },
 ];
 
 /// The next number of `kind`, from 1; never given twice, also not after its holder is gone. Needs a write transaction.

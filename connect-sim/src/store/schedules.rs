@@ -1,9 +1,10 @@
 //! Schedules: when variants are rendered anew. A variant has one at most.
 
+use serde_json::Value;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use super::flag;
+use super::{as_json, flag, json};
 
 /// When a variant is rendered.
 #[derive(Debug, Clone)]
@@ -28,6 +29,57 @@ pub struct Schedule {
     pub ends: Option<i64>,
     /// Microseconds; none when there is none.
     pub next_run: Option<i64>,
+}
+
+/// A change of a variant's schedule.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// `created`, `updated` or `deleted`.
+    pub kind: String,
+    /// Microseconds.
+    pub changed: i64,
+    /// Who made it.
+    pub user_guid: String,
+    /// As clients see it; null when there is none from then on.
+    pub schedule: Value,
+}
+
+/// Notes a change.
+///
+/// # Errors
+/// When the database fails.
+pub async fn note(db: &mut AnyConnection, variant_id: i64, change: &Change) -> sqlx::Result<()> {
+    let id = super::next(&mut *db, "schedule-change").await?;
+    sqlx::query(
+        "INSERT INTO schedule_changes (id, variant_id, change_type, changed, user_guid, schedule) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(id)
+    .bind(variant_id)
+    .bind(&change.kind)
+    .bind(change.changed)
+    .bind(&change.user_guid)
+    .bind(as_json(&change.schedule))
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The changes of a variant's schedule, newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn changes(db: &mut AnyConnection, variant_id: i64) -> sqlx::Result<Vec<Change>> {
+    let sql = "SELECT * FROM schedule_changes WHERE variant_id = $1 ORDER BY id DESC";
+    let change = |row: &AnyRow| {
+        Ok(Change {
+            kind: row.try_get("change_type")?,
+            changed: row.try_get("changed")?,
+            user_guid: row.try_get("user_guid")?,
+            schedule: json(row, "schedule")?,
+        })
+    };
+    sqlx::query(sql).bind(variant_id).fetch_all(db).await?.iter().map(change).collect()
 }
 
 fn schedule(row: &AnyRow) -> sqlx::Result<Schedule> {

@@ -34,6 +34,30 @@ pub async fn uncache(db: &mut AnyConnection, language: &str, version: &str) -> s
     Ok(())
 }
 
+/// Features by name, and whether anything was made with each.
+///
+/// # Errors
+/// When the database fails.
+pub async fn features(db: &mut AnyConnection) -> sqlx::Result<Vec<(&'static str, bool)>> {
+    let tables = [
+        ("environments", "environments"),
+        ("git-backed-content", "repositories"),
+        ("groups", "user_groups"),
+        ("oauth-integrations", "oauth_integrations"),
+        ("schedules", "schedules"),
+        ("service-tokens", "service_tokens"),
+        ("tags", "tags"),
+        ("thumbnails", "thumbnails"),
+        ("vanity-urls", "vanities"),
+    ];
+    let mut used = Vec::new();
+    for (name, table) in tables {
+        let sql = sqlx::AssertSqlSafe(format!("SELECT 1 FROM {table} LIMIT 1"));
+        used.push((name, sqlx::query(sql).fetch_optional(&mut *db).await?.is_some()));
+    }
+    Ok(used)
+}
+
 /// A run of the checks; all are over when it is written.
 #[derive(Debug, Clone)]
 pub struct CheckRun {

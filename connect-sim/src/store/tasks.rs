@@ -159,6 +159,36 @@ pub async fn newest(db: &mut AnyConnection, content_guid: &str) -> sqlx::Result<
     sqlx::query(sql).bind(content_guid).fetch_optional(db).await?.as_ref().map(task).transpose()
 }
 
+/// The renders that schedules asked for and that are not over.
+///
+/// # Errors
+/// When the database fails.
+pub async fn scheduled(db: &mut AnyConnection) -> sqlx::Result<Vec<Task>> {
+    let sql =
+        "SELECT * FROM tasks WHERE state <> 'finished' AND kind = 'render' AND detail IS NOT NULL ORDER BY number";
+    sqlx::query(sql).fetch_all(db).await?.iter().map(task).collect()
+}
+
+/// The tasks that are not over, with their numbers, oldest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn waiting(db: &mut AnyConnection) -> sqlx::Result<Vec<(i64, Task)>> {
+    let sql = "SELECT * FROM tasks WHERE state <> 'finished' ORDER BY number";
+    let row = |row: &AnyRow| Ok((row.try_get("number")?, task(row)?));
+    sqlx::query(sql).fetch_all(db).await?.iter().map(row).collect()
+}
+
+/// Ends a task that nobody works on; false when somebody does.
+///
+/// # Errors
+/// When the database fails.
+pub async fn cancel(db: &mut AnyConnection, id: &str, now: i64, error: &str) -> sqlx::Result<bool> {
+    let sql =
+        "UPDATE tasks SET state = 'finished', finished = $2, code = 1, error = $3 WHERE id = $1 AND state = 'queued'";
+    Ok(sqlx::query(sql).bind(id).bind(now).bind(error).execute(db).await?.rows_affected() > 0)
+}
+
 /// Lines from number `first` (from 0) on.
 ///
 /// # Errors

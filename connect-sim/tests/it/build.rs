@@ -8,7 +8,7 @@ use sim_kit::faults::Rule;
 use sim_kit::{HostConfig, WorldConfig};
 use tokio::sync::Notify;
 
-use super::app::{TestApp, bundle, python_bundle, r_bundle, start, static_bundle};
+use super::app::{TestApp, bundle, document_bundle, python_bundle, r_bundle, start, static_bundle};
 use super::index::Index;
 
 async fn builder() -> (Index, TestApp) {
@@ -242,7 +242,7 @@ async fn a_build_goes_on_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_build_restores_packages_and_leaves_the_content_alone() {
+async fn a_build_restores_packages_and_renders_nothing() {
     let (_index, app) = builder().await;
     let guid = app.publisher().create("built").await;
     app.publisher().upload(&guid, python_bundle("python-api", "flask")).await.ok();
@@ -250,8 +250,16 @@ async fn a_build_restores_packages_and_leaves_the_content_alone() {
     assert_eq!(started.status, 200);
     let task = app.publisher().finished(started.json()["task_id"].as_str().unwrap()).await;
     assert_eq!(task["code"], 0);
-    assert_eq!(app.publisher().get(&format!("/v1/content/{guid}")).await.ok()["bundle_id"], Value::Null);
+    assert_eq!(app.publisher().get(&format!("/v1/content/{guid}")).await.ok()["bundle_id"], "1");
     assert_eq!(app.publisher().get(&format!("/v1/content/{guid}/bundles/1")).await.ok()["py_version"], "3.11.11");
+    let document = app.publisher().create("document").await;
+    app.publisher().upload(&document, document_bundle()).await.ok();
+    for (body, bundle) in [(json!({"activate": false}), Value::Null), (json!({}), json!("2"))] {
+        let started = app.publisher().post(&format!("/v1/content/{document}/build"), &body).await.ok();
+        app.publisher().finished(started["task_id"].as_str().unwrap()).await;
+        assert_eq!(app.publisher().get(&format!("/v1/content/{document}")).await.ok()["bundle_id"], bundle);
+        assert_eq!(app.publisher().get(&format!("/applications/{document}/variants")).await.ok(), json!([]));
+    }
 }
 
 #[tokio::test]

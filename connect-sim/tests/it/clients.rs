@@ -60,6 +60,7 @@ const SDK: &[&str] = &[
     "DELETE /__api__/schedules/{id}",
     "DELETE /__api__/v1/content/{guid}",
     "DELETE /__api__/v1/content/{guid}/bundles/{id}",
+    "DELETE /__api__/v1/content/{guid}/jobs/{key}",
     "DELETE /__api__/v1/content/{guid}/permissions/{id}",
     "DELETE /__api__/v1/content/{guid}/repository",
     "DELETE /__api__/v1/content/{guid}/tags/{tag_id}",
@@ -577,8 +578,15 @@ backed.delete()
 api = publish("api")
 assert {p["name"] for p in api.packages} >= {"flask"}
 assert {p["name"] for p in client.packages} >= {"flask"}
+client.session.get(url + "/content/" + api["guid"] + "/")
+processes = lambda: [j for j in api.jobs if j["tag"] == "run_python_api" and j["status"] == 0]
+before = processes()
+assert len(before) == 1, before
 api.restart()
 assert api.environment_variables.find() == []
+after = processes()
+assert len(after) == 1 and after[0]["key"] != before[0]["key"], after
+after[0].destroy()
 assert client.session.get(url + "/content/" + api["guid"] + "/").json()["simulated"]
 assert client.session.get(url + "/content/" + document["guid"] + "/").status_code == 200
 assert {u["content_guid"] for u in client.metrics.usage.find()} == {api["guid"], document["guid"]}

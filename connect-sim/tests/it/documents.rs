@@ -70,7 +70,7 @@ async fn schedules_fire_when_the_clock_passes_them() {
     assert_eq!(made["next_run"], "2026-01-03T13:00:00Z");
     assert_eq!(publisher.post("/schedules", &body).await.code(), (409, 102));
     let content = publisher.get(&format!("/v1/content/{guid}?include=schedule")).await.ok();
-    assert_eq!(content["schedules"][0]["schedule"]["rrules"], json!(["FREQ=DAILY;INTERVAL=1"]));
+    assert_eq!(content["schedules"][0]["schedule"]["rrules"], json!(["RRULE:FREQ=DAILY;INTERVAL=1"]));
     assert_eq!(publisher.get(&format!("/applications/{guid}")).await.ok()["is_scheduled"], true);
 
     // Three runs in one step of the clock; the tasks they start are carried out beside it.
@@ -88,7 +88,14 @@ async fn schedules_fire_when_the_clock_passes_them() {
     let none = publisher.get("/v1/experimental/schedules?start=2027-01-01T00:00:00Z").await.ok();
     assert_eq!(none["schedules"], json!([]));
     let history = publisher.get(&format!("/v1/content/{guid}/schedule/history")).await.ok();
-    assert_eq!(history["results"].as_array().unwrap().len(), 5);
+    let history = &history["results"][0];
+    assert_eq!((&history["total_count"], &history["history"][0]["change_type"]), (&json!(1), &json!("created")));
+    assert_eq!(history["history"][0]["user"]["username"], "publisher");
+    let rules =
+        json!({"dtstart": "DTSTART;TZID=America/New_York:20260103T080000", "rrules": ["RRULE:FREQ=DAILY;INTERVAL=1"]});
+    assert_eq!(history["history"][0]["new_schedule"]["schedule"], rules);
+    let current = json!({"schedule": rules, "next_run": "2026-01-06T13:00:00Z"});
+    assert_eq!(history["current_schedule"], current);
 
     // The whole schedule is sent.
     let change = |name: &str, value: &str| {

@@ -1,10 +1,12 @@
 //! Whatever is sent to whatever route: a refusal that says why, never a failure of the server.
 
+use std::collections::BTreeSet;
+
 use connect_sim::{Config, product};
 use serde_json::{Value, json};
 use sim_kit::{World, WorldConfig};
 
-use super::app::{TestApp, static_bundle};
+use super::app::{TestApp, document_bundle, static_bundle};
 
 /// Values that clients do not send.
 fn values() -> Vec<Value> {
@@ -164,4 +166,418 @@ async fn every_release_has_a_table() {
         assert_eq!(app.publisher().get(&format!("/content/{guid}/")).await.text(), "x");
         assert_eq!(app.anonymous().get("/server_settings").await.ok()["version"], version);
     }
+}
+
+/// What a field of a body takes.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// Text of at most so many characters.
+    Text(usize),
+    /// One of a few words.
+    Word,
+    /// Text that names something; a name of nothing is no mistake of the field.
+    Key,
+    /// A boolean.
+    Flag,
+    /// A whole number.
+    Whole,
+    /// A number.
+    Number,
+    /// A number or text that holds one.
+    Id,
+    /// A time.
+    Moment,
+    /// A list of words.
+    Words,
+    /// An object.
+    Object,
+}
+
+impl Kind {
+    /// Values that are none of it. All are refused, with the field's name.
+    fn wrong(self) -> Vec<Value> {
+        let text = |n: usize| json!("x".repeat(n));
+        match self {
+            Self::Text(longest) => vec![json!(1), json!(true), json!([]), json!({}), json!("\u{0}"), text(longest + 1)],
+            Self::Word => {
+                vec![json!(1), json!(true), json!([]), json!({}), json!("\u{0}"), json!("no-such-word"), text(100_000)]
+            }
+            Self::Key => vec![json!(1), json!(true), json!([]), json!({}), json!("\u{0}")],
+            Self::Flag => vec![json!("true"), json!(1), json!([]), json!({})],
+            Self::Whole => vec![json!("x"), json!(true), json!([]), json!({}), json!(1.5), json!(1e300), json!(-7)],
+            Self::Number => vec![json!("x"), json!(true), json!([]), json!({}), json!(-1e300)],
+            Self::Id => vec![json!("x"), json!(true), json!([]), json!({}), json!(1.5)],
+            Self::Moment => vec![json!(1), json!(true), json!([]), json!({}), json!("yesterday"), json!("\u{0}")],
+            Self::Words => {
+                vec![
+                    json!(1),
+                    json!(true),
+                    json!({}),
+                    json!("x"),
+                    json!([1]),
+                    json!(["\u{0}"]),
+                    json!(["no-such-word"]),
+                ]
+            }
+            Self::Object => vec![json!(1), json!(true), json!([]), json!("x")],
+        }
+    }
+}
+
+/// A field: its name, what it takes, whether it must be there.
+type Field = (&'static str, Kind, bool);
+
+/// The settings of content, on creation and later.
+const CONTENT: [Field; 29] = [
+    ("name", Kind::Text(64), false),
+    ("title", Kind::Text(1024), false),
+    ("description", Kind::Text(4096), false),
+    ("access_type", Kind::Word, false),
+    ("connection_timeout", Kind::Whole, false),
+    ("read_timeout", Kind::Whole, false),
+    ("init_timeout", Kind::Whole, false),
+    ("idle_timeout", Kind::Whole, false),
+    ("max_processes", Kind::Whole, false),
+    ("min_processes", Kind::Whole, false),
+    ("max_conns_per_process", Kind::Whole, false),
+    ("load_factor", Kind::Number, false),
+    ("memory_request", Kind::Whole, false),
+    ("memory_limit", Kind::Whole, false),
+    ("cpu_request", Kind::Number, false),
+    ("cpu_limit", Kind::Number, false),
+    ("amd_gpu_limit", Kind::Whole, false),
+    ("nvidia_gpu_limit", Kind::Whole, false),
+    ("service_account_name", Kind::Text(255), false),
+    ("default_image_name", Kind::Text(255), false),
+    ("default_environment_guid", Kind::Text(255), false),
+    ("default_r_environment_management", Kind::Flag, false),
+    ("default_py_environment_management", Kind::Flag, false),
+    ("metrics_collection_enabled", Kind::Flag, false),
+    ("notify_on_share", Kind::Flag, false),
+    ("otel_enabled", Kind::Flag, false),
+    ("draft_marker_enabled", Kind::Flag, false),
+    ("run_as", Kind::Text(32), false),
+    ("run_as_current_user", Kind::Flag, false),
+];
+
+/// The routes that read a JSON body: one that is right, and its fields.
+fn bodies() -> Vec<(&'static str, Value, Vec<Field>)> {
+    use Kind::{Flag, Id, Key, Moment, Object, Text, Whole, Word, Words};
+    let user = [
+        ("email", Text(254), false),
+        ("first_name", Text(128), false),
+        ("last_name", Text(128), false),
+        ("username", Text(128), false),
+        ("user_role", Word, false),
+    ];
+    let group = [("name", Text(255), false), ("gid", Whole, false)];
+    let permission = [("principal_guid", Text(255), true), ("principal_type", Word, true), ("role", Word, true)];
+    let place = [("branch", Text(255), false), ("directory", Text(1024), false), ("polling", Flag, false)];
+    let schedule = [
+        ("activate", Flag, false),
+        ("email", Flag, false),
+        ("type", Word, true),
+        ("schedule", Text(4096), false),
+        ("timezone", Word, false),
+        ("start_time", Moment, false),
+        ("end_time", Moment, false),
+    ];
+    let environment = [
+        ("title", Text(255), false),
+        ("description", Text(4096), false),
+        ("matching", Word, false),
+        ("supervisor", Text(4096), false),
+        ("python", Object, false),
+        ("r", Object, false),
+        ("quarto", Object, false),
+    ];
+    let integration = [("name", Text(255), false), ("description", Text(4096), false), ("config", Object, false)];
+    let with = |more: &[Field], some: &[Field]| [some, more].concat();
+    let right_schedule = json!({"type": "weekday", "start_time": "2026-01-01T00:00:00Z", "timezone": "UTC"});
+    vec![
+        (
+            "POST /__api__/v1/users",
+            json!({"username": "{unique}"}),
+            with(&[("password", Text(1024), false), ("external_id", Text(255), false)], &user),
+        ),
+        ("PUT /__api__/v1/users/{user}", json!({}), user.to_vec()),
+        ("POST /__api__/v1/users/{user}/lock", json!({"locked": false}), vec![("locked", Flag, true)]),
+        (
+            "POST /__api__/v1/users/{me}/keys",
+            json!({"name": "{unique}"}),
+            vec![("name", Text(255), true), ("user_role", Word, false), ("expires_at", Moment, false)],
+        ),
+        ("POST /__api__/v1/groups", json!({"name": "{unique}"}), group.to_vec()),
+        ("PATCH /__api__/v1/groups/{group}", json!({}), with(&[("owner_guid", Text(255), false)], &group)),
+        ("POST /__api__/v1/groups/{group}", json!({}), with(&[("owner_guid", Text(255), false)], &group)),
+        (
+            "POST /__api__/v1/groups/{group}/members",
+            json!({"user_guid": "{user}"}),
+            vec![("user_guid", Text(255), true)],
+        ),
+        ("POST /__api__/v1/content", json!({}), CONTENT.to_vec()),
+        (
+            "PATCH /__api__/v1/content/{guid}",
+            json!({}),
+            with(
+                &[
+                    ("locked", Flag, false),
+                    ("locked_message", Text(4096), false),
+                    ("content_category", Word, false),
+                    ("owner_guid", Text(255), false),
+                ],
+                &CONTENT,
+            ),
+        ),
+        (
+            "POST /__api__/v1/content/{guid}/permissions",
+            json!({"principal_guid": "{user}", "principal_type": "user", "role": "viewer"}),
+            permission.to_vec(),
+        ),
+        (
+            "PUT /__api__/v1/content/{guid}/permissions/{permission}",
+            json!({"principal_guid": "{user}", "principal_type": "user", "role": "viewer"}),
+            permission.to_vec(),
+        ),
+        (
+            "PUT /__api__/v1/content/{guid}/vanity",
+            json!({"path": "/vanity/{unique}/"}),
+            vec![("path", Text(1024), true), ("force", Flag, false)],
+        ),
+        (
+            "POST /__api__/v1/tags",
+            json!({"name": "{unique}"}),
+            vec![("name", Text(255), true), ("parent_id", Id, false)],
+        ),
+        ("PATCH /__api__/v1/tags/{tag}", json!({}), vec![("name", Text(255), false), ("parent_id", Id, false)]),
+        ("POST /__api__/v1/content/{guid}/tags", json!({"tag_id": "{leaf}"}), vec![("tag_id", Id, true)]),
+        ("POST /__api__/v1/content/{document}/render", json!({}), vec![("variant_key", Key, false)]),
+        (
+            "POST /__api__/variants/{variant}",
+            json!({}),
+            vec![
+                ("name", Text(255), false),
+                ("email_collaborators", Flag, false),
+                ("email_viewers", Flag, false),
+                ("email_all", Flag, false),
+                ("visibility", Word, false),
+            ],
+        ),
+        (
+            "POST /__api__/schedules",
+            json!({"variant_id": "{variant}", "type": "weekday"}),
+            with(&[("variant_id", Id, true), ("app_id", Id, false)], &schedule),
+        ),
+        ("POST /__api__/schedules/{schedule}", right_schedule, schedule.to_vec()),
+        (
+            "POST /__api__/v1/content/{guid}/deploy",
+            json!({}),
+            vec![("bundle_id", Id, false), ("activate", Flag, false)],
+        ),
+        ("POST /__api__/v1/content/{guid}/build", json!({}), vec![("bundle_id", Id, false), ("activate", Flag, false)]),
+        (
+            "PUT /__api__/v1/content/{guid}/repository",
+            json!({"repository": "https://git.example/a"}),
+            with(&[("repository", Text(2048), true)], &place),
+        ),
+        (
+            "PATCH /__api__/v1/content/{backed}/repository",
+            json!({}),
+            with(&[("repository", Text(2048), false)], &place),
+        ),
+        (
+            "POST /__api__/v1/content/{backed}/repository/bundle",
+            json!({}),
+            vec![("repository", Text(2048), false), ("ref", Text(255), false), ("directory", Text(1024), false)],
+        ),
+        (
+            "POST /__api__/v1/environments",
+            json!({"name": "{unique}", "cluster_name": "Kubernetes"}),
+            with(&[("name", Text(255), true), ("cluster_name", Text(255), true)], &environment),
+        ),
+        ("PUT /__api__/v1/environments/{environment}", json!({}), environment.to_vec()),
+        (
+            "POST /__api__/v1/environments/{environment}/permissions",
+            json!({"user_guid": "{user}"}),
+            vec![("user_guid", Text(255), false), ("group_guid", Text(255), false)],
+        ),
+        (
+            "DELETE /__api__/v1/system/caches/runtime",
+            json!({"language": "R", "version": "9"}),
+            vec![
+                ("language", Word, true),
+                ("version", Key, true),
+                ("image_name", Key, false),
+                ("dry_run", Flag, false),
+            ],
+        ),
+        ("POST /__api__/v1/system/checks", json!({}), vec![("hostname", Word, false)]),
+        (
+            "POST /__api__/v1/system/service-tokens",
+            json!({"name": "{unique}", "scopes": ["identity:manage"]}),
+            vec![("name", Text(255), true), ("scopes", Words, true), ("expires_at", Moment, false)],
+        ),
+        ("POST /__api__/v1/system/documentation", json!({"content": "x"}), vec![("content", Text(500_000), true)]),
+        ("POST /__api__/v1/tasks/send-test-email", json!({"to": "a@example.com"}), vec![("to", Text(254), true)]),
+        (
+            "POST /__api__/v1/oauth/integrations",
+            json!({"name": "n", "template": "github", "config": {"client_id": "c"}}),
+            with(&[("template", Word, true)], &integration),
+        ),
+        ("PATCH /__api__/v1/oauth/integrations/{integration}", json!({}), integration.to_vec()),
+        (
+            "POST /__api__/v1/content/{guid}/trusted-publishers",
+            json!({"name": "robot", "issuer": "https://issuer.example", "claims": {"sub": "x"}}),
+            vec![
+                ("name", Text(128), true),
+                ("issuer", Text(1024), true),
+                ("audience", Text(1024), false),
+                ("claims", Object, true),
+            ],
+        ),
+        (
+            "POST /__api__/tokens",
+            json!({"token": "T0123456789abcdef0123456789abcdef", "public_key": "x"}),
+            vec![("token", Text(64), true), ("public_key", Text(4096), true)],
+        ),
+    ]
+}
+
+/// Routes whose bodies are lists, forms, bytes or nothing; their own tests send them what is wrong.
+const OTHERS: &[&str] = &[
+    "DELETE /__api__/applications/{id}/image",
+    "PATCH /__api__/v1/content/{guid}/environment",
+    "POST /__api__/applications/{id}/image",
+    "POST /__api__/v1/bootstrap",
+    "POST /__api__/v1/content/{guid}/access-test",
+    "POST /__api__/v1/content/{guid}/bookmark",
+    "POST /__api__/v1/content/{guid}/bundles",
+    "POST /__api__/v1/experimental/bootstrap",
+    "POST /__api__/v1/oauth/integrations/credentials",
+    "POST /__api__/variants/{id}/render",
+    "POST /__api__/variants/{id}/sender",
+    "POST /__api__/variants/{id}/subscribers",
+    "PUT /__api__/v1/content/{guid}/environment",
+    "PUT /__api__/v1/content/{guid}/oauth/integrations/associations",
+    "PUT /__api__/v1/content/{guid}/thumbnail",
+];
+
+/// One of everything that a path or a body names.
+async fn targets(app: &TestApp) -> Vec<(&'static str, String)> {
+    let (admin, publisher) = (app.admin(), app.publisher());
+    let text = |value: &Value, name: &str| match &value[name] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let user = app.user("target", "publisher").await.0;
+    let me = text(&admin.get("/v1/user").await.ok(), "guid");
+    let group = text(&admin.post("/v1/groups", &json!({"name": "target"})).await.ok(), "guid");
+    let guid = publisher.publish("target", static_bundle("x")).await;
+    let document = publisher.publish("document", document_bundle()).await;
+    let variant = text(&publisher.get(&format!("/applications/{document}/variants")).await.ok()[0], "id");
+    let other = publisher.publish("scheduled", document_bundle()).await;
+    let scheduled = text(&publisher.get(&format!("/applications/{other}/variants")).await.ok()[0], "id");
+    let schedule = json!({"variant_id": scheduled, "type": "weekday"});
+    let schedule = text(&publisher.post("/schedules", &schedule).await.ok(), "id");
+    let grant = json!({"principal_guid": user, "principal_type": "user", "role": "viewer"});
+    let permission = text(&publisher.post(&format!("/v1/content/{guid}/permissions"), &grant).await.ok(), "id");
+    let backed = publisher.create("backed").await;
+    let place = json!({"repository": "https://git.example/a"});
+    publisher.put(&format!("/v1/content/{backed}/repository"), &place).await.ok();
+    let tag = text(&admin.post("/v1/tags", &json!({"name": "target"})).await.ok(), "id");
+    let leaf = text(&admin.post("/v1/tags", &json!({"name": "leaf", "parent_id": tag})).await.ok(), "id");
+    let environment = json!({"name": "target", "cluster_name": "Kubernetes"});
+    let environment = text(&admin.post("/v1/environments", &environment).await.ok(), "guid");
+    let integration = json!({"name": "target", "template": "github", "config": {"client_id": "c"}});
+    let integration = text(&admin.post("/v1/oauth/integrations", &integration).await.ok(), "guid");
+    vec![
+        ("{user}", user),
+        ("{me}", me),
+        ("{group}", group),
+        ("{guid}", guid),
+        ("{document}", document),
+        ("{variant}", variant),
+        ("{schedule}", schedule),
+        ("{permission}", permission),
+        ("{backed}", backed),
+        ("{tag}", tag),
+        ("{leaf}", leaf),
+        ("{environment}", environment),
+        ("{integration}", integration),
+    ]
+}
+
+/// A route as the table of routes names it.
+fn pattern(route: &str) -> String {
+    let (method, path) = route.split_once(' ').unwrap();
+    let parts: Vec<&str> = path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part }).collect();
+    format!("{method} {}", parts.join("/"))
+}
+
+#[tokio::test]
+async fn every_field_of_every_body_is_checked() {
+    let world = World::open(&WorldConfig::default(), connect_sim::store::MIGRATIONS).await.unwrap();
+    let routes = (product(Config::default()).build)(world).await.unwrap().routes;
+    let known: BTreeSet<String> = routes
+        .iter()
+        .filter(|route| route.path.starts_with("/__api__/"))
+        .filter(|route| matches!(route.method, "POST" | "PUT" | "PATCH"))
+        .map(|route| pattern(&format!("{} {}", route.method, route.path)))
+        .collect();
+    let listed: BTreeSet<String> =
+        bodies().iter().map(|row| row.0).chain(OTHERS.iter().copied()).map(pattern).collect();
+    let missing: Vec<&String> = known.difference(&listed).collect();
+    assert!(missing.is_empty(), "routes without a row, in `bodies` or in OTHERS: {missing:?}");
+
+    let trusted_issuers = vec!["https://issuer.example".to_owned()];
+    let app = TestApp::with(Config { trusted_issuers, ..Config::default() }).await;
+    let targets = targets(&app).await;
+    let (admin, mut made, mut wrong) = (app.admin(), 0, Vec::new());
+    for (route, right, fields) in bodies() {
+        let mut fill = |text: &str| {
+            made += 1;
+            let filled = text.replace("{unique}", &format!("unique-{made}"));
+            targets.iter().fold(filled, |text, (name, value)| text.replace(name, value))
+        };
+        let (method, path) = route.split_once(' ').unwrap();
+        let path = fill(path.strip_prefix("/__api__").unwrap());
+        for (field, kind, required) in fields {
+            let mut send = |value: Option<Value>| {
+                let mut body: Value = serde_json::from_str(&fill(&right.to_string())).unwrap();
+                match value {
+                    Some(value) => body[field] = value,
+                    None => drop(body.as_object_mut().unwrap().remove(field)),
+                }
+                let (admin, path) = (admin.clone(), path.clone());
+                async move { admin.send(method, &path, &body).await }
+            };
+            let mut must = Vec::new();
+            for value in kind.wrong() {
+                must.push((value.to_string(), send(Some(value)).await));
+            }
+            if required {
+                must.push(("nothing".to_owned(), send(None).await));
+                must.push(("null".to_owned(), send(Some(Value::Null)).await));
+            }
+            for (value, answer) in must {
+                let value: String = value.chars().take(40).collect();
+                let text = answer.text();
+                if !answer.status.is_client_error() {
+                    wrong.push(format!("{route}: {field} = {value}: {}", answer.status));
+                } else if !text.contains(&format!("`{field}`")) {
+                    wrong.push(format!("{route}: {field} = {value}: the answer does not name it: {text}"));
+                } else if answer.code().1 == 0 {
+                    wrong.push(format!("{route}: {field} = {value}: no code"));
+                }
+            }
+            for value in [Value::Null, json!("\u{202e}\u{feff}\u{1F600}é\r\n"), json!("' OR 1=1 --"), json!("../..%00")]
+            {
+                let answer = send(Some(value.clone())).await;
+                if answer.status.is_server_error() {
+                    wrong.push(format!("{route}: {field} = {value}: {}", answer.text()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -101,6 +101,31 @@ async fn what_was_acknowledged_outlives_a_kill() {
     server.kill();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn visits_and_changes_outlive_a_kill() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let made = server.json("POST", "/v1/content", json!({"name": "seen"}).to_string().into()).await;
+    let guid = made["guid"].as_str().unwrap().to_owned();
+    server.json("POST", &format!("/v1/content/{guid}/bundles"), static_bundle("seen")).await;
+    let task = server.json("POST", &format!("/v1/content/{guid}/deploy"), b"{}".to_vec()).await;
+    let task = format!("/v1/tasks/{}?wait=30", task["task_id"].as_str().unwrap());
+    server.json("GET", &task, Vec::new()).await;
+    let visits = 50;
+    for _ in 0..visits {
+        assert_eq!(server.send("GET", &format!("/content/{guid}/"), Vec::new()).await.status(), 200);
+    }
+    server.kill();
+    // Twice, as a second start must not write again what the first has recovered.
+    for _ in 0..2 {
+        let server = Server::start(folder.path());
+        let seen = server.json("GET", "/v1/instrumentation/content/visits?limit=500", Vec::new()).await;
+        assert_eq!(seen["results"].as_array().unwrap().len(), visits);
+        server.kill();
+    }
+}
+
 #[test]
 fn bad_flags_say_what_to_do_in_one_line() {
     let run = |arguments: &[&str]| {

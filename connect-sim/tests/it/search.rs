@@ -64,6 +64,9 @@ async fn content_is_found_by_what_it_is() {
     assert_eq!((second["results"].as_array().unwrap().len(), &second["current_page"]), (1, &json!(2)));
     let variants = publisher.get("/v1/search/variants").await.ok();
     assert_eq!((&variants["total"], &variants["results"][0]["content_name"]), (&json!(1), &json!("report")));
+    let variant = &variants["results"][0];
+    assert_eq!((&variant["failures"], variant["variant_key"].as_str().unwrap().len()), (&json!(0), 8));
+    assert_eq!(publisher.get("/v1/search/variants?include=owner").await.code(), (400, 161));
     for bad in ["order=up", "sort=luck", "include=all", "page_size=0"] {
         assert_eq!(publisher.get(&format!("/v1/search/content?{bad}")).await.status, 400, "{bad}");
     }

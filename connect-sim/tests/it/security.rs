@@ -33,7 +33,8 @@ impl Target {
     }
 
     async fn get(&self, path: &str) -> (Option<u16>, String) {
-        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Key {}\r\nconnection: close\r\n\r\n", self.key);
+        let head =
+            format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Key {}\r\nconnection: close\r\n\r\n", self.key);
         self.raw(head.as_bytes()).await
     }
 

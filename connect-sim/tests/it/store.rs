@@ -9,7 +9,7 @@ use sim_kit::testing::Postgres;
 use connect_sim::store::MIGRATIONS;
 use connect_sim::store::tasks::{self, End, Task};
 
-use super::app::{TestApp, python_bundle, static_bundle};
+use super::app::{TestApp, document_bundle, python_bundle, start, static_bundle};
 use super::index::Index;
 
 /// One of everything that SQL says.
@@ -45,7 +45,8 @@ async fn behaves(database_url: Option<String>) {
     let all = publisher.get(&format!("/v1/content/{guid}?include=owner,tags,vanity_url")).await.ok();
     assert_eq!((all["tags"].as_array().unwrap().len(), &all["owner"]["username"]), (2, &json!("publisher")));
     assert_eq!(publisher.get("/v1/packages?page_size=1").await.ok()["total"], 2);
-    assert_eq!(publisher.get(&format!("/v1/content/{guid}/jobs")).await.ok().as_array().unwrap().len(), 1);
+    let jobs = publisher.get(&format!("/v1/content/{guid}/jobs")).await.ok();
+    assert_eq!(jobs.as_array().unwrap().iter().filter(|job| job["tag"] == "python_restore").count(), 1);
     assert_eq!(publisher.get("/v1/users?prefix=v&user_role=viewer&account_status=licensed").await.ok()["total"], 1);
     let browser = app.sign_in("publisher", "publisher-password").await;
     assert_eq!(browser.get("/v1/user").await.status, 200);
@@ -151,4 +152,101 @@ async fn another_server_of_the_database_builds() {
     assert_eq!(back.publisher().get(&format!("/v1/content/{guid}")).await.ok()["app_mode"], "static");
     front.world.end().await;
     back.world.end().await;
+}
+
+/// One of everything that the later tables hold.
+async fn keeps(database_url: Option<String>) {
+    let index = Index::start().await;
+    let world = WorldConfig { database_url, frozen_at: Some(start()), ..WorldConfig::default() };
+    let app = TestApp::on(index.config(), world).await;
+    let (publisher, admin) = (app.publisher(), app.admin());
+    let api = publisher.publish("api", python_bundle("python-api", "flask")).await;
+    let document = publisher.publish("document", document_bundle()).await;
+    // Hits and audit entries, by pages.
+    for _ in 0..3 {
+        publisher.get(&format!("/content/{api}/?q=ü")).await.ok();
+    }
+    let visits = publisher.get(&format!("/v1/instrumentation/content/visits?limit=2&content_guid={api}")).await.ok();
+    assert_eq!((visits["results"].as_array().unwrap().len(), visits["paging"]["next"].is_string()), (2, true));
+    assert_eq!(publisher.get("/v1/instrumentation/content/hits").await.ok()[0]["data"]["query"], "q=ü");
+    let entries = admin.get("/v1/audit_logs?limit=500&ascOrder=true").await.ok()["results"].clone();
+    assert!(entries.as_array().unwrap().iter().any(|entry| entry["action"] == "deploy_application"), "{entries}");
+    assert_eq!(admin.get("/v1/search/auditlogs?q=DEPLOY").await.ok()["total"], 2);
+    // Processes and their jobs.
+    let jobs = publisher.get(&format!("/v1/content/{api}/jobs")).await.ok();
+    assert_eq!((&jobs[0]["tag"], &jobs[0]["status"]), (&json!("run_python_api"), &json!(0)));
+    publisher.patch(&format!("/v1/content/{api}/environment"), &json!([{"name": "A", "value": "1"}])).await.ok();
+    assert_eq!(publisher.get(&format!("/v1/content/{api}/jobs")).await.ok()[0]["status"], 2);
+    // Documents: variants, renderings, schedules and their history, subscribers, pictures, bookmarks.
+    let variant = publisher.get(&format!("/applications/{document}/variants")).await.ok()[0]["id"].clone();
+    publisher.post(&format!("/variants/{variant}"), &json!({"name": "Täglich", "visibility": "private"})).await.ok();
+    let made = publisher.post("/schedules", &json!({"variant_id": variant, "type": "weekday"})).await.ok();
+    let body =
+        json!({"type": "hour", "schedule": "{\"N\":2}", "start_time": "2026-01-02T04:00:00Z", "timezone": "UTC"});
+    publisher.post(&format!("/schedules/{}", made["id"]), &body).await.ok();
+    app.world.clock().advance(std::time::Duration::from_secs(3_600)).await;
+    let newest = tasks::newest(&mut app.world.db().read().await.unwrap(), &document).await.unwrap().unwrap();
+    publisher.finished(&newest.id).await;
+    let renderings = publisher.get(&format!("/variants/{variant}/renderings")).await.ok();
+    assert_eq!((renderings.as_array().unwrap().len(), &renderings[0]["active"]), (2, &json!(true)));
+    assert_eq!(publisher.get("/v1/experimental/jobs/summary").await.ok()["totals"]["succeeded"], 1);
+    assert_eq!(publisher.delete(&format!("/schedules/{}", made["id"])).await.status, 204);
+    let history = publisher.get(&format!("/v1/content/{document}/schedule/history")).await.ok();
+    let kinds: Vec<&Value> =
+        history["results"][0]["history"].as_array().unwrap().iter().map(|change| &change["change_type"]).collect();
+    assert_eq!(kinds, [&json!("deleted"), &json!("updated"), &json!("created")]);
+    assert_eq!(publisher.get("/v1/search/variants").await.ok()["results"][0]["variant_name"], "Täglich");
+    let picture = publisher.raw("PUT", &format!("/v1/content/{api}/thumbnail"), &[], "GIF89a".into()).await;
+    assert_eq!(picture.status, 204);
+    assert_eq!(publisher.post(&format!("/v1/content/{api}/bookmark"), &json!({})).await.status, 201);
+    assert_eq!(publisher.post(&format!("/v1/content/{api}/bookmark"), &json!({})).await.code(), (409, 267));
+    // The server: environments with their permissions, integrations with associations and sessions, caches, checks,
+    // mails, tokens, documentation, storage.
+    let body = json!({"name": "image", "cluster_name": "Kubernetes", "r": {"installations": [{"version": "4.4.0", "path": "/r"}]}});
+    let environment = admin.post("/v1/environments", &body).await.ok()["guid"].as_str().unwrap().to_owned();
+    let viewer = app.viewer().get("/v1/user").await.ok()["guid"].clone();
+    let path = format!("/v1/environments/{environment}");
+    let permission = admin.post(&format!("{path}/permissions"), &json!({"user_guid": viewer})).await.ok();
+    assert_eq!(admin.get(&format!("{path}/permissions")).await.ok()[0]["guid"], permission["guid"]);
+    assert_eq!(admin.put(&path, &json!({"title": "Bild"})).await.ok()["title"], "Bild");
+    assert_eq!(admin.delete(&path).await.status, 204);
+    let body = json!({"name": "n", "template": "github", "config": {"client_id": "c"}});
+    let integration = admin.post("/v1/oauth/integrations", &body).await.ok()["guid"].clone();
+    let associations = format!("/v1/content/{api}/oauth/integrations/associations");
+    assert_eq!(publisher.put(&associations, &json!([{"oauth_integration_guid": integration}])).await.status, 204);
+    assert_eq!(publisher.get(&associations).await.ok()[0]["oauth_integration_guid"], integration);
+    let login = format!("/__oauth__/integrations/{}/login", integration.as_str().unwrap());
+    assert_eq!(publisher.get(&login).await.status, 302);
+    assert_eq!(publisher.get("/v1/oauth/sessions").await.ok()[0]["oauth_integration_guid"], integration);
+    assert_eq!(admin.delete(&format!("/v1/oauth/integrations/{}", integration.as_str().unwrap())).await.status, 204);
+    assert_eq!(admin.get("/v1/system/caches/runtime").await.ok()["caches"][0]["language"], "Python");
+    let run = admin.post("/v1/system/checks", &json!({})).await.ok()["id"].clone();
+    assert_eq!(admin.get(&format!("/v1/system/checks/{}/results", run.as_str().unwrap())).await.ok()["run"]["id"], run);
+    admin.post("/v1/tasks/send-test-email", &json!({"to": "a@example.com"})).await.ok();
+    let token = json!({"name": "t", "scopes": ["identity:manage"], "expires_at": "2027-01-01T00:00:00Z"});
+    let token = admin.post("/v1/system/service-tokens", &token).await.ok()["guid"].as_str().unwrap().to_owned();
+    assert_eq!(admin.delete(&format!("/v1/system/service-tokens/{token}")).await.status, 204);
+    assert_eq!(admin.post("/v1/system/documentation", &json!({"content": "ä"})).await.status, 204);
+    assert_eq!(admin.get("/v1/system/storage").await.ok()["bundles"]["count"], 2);
+    assert_eq!(admin.get("/v1/queue").await.ok()["total"], 0);
+    assert_eq!(admin.get("/v1/feature-usage").await.ok().as_array().unwrap().len(), 9);
+    // Repositories.
+    let backed = publisher.create("backed").await;
+    let path = format!("/v1/content/{backed}/repository");
+    publisher.put(&path, &json!({"repository": "https://git.example/a", "branch": "zweig"})).await.ok();
+    assert_eq!(publisher.patch(&path, &json!({"polling": false})).await.ok()["branch"], "zweig");
+    assert_eq!(publisher.delete(&format!("/v1/content/{backed}")).await.status, 204);
+    assert_eq!(publisher.get(&path).await.status, 404);
+    app.world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_kept_by_sqlite() {
+    keeps(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_kept_by_postgres() {
+    let Some(server) = Postgres::start() else { return };
+    keeps(Some(server.database().await)).await;
 }

@@ -208,3 +208,147 @@ async fn active_users_are_counted_by_their_last_visit() {
     assert_eq!(windows["1d"], json!({"total": 1, "admin": 1, "publisher": 0, "viewer": 0}));
     assert_eq!(windows["7d"], json!({"total": 2, "admin": 1, "publisher": 0, "viewer": 1}));
 }
+
+#[tokio::test]
+async fn service_tokens_are_told_once() {
+    let app = TestApp::new().await;
+    let admin = app.admin();
+    let path = "/v1/system/service-tokens";
+    let scopes = admin.get(&format!("{path}/scopes")).await.ok();
+    assert_eq!(scopes["scopes"][0]["name"], "identity:manage");
+    let body = json!({"name": "SCIM", "scopes": ["identity:manage"], "expires_at": "2026-01-03T00:00:00Z"});
+    let made = admin.post(path, &body).await.ok();
+    assert_eq!((made["key"].as_str().unwrap().len(), &made["active_time"]), (32, &Value::Null));
+    let forever =
+        admin.post(path, &json!({"name": "SCIM", "scopes": ["nameservice:read"], "expires_at": null})).await.ok();
+    let listed = admin.get(path).await.ok();
+    assert_eq!(listed.as_array().unwrap().len(), 2, "names may come twice");
+    assert!(listed[0].get("key").is_none(), "{listed}");
+    let refused = app.key(made["key"].as_str().unwrap()).get("/v1/user").await;
+    assert_eq!(refused.status, 401, "it is no key to the API");
+    for (body, code, field) in [
+        (json!({"scopes": ["identity:manage"]}), 12, "name"),
+        (json!({"name": " ", "scopes": ["identity:manage"]}), 25, "name"),
+        (json!({"name": "x"}), 12, "scopes"),
+        (json!({"name": "x", "scopes": []}), 12, "scopes"),
+        (json!({"name": "x", "scopes": ["everything"]}), 25, "scopes"),
+        (json!({"name": "x", "scopes": [1]}), 87, "scopes"),
+        (json!({"name": "x", "scopes": ["identity:manage"], "expires_at": "2026-01-01T00:00:00Z"}), 25, "expires_at"),
+        (json!({"name": "x", "scopes": ["identity:manage"], "expires_at": "soon"}), 136, "expires_at"),
+    ] {
+        let answer = admin.post(path, &body).await;
+        assert_eq!(answer.code(), (400, code), "{body}");
+        assert!(answer.text().contains(&format!("`{field}`")), "{}", answer.text());
+    }
+    app.world.clock().advance(Duration::from_secs(24 * 3600)).await;
+    let listed = admin.get(path).await.ok();
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["guid"]), (1, &forever["guid"]), "one has expired");
+    let one = format!("{path}/{}", forever["guid"].as_str().unwrap());
+    assert_eq!(admin.delete(&one).await.status, 204);
+    assert_eq!(admin.delete(&one).await.code(), (404, 4));
+}
+
+#[tokio::test]
+async fn storage_counts_what_bundles_take() {
+    let app = TestApp::new().await;
+    let (publisher, admin) = (app.publisher(), app.admin());
+    let small = publisher.publish("small", static_bundle("x")).await;
+    let large = publisher.publish("large", static_bundle("x")).await;
+    publisher.upload(&large, static_bundle("another")).await.ok();
+    publisher.create("empty").await;
+    let bytes = |answer: &Value| answer["size"].as_i64().unwrap();
+    let bundles = publisher.get(&format!("/v1/content/{large}/bundles")).await.ok();
+    let (second, first) = (bytes(&bundles[0]), bytes(&bundles[1]));
+    let server = admin.get("/v1/system/storage").await.ok();
+    let expected = json!({
+        "bytes_total": 2 * first + second, "bytes_active": 2 * first, "bytes_inactive": second, "count": 3,
+        "content_count": 2,
+    });
+    assert_eq!(server["bundles"], expected);
+    let list = admin.get("/v1/content/storage?page_size=2").await.ok();
+    assert_eq!((&list["total"], &list["total_pages"], &list["current_page"]), (&json!(3), &json!(2), &json!(1)));
+    assert_eq!(
+        (&list["results"][0]["content_guid"], &list["results"][1]["content_guid"]),
+        (&json!(large), &json!(small))
+    );
+    assert_eq!(list["results"][0]["owner_username"], "publisher");
+    let ascending = admin.get("/v1/content/storage?sort=bundle_count&order=asc").await.ok();
+    assert_eq!(ascending["results"][0]["content_name"], "empty");
+    let detail = admin.get(&format!("/v1/content/{large}/storage")).await.ok();
+    assert_eq!((&detail["bundle_count"], &detail["bundle_bytes_inactive"]), (&json!(2), &json!(second)));
+    assert_eq!((&detail["bundles"][0]["is_active"], &detail["bundles"][1]["is_active"]), (&json!(false), &json!(true)));
+    for bad in ["sort=x", "order=up", "page_size=0"] {
+        assert_eq!(admin.get(&format!("/v1/content/storage?{bad}")).await.code(), (400, 25), "{bad}");
+    }
+    assert_eq!(admin.get("/v1/content/none/storage").await.code(), (404, 4));
+}
+
+#[tokio::test]
+async fn work_that_waits_can_be_taken_away() {
+    let app = TestApp::with(connect_sim::Config { builders: 0, ..Default::default() }).await;
+    let (publisher, admin) = (app.publisher(), app.admin());
+    let guid = publisher.create("waiting").await;
+    publisher.upload(&guid, static_bundle("x")).await.ok();
+    let mut tasks = Vec::new();
+    for _ in 0..3 {
+        let started = publisher.post(&format!("/v1/content/{guid}/deploy"), &json!({})).await.json();
+        tasks.push(started["task_id"].as_str().unwrap().to_owned());
+    }
+    let queue = admin.get("/v1/queue?page_size=2").await.ok();
+    assert_eq!((&queue["total"], queue["results"].as_array().unwrap().len()), (&json!(3), 2));
+    assert_eq!(
+        (&queue["results"][0]["job_type"], &queue["results"][0]["started_time"]),
+        (&json!("Deploy"), &Value::Null)
+    );
+    let newest = admin.get("/v1/queue?asc_order=false").await.ok()["results"][0]["id"].clone();
+    assert_eq!(admin.get("/v1/queue?queue_names=other").await.ok()["total"], 0);
+    let path = format!("/v1/queue/{}", newest.as_str().unwrap());
+    assert_eq!(admin.delete(&path).await.status, 204);
+    assert_eq!(admin.delete(&path).await.code(), (404, 4));
+    assert_eq!(admin.get("/v1/queue").await.ok()["total"], 2);
+    let task = publisher.finished(&tasks[2]).await;
+    assert_eq!((&task["code"], task["error"].as_str().unwrap().contains("queue")), (&json!(1), true));
+    let mut tx = app.world.db().write().await.unwrap();
+    connect_sim::store::tasks::claim(&mut tx, "somebody", 0, i64::MAX).await.unwrap().unwrap();
+    tx.commit().await.unwrap();
+    let busy = admin.get("/v1/queue").await.ok()["results"][0]["id"].clone();
+    assert_eq!(admin.delete(&format!("/v1/queue/{}", busy.as_str().unwrap())).await.code(), (409, 100));
+}
+
+#[tokio::test]
+async fn the_server_tells_of_itself() {
+    let app = TestApp::with(Index::start().await.config()).await;
+    let (publisher, admin) = (app.publisher(), app.admin());
+    let hosts = admin.get("/v1/system/hosts?active=true").await.ok();
+    assert_eq!(
+        (&hosts[0]["version"], &hosts[0]["last_seen"]),
+        (&json!(connect_sim::version::NEWEST.to_string()), &json!("2026-01-02T03:04:05Z"))
+    );
+    let accounts = publisher.get("/v1/system/offhost/service-accounts").await.ok();
+    assert_eq!(accounts, json!({"enabled": false, "default": null, "accounts": []}));
+    let used = |features: Value, name: &str| {
+        features.as_array().unwrap().iter().find(|one| one["name"] == name).unwrap()["used"].clone()
+    };
+    assert_eq!(used(publisher.get("/v1/feature-usage").await.ok(), "tags"), false);
+    admin.post("/v1/tags", &json!({"name": "c"})).await.ok();
+    assert_eq!(used(publisher.get("/v1/feature-usage").await.ok(), "tags"), true);
+
+    let path = "/v1/system/documentation";
+    assert_eq!(admin.get(path).await.code(), (404, 4));
+    assert_eq!(admin.post(path, &json!({"content": "# Häuser"})).await.status, 204);
+    assert_eq!(
+        app.viewer().get(path).await.ok(),
+        json!({"content": "# Häuser", "created_time": "2026-01-02T03:04:05Z"})
+    );
+    assert_eq!(admin.post(path, &json!({"content": "x".repeat(500_001)})).await.code(), (400, 255));
+    assert_eq!(admin.delete(path).await.status, 204);
+    assert_eq!(admin.delete(path).await.code(), (404, 4));
+
+    let guid = publisher.publish("api", python_bundle("python-api", "flask")).await;
+    let test = format!("/v1/content/{guid}/access-test");
+    assert_eq!(publisher.post(&test, &json!({})).await.code(), (400, 259));
+    publisher.patch(&format!("/v1/content/{guid}"), &json!({"access_type": "all"})).await.ok();
+    let answer = publisher.post(&test, &json!({})).await.ok();
+    assert_eq!((&answer["accessible"], &answer["guid"]), (&json!(false), &json!(guid)), "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("simulated"));
+}
