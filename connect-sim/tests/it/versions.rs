@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sim_kit::testing::generated;
 use sim_kit::{World, WorldConfig};
 
-use super::app::{TestApp, bundle, python_bundle, static_bundle};
+use super::app::{TestApp, bundle, static_bundle};
 
 async fn release(version: &str) -> TestApp {
     TestApp::with(Config { version: version.parse().unwrap(), ..Config::default() }).await
@@ -142,7 +142,6 @@ async fn fields_come_with_their_release() {
         let answer = publisher.post(&format!("/v1/content/{guid}/deploy"), &json!({"activate": false})).await;
         assert_eq!(answer.status, status, "{version}");
     }
-    let _ = python_bundle("python-api", "");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod faults;
+mod fidelity;
 mod install_python;
 mod install_r;
 mod layering;
