@@ -104,7 +104,7 @@ async fn every_field_is_checked() {
         ("default_environment_guid", json!(7), 87),
         ("default_r_environment_management", json!("on"), 87),
         ("default_py_environment_management", json!(1), 87),
-        ("run_as", json!("a\tb"), 25),
+        ("run_as", json!("a\tb"), 57),
         ("run_as_current_user", json!("x"), 87),
         ("metrics_collection_enabled", json!(0), 87),
         ("notify_on_share", json!(0), 87),

@@ -185,8 +185,17 @@ async fn keeps(database_url: Option<String>) {
         json!({"type": "hour", "schedule": "{\"N\":2}", "start_time": "2026-01-02T04:00:00Z", "timezone": "UTC"});
     publisher.post(&format!("/schedules/{}", made["id"]), &body).await.ok();
     app.world.clock().advance(std::time::Duration::from_secs(3_600)).await;
-    let newest = tasks::newest(&mut app.world.db().read().await.unwrap(), &document).await.unwrap().unwrap();
-    publisher.finished(&newest.id).await;
+    // The watch hears of a new schedule a moment after the answer.
+    let run = async {
+        loop {
+            let newest = tasks::newest(&mut app.world.db().read().await.unwrap(), &document).await.unwrap().unwrap();
+            if newest.kind == "render" {
+                return newest.id;
+            }
+            app.world.clock().advance(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    publisher.finished(&run.await).await;
     let renderings = publisher.get(&format!("/variants/{variant}/renderings")).await.ok();
     assert_eq!((renderings.as_array().unwrap().len(), &renderings[0]["active"]), (2, &json!(true)));
     assert_eq!(publisher.get("/v1/experimental/jobs/summary").await.ok()["totals"]["succeeded"], 1);
