@@ -10,7 +10,7 @@ use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest as _, Multipart, Path, Request, State};
 use futures_util::StreamExt as _;
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use pkg_formats::manifest::Manifest;
 use serde_json::Value;
 
@@ -40,6 +40,12 @@ pub async fn upload(
     // Before any byte is read, so that nobody sends a large file in vain; and again when the row is written.
     may_upload(&app, &principal, &guid).await?;
     let headers = request.headers().clone();
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let limit = app.config().limits.bundle_bytes;
+    // What a form has around its archive is little.
+    if announced.is_some_and(|bytes| bytes > limit.saturating_add(1 << 20)) {
+        return Err(Error::too_large("The bundle", limit));
+    }
     let (spool, metadata) = receive(&app, request).await?;
     if spool.size() == 0 {
         return Err(Error::bad(Code::BundleExtract, "The bundle is empty; send a gzip-compressed tar archive."));
