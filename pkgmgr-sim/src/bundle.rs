@@ -386,7 +386,8 @@ fn read(path: &PathBuf, shown: &str, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn digest_of(path: &Path, shown: &str) -> Result<Digest> {
+/// The digest of a file, of whatever size.
+pub(crate) fn digest_of(path: &Path, shown: &str) -> Result<Digest> {
     let failed = |source| BundleError::Io { path: shown.to_owned(), source };
     let mut file = File::open(path).map_err(failed)?;
     let mut hash = Sha256::new();

@@ -52,6 +52,7 @@ pub mod routes;
 pub mod rspm;
 pub mod simple;
 pub mod snapshot;
+mod spool;
 pub mod stamp;
 pub mod store;
 pub mod sync;

@@ -7,17 +7,15 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use md5::Md5;
 use pkg_formats::archive::{self, Kind};
 use pkg_formats::dcf;
 use pkg_formats::psp::{Artifact, ArtifactKind, Digest, PythonFile, PythonRecord, RRecord, RState, RVersion};
 use pkg_formats::python::metadata::Metadata;
 use pkg_formats::python::name::normalize;
-use pkg_formats::python::wheel::{WheelName, read_metadata};
+use pkg_formats::python::wheel::{WheelName, read_metadata_from};
 use pkg_formats::python::{sdist, version};
 use pkg_formats::r::{self, package};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use std::io::Read as _;
 
 use crate::app::App;
@@ -25,18 +23,27 @@ use crate::change::Change;
 use crate::error::Error;
 use crate::record::{self, instant};
 use crate::renderings::blocking;
+use crate::spool::Spool;
 use crate::stamp::LIMITS;
-use crate::store::packages::{self, Package};
+use crate::store::packages;
 use crate::store::sources::Source;
 use crate::store::transactions::Transaction;
 
 /// Bytes of a package file that can be added.
-pub(crate) const LARGEST: usize = 256 << 20;
+pub(crate) const LARGEST: u64 = 4 << 30;
+/// Files that can be added in one transaction.
+pub(crate) const MOST: usize = 1000;
 
 /// A file to be added.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Upload {
-    pub(crate) bytes: Bytes,
+    pub(crate) file: Spool,
+    pub(crate) told: Told,
+}
+
+/// What the sender of a file tells about it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Told {
     /// Needed for Python; for R it only must fit.
     pub(crate) filename: Option<String>,
     /// Digests in hexadecimal that the sender has told.
@@ -69,60 +76,72 @@ enum Checked {
 }
 
 impl App {
-    /// Adds a package file to a local source.
-    pub(crate) async fn add(&self, source: &Source, upload: Upload) -> Result<Done, Error> {
+    /// Adds package files to a local source, all of them in one transaction or none.
+    pub(crate) async fn add(&self, source: &Source, uploads: Vec<Upload>) -> Result<Vec<Done>, Error> {
         is_local(source)?;
         let python = source.is_python();
-        let (checked, digest, upload) = blocking(move || check(python, upload)).await??;
-        let blobs = self.world().blobs();
-        blobs.put(upload.bytes.clone()).await?;
-        let size = upload.bytes.len() as u64;
-        match checked {
-            Checked::R { name, version, description } => {
-                let filename = format!("{name}_{version}.tar.gz");
-                let artifact = Artifact {
-                    arch: None,
-                    filename: filename.clone(),
-                    kind: ArtifactKind::Source,
-                    md5: hex::encode(Md5::digest(&upload.bytes)),
-                    r: None,
-                    sha256: digest,
-                    size,
-                    tag: None,
-                };
-                let replace = upload.replace;
-                let text = version.to_string();
-                self.change_r(source, &name, "Add", &text, move |record, at| {
-                    add_r(record, &version, artifact, description, at, replace)
-                })
-                .await
-                .map(|transaction| Done { name, version: text, filename, transaction })
-            }
-            Checked::Python { metadata, filename, beside } => {
-                let metadata_sha256 = match beside {
-                    Some(bytes) => Some(Digest(*blobs.put(bytes).await?.as_bytes())),
-                    None => None,
-                };
-                let file = PythonFile {
-                    filename: filename.clone(),
-                    metadata_sha256,
-                    requires_python: metadata.requires_python.clone(),
-                    sha256: digest,
-                    size,
-                    upload_time: DateTime::UNIX_EPOCH,
-                    version: metadata.version.clone(),
-                    yanked: None,
-                    yanked_at: None,
-                };
-                let (name, version) = (normalize(&metadata.name), metadata.version.clone());
-                let replace = upload.replace;
-                self.change_python(source, &name, "Add", &filename, move |record, at| {
-                    add_python(record, &metadata, file, at, replace)
-                })
-                .await
-                .map(|transaction| Done { name, version, filename, transaction })
-            }
+        let mut ready = Vec::with_capacity(uploads.len());
+        for upload in uploads {
+            let (checked, upload) = blocking(move || check(python, upload)).await??;
+            upload.file.keep(self.world()).await?;
+            ready.push((checked, upload));
         }
+        let mut change = self.begin().await?;
+        let (mut done, mut sum) = (Vec::with_capacity(ready.len()), Sum::default());
+        for (checked, upload) in ready {
+            let one = match checked {
+                Checked::R { name, version, description } => {
+                    let filename = format!("{name}_{version}.tar.gz");
+                    let artifact = Artifact {
+                        arch: None,
+                        filename: filename.clone(),
+                        kind: ArtifactKind::Source,
+                        md5: upload.file.md5.clone(),
+                        r: None,
+                        sha256: upload.file.sha256,
+                        size: upload.file.size,
+                        tag: None,
+                    };
+                    let (text, replace) = (version.to_string(), upload.told.replace);
+                    let changed = edit_r(&mut change, source, &name, "Add", move |record, at| {
+                        add_r(record, &version, artifact, description, at, replace)
+                    });
+                    sum.count(changed.await?);
+                    Done { name, version: text, filename, transaction: change.id }
+                }
+                Checked::Python { metadata, filename, beside } => {
+                    let metadata_sha256 = match beside {
+                        Some(bytes) => Some(Digest(*self.world().blobs().put(bytes).await?.as_bytes())),
+                        None => None,
+                    };
+                    let file = PythonFile {
+                        filename: filename.clone(),
+                        metadata_sha256,
+                        requires_python: metadata.requires_python.clone(),
+                        sha256: upload.file.sha256,
+                        size: upload.file.size,
+                        upload_time: DateTime::UNIX_EPOCH,
+                        version: metadata.version.clone(),
+                        yanked: None,
+                        yanked_at: None,
+                    };
+                    let (name, version) = (normalize(&metadata.name), metadata.version.clone());
+                    let replace = upload.told.replace;
+                    let changed = edit_python(&mut change, source, &name, "Add", move |record, at| {
+                        add_python(record, &metadata, file, at, replace)
+                    });
+                    sum.count(changed.await?);
+                    Done { name, version, filename, transaction: change.id }
+                }
+            };
+            done.push(one);
+        }
+        let what = match done.as_slice() {
+            [one] => format!("{} {}", one.name, if python { &one.filename } else { &one.version }),
+            many => format!("{} files", many.len()),
+        };
+        self.finish_local(change, source, "Add", &what, sum).await?;
+        Ok(done)
     }
 
     /// Removes `what` of a package: `all`, `current`, a version, or a file of a Python project.
@@ -187,22 +206,9 @@ impl App {
         edit: impl FnOnce(&mut RRecord, DateTime<Utc>) -> Result<(), Error>,
     ) -> Result<i64, Error> {
         let mut change = self.begin().await?;
-        let held = packages::newest(&mut change.tx, source.id, name).await?;
-        let held: Option<RRecord> = held.map(|json| serde_json::from_str(&json)).transpose()?;
-        let held = held.filter(|record| record.removed_at.is_none());
-        let is_new = held.is_none();
-        if is_new && action != "Add" {
-            return Err(Error::NotFound(format!("source {} has no package {name}", source.name)));
-        }
-        let empty = RRecord { name: name.to_owned(), removed_at: None, versions: Vec::new() };
-        let mut record = held.unwrap_or(empty);
-        let at = instant(change.at);
-        edit(&mut record, at)?;
-        let json = serde_json::to_string(&record)?;
-        let digest = Digest::of(json.as_bytes()).to_string();
-        let package = record::r_package(&record, json, digest);
-        let counted = Counted { is_new, is_gone: record.removed_at.is_some(), action, name, what };
-        self.write_local(change, source, package, counted).await
+        let mut sum = Sum::default();
+        sum.count(edit_r(&mut change, source, name, action, edit).await?);
+        self.finish_local(change, source, action, &format!("{name} {what}"), sum).await
     }
 
     async fn change_python(
@@ -214,62 +220,113 @@ impl App {
         edit: impl FnOnce(&mut PythonRecord, DateTime<Utc>) -> Result<(), Error>,
     ) -> Result<i64, Error> {
         let mut change = self.begin().await?;
-        let held = packages::newest(&mut change.tx, source.id, name).await?;
-        let held: Option<PythonRecord> = held.map(|json| serde_json::from_str(&json)).transpose()?;
-        let held = held.filter(|record| record.removed_at.is_none());
-        let is_new = held.is_none();
-        if is_new && action != "Add" {
-            return Err(Error::NotFound(format!("source {} has no project {name}", source.name)));
-        }
-        let empty = PythonRecord {
-            files: Vec::new(),
-            last_serial: 0,
-            license: None,
-            name: name.to_owned(),
-            project: name.to_owned(),
-            removed_at: None,
-            summary: String::new(),
-        };
-        let mut record = held.unwrap_or(empty);
-        edit(&mut record, instant(change.at))?;
-        record.last_serial = change.id.try_into().unwrap_or_default();
-        let json = serde_json::to_string(&record)?;
-        let digest = Digest::of(json.as_bytes()).to_string();
-        let package = record::python_package(&record, json, digest);
-        let counted = Counted { is_new, is_gone: record.removed_at.is_some(), action, name, what };
-        self.write_local(change, source, package, counted).await
+        let mut sum = Sum::default();
+        sum.count(edit_python(&mut change, source, name, action, edit).await?);
+        self.finish_local(change, source, action, &format!("{name} {what}"), sum).await
     }
 
-    async fn write_local(
+    async fn finish_local(
         &self,
-        mut change: Change,
+        change: Change,
         source: &Source,
-        package: Package,
-        counted: Counted<'_>,
+        action: &str,
+        what: &str,
+        sum: Sum,
     ) -> Result<i64, Error> {
-        packages::put(&mut change.tx, source.id, change.id, &[package], false, |_, _| false).await?;
-        let Counted { is_new, is_gone, action, name, what } = counted;
+        let archives = action == "Archive";
         let done = Transaction {
             source_id: Some(source.id),
             action: action.to_owned(),
-            tag: format!("{action} {name} {what}"),
+            tag: format!("{action} {what}"),
             as_of: change.as_of(),
-            packages_added: i64::from(is_new),
-            packages_updated: i64::from(!is_new && !is_gone && action != "Archive"),
-            packages_archived: i64::from(action == "Archive"),
-            packages_removed: i64::from(is_gone),
+            packages_added: sum.new,
+            packages_updated: if archives { 0 } else { sum.updated },
+            packages_archived: i64::from(archives),
+            packages_removed: sum.gone,
             ..Transaction::default()
         };
         self.conclude(change, done).await
     }
 }
 
-struct Counted<'a> {
+/// Packages that a change is about.
+#[derive(Default)]
+struct Sum {
+    new: i64,
+    updated: i64,
+    gone: i64,
+}
+
+/// What a change did to a package.
+#[derive(Clone, Copy)]
+struct Changed {
     is_new: bool,
     is_gone: bool,
-    action: &'a str,
-    name: &'a str,
-    what: &'a str,
+}
+
+impl Sum {
+    fn count(&mut self, changed: Changed) {
+        self.new += i64::from(changed.is_new);
+        self.updated += i64::from(!changed.is_new && !changed.is_gone);
+        self.gone += i64::from(changed.is_gone);
+    }
+}
+
+async fn edit_r(
+    change: &mut Change,
+    source: &Source,
+    name: &str,
+    action: &str,
+    edit: impl FnOnce(&mut RRecord, DateTime<Utc>) -> Result<(), Error>,
+) -> Result<Changed, Error> {
+    let held = packages::newest(&mut change.tx, source.id, name).await?;
+    let held: Option<RRecord> = held.map(|json| serde_json::from_str(&json)).transpose()?;
+    let held = held.filter(|record| record.removed_at.is_none());
+    let is_new = held.is_none();
+    if is_new && action != "Add" {
+        return Err(Error::NotFound(format!("source {} has no package {name}", source.name)));
+    }
+    let empty = RRecord { name: name.to_owned(), removed_at: None, versions: Vec::new() };
+    let mut record = held.unwrap_or(empty);
+    edit(&mut record, instant(change.at))?;
+    let json = serde_json::to_string(&record)?;
+    let digest = Digest::of(json.as_bytes()).to_string();
+    let package = record::r_package(&record, json, digest);
+    packages::put(&mut change.tx, source.id, change.id, &[package], false, |_, _| false).await?;
+    Ok(Changed { is_new, is_gone: record.removed_at.is_some() })
+}
+
+async fn edit_python(
+    change: &mut Change,
+    source: &Source,
+    name: &str,
+    action: &str,
+    edit: impl FnOnce(&mut PythonRecord, DateTime<Utc>) -> Result<(), Error>,
+) -> Result<Changed, Error> {
+    let held = packages::newest(&mut change.tx, source.id, name).await?;
+    let held: Option<PythonRecord> = held.map(|json| serde_json::from_str(&json)).transpose()?;
+    let held = held.filter(|record| record.removed_at.is_none());
+    let is_new = held.is_none();
+    if is_new && action != "Add" {
+        return Err(Error::NotFound(format!("source {} has no project {name}", source.name)));
+    }
+    let empty = PythonRecord {
+        files: Vec::new(),
+        last_serial: 0,
+        license: None,
+        name: name.to_owned(),
+        project: name.to_owned(),
+        removed_at: None,
+        summary: String::new(),
+    };
+    let mut record = held.unwrap_or(empty);
+    edit(&mut record, instant(change.at))?;
+    record.last_serial = change.id.try_into().unwrap_or_default();
+    let json = serde_json::to_string(&record)?;
+    let digest = Digest::of(json.as_bytes()).to_string();
+    let package = record::python_package(&record, json, digest);
+    packages::put(&mut change.tx, source.id, change.id, &[package], false, |_, _| false).await?;
+    Ok(Changed { is_new, is_gone: record.removed_at.is_some() })
 }
 
 fn is_local(source: &Source) -> Result<(), Error> {
@@ -287,39 +344,36 @@ fn no_such(name: &str, what: &str) -> Error {
 }
 
 /// What is in an uploaded file, if all is as it should be.
-fn check(python: bool, upload: Upload) -> Result<(Checked, Digest, Upload), Error> {
-    let digest = Digest(Sha256::digest(&upload.bytes).into());
-    let told = |what: &str, told: &Option<String>, found: String| match told {
-        Some(told) if !told.eq_ignore_ascii_case(&found) => Err(Error::BadRequest(format!(
+fn check(python: bool, upload: Upload) -> Result<(Checked, Upload), Error> {
+    let Upload { file, told } = &upload;
+    let arrived = |what: &str, told: &Option<String>, found: &str| match told {
+        Some(told) if !told.eq_ignore_ascii_case(found) => Err(Error::BadRequest(format!(
             "the {what} of the file is {found}, not {told}: it did not arrive as it was sent"
         ))),
         _ => Ok(()),
     };
-    told("SHA-256", &upload.sha256, digest.to_string())?;
-    if upload.md5.is_some() {
-        told("MD5", &upload.md5, hex::encode(Md5::digest(&upload.bytes)))?;
-    }
-    let checked = if python { check_python(&upload)? } else { check_r(&upload)? };
+    arrived("SHA-256", &told.sha256, &file.sha256.to_string())?;
+    arrived("MD5", &told.md5, &file.md5)?;
+    let checked = if python { check_python(file, told)? } else { check_r(file, told)? };
     let (name, version) = match &checked {
         Checked::R { name, version, .. } => (name.clone(), version.to_string()),
         Checked::Python { metadata, .. } => (metadata.name.clone(), metadata.version.clone()),
     };
-    if upload.name.as_ref().is_some_and(|told| normalize(told) != normalize(&name)) {
+    if told.name.as_ref().is_some_and(|told| normalize(told) != normalize(&name)) {
         return Err(Error::BadRequest(format!("the package inside the file is named {name}")));
     }
-    if upload.version.as_ref().is_some_and(|told| *told != version && version::parse(told) != version::parse(&version))
-    {
+    if told.version.as_ref().is_some_and(|told| *told != version && version::parse(told) != version::parse(&version)) {
         return Err(Error::BadRequest(format!("the package inside the file has version {version}")));
     }
-    Ok((checked, digest, upload))
+    Ok((checked, upload))
 }
 
-fn check_r(upload: &Upload) -> Result<Checked, Error> {
+fn check_r(file: &Spool, told: &Told) -> Result<Checked, Error> {
     let bad = |error: &dyn std::fmt::Display| Error::BadRequest(format!("this is not an R source package: {error}"));
-    if upload.filename.as_ref().is_some_and(|name| name.ends_with(".whl")) {
+    if told.filename.as_ref().is_some_and(|name| name.ends_with(".whl")) {
         return Err(bad(&"a wheel belongs into a source of type local-python"));
     }
-    let description = package::read_description(upload.bytes.as_ref(), &LIMITS).map_err(|error| bad(&error))?;
+    let description = package::read_description(file.open()?, &LIMITS).map_err(|error| bad(&error))?;
     let (name, version) = package::identity(&description).map_err(|error| bad(&error))?;
     for field in ["Depends", "Imports", "LinkingTo", "Suggests", "Enhances"] {
         r::deps::parse(description.get(field).unwrap_or_default()).map_err(|error| bad(&error))?;
@@ -328,24 +382,24 @@ fn check_r(upload: &Upload) -> Result<Checked, Error> {
         return Err(bad(&"it is built for one R version and platform; add what R CMD build makes"));
     }
     let expected = format!("{name}_{version}.tar.gz");
-    if let Some(told) = upload.filename.as_ref().filter(|told| **told != expected) {
+    if let Some(told) = told.filename.as_ref().filter(|told| **told != expected) {
         return Err(Error::BadRequest(format!("the file must be named {expected}, not {told}")));
     }
     Ok(Checked::R { name: name.to_owned(), version, description: dcf::write(std::slice::from_ref(&description)) })
 }
 
-fn check_python(upload: &Upload) -> Result<Checked, Error> {
+fn check_python(file: &Spool, told: &Told) -> Result<Checked, Error> {
     let bad = |error: &dyn std::fmt::Display| Error::BadRequest(format!("this is not a Python package: {error}"));
-    let filename = upload.filename.clone().ok_or_else(|| bad(&"the name of the file is missing"))?;
+    let filename = told.filename.clone().ok_or_else(|| bad(&"the name of the file is missing"))?;
     let plain = filename.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+!".contains(&b));
     if !plain || filename.len() > 250 {
         return Err(bad(&"the name of the file has characters that no wheel or sdist has, or too many"));
     }
     let (raw, beside) = if filename.ends_with(".whl") {
-        let raw = read_metadata(&upload.bytes).map_err(|error| bad(&error))?;
+        let raw = read_metadata_from(file.open()?).map_err(|error| bad(&error))?;
         (raw.clone(), Some(Bytes::from(raw)))
     } else if filename.ends_with(".tar.gz") {
-        (pkg_info(&upload.bytes).map_err(|error| bad(&error))?, None)
+        (pkg_info(file.open()?).map_err(|error| bad(&error))?, None)
     } else {
         return Err(bad(&"expected a wheel (.whl) or an sdist (.tar.gz)"));
     };
@@ -372,7 +426,7 @@ fn check_python(upload: &Upload) -> Result<Checked, Error> {
 }
 
 /// `PKG-INFO` in the top directory of an sdist, all of which is read and checked.
-fn pkg_info(bytes: &[u8]) -> Result<Vec<u8>, sdist::Error> {
+fn pkg_info(bytes: impl std::io::Read) -> Result<Vec<u8>, sdist::Error> {
     let mut found = Vec::new();
     archive::scan(bytes, &LIMITS, |entry, data| {
         let is_it = entry.path.split_once('/').is_some_and(|(_, rest)| rest == "PKG-INFO");
@@ -513,8 +567,14 @@ mod tests {
     }
 
     fn checked(python: bool, name: &str, bytes: Vec<u8>) -> Result<(), Error> {
-        let upload = Upload { bytes: bytes.into(), filename: Some(name.to_owned()), ..Upload::default() };
-        check(python, upload).map(drop)
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let file = runtime.block_on(async {
+            let world = sim_kit::World::open(&sim_kit::WorldConfig::default(), &[]).await.unwrap();
+            let piece = Ok::<_, std::io::Error>(Bytes::from(bytes));
+            Spool::receive(&world, LARGEST, futures_util::stream::iter([piece])).await.map(|file| (file, world))
+        });
+        let (file, _world) = file.unwrap();
+        check(python, Upload { file, told: Told { filename: Some(name.to_owned()), ..Told::default() } }).map(drop)
     }
 
     #[test]

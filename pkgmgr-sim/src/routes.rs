@@ -19,7 +19,7 @@ use crate::hot::Asked;
 use crate::{api, bioc, cran, openapi, simple, ui};
 
 /// Bytes of a form with a package file.
-const FORM: usize = crate::local::LARGEST + (1 << 20);
+const FORM: usize = crate::local::LARGEST as usize + (1 << 20);
 
 /// What a directory of R packages gives.
 const CONTRIB: &str = "200 text/plain|application/x-gzip|application/octet-stream";
@@ -138,7 +138,7 @@ pub fn table() -> Table<App> {
         .doc(doc("Rename a source").body("SourceDraft").needs("sources:admin").gives("200 Source").fails("403 404 409"))
         .row("DELETE", "/__api__/sources/{source}", api::sources::delete, "", Inferred)
         .doc(doc("Delete a source").needs("sources:admin").gives("204").fails("403 404 409"))
-        .row("POST", "/__api__/sources/{source}/packages", api::contents::add, "", Inferred)
+        .row("POST", "/__api__/sources/{source}/packages", api::contents::add.layer(DefaultBodyLimit::disable()), "", Inferred)
         .doc(doc("Add a package file").query("filename sha256 md5 replace").body("application/octet-stream").needs("sources:write").gives("201 Added").fails("403 404 409 413"))
         .row("DELETE", "/__api__/sources/{source}/packages/{name}", api::contents::remove, "", Inferred)
         .doc(doc("Remove a package, or a part of it").query("which!").needs("sources:write").gives("200 Changed").fails("403 404"))

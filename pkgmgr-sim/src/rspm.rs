@@ -11,7 +11,6 @@ mod command;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -137,11 +136,18 @@ impl Server {
         self.send(self.client.delete(self.url(segments, query)?)).await
     }
 
-    async fn upload(&self, source: &str, filename: &str, replace: bool, bytes: Bytes) -> anyhow::Result<Value> {
-        let digest = pkg_formats::psp::Digest::of(&bytes).to_string();
-        let replace = if replace { "true" } else { "false" };
-        let query = [("filename", filename), ("sha256", digest.as_str()), ("replace", replace)];
-        self.send(self.client.post(self.url(&["sources", source, "packages"], &query)?).body(bytes)).await
+    /// Adds files to a source in one transaction; each is a name, its digest and where it is.
+    async fn upload(&self, source: &str, replace: bool, files: &[(String, String, &Path)]) -> anyhow::Result<Value> {
+        let mut form = reqwest::multipart::Form::new();
+        for (name, sha256, path) in files {
+            let file = tokio::fs::File::open(path).await.with_context(|| format!("cannot read {}", path.display()))?;
+            let size = file.metadata().await?.len();
+            let body = reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::with_capacity(file, 64 * 1024));
+            let part = reqwest::multipart::Part::stream_with_length(body, size).file_name(name.clone());
+            form = form.text("sha256", sha256.clone()).part("file", part);
+        }
+        let query = [("replace", if replace { "true" } else { "false" })];
+        self.send(self.client.post(self.url(&["sources", source, "packages"], &query)?).multipart(form)).await
     }
 }
 
@@ -462,22 +468,25 @@ async fn add(server: &Server, add: Add) -> anyhow::Result<Told> {
         let done = server.call(Method::POST, &["sources", &add.source, "update"], &body).await?;
         return updated(done, add.csv_out.as_deref());
     }
-    let mut done = Vec::new();
+    let mut files = Vec::new();
     for path in &add.path {
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.with_context(|| format!("{} names no file", path.display()))?;
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let added = server.upload(&add.source, name, add.replace, bytes.into()).await;
-        done.push(added.with_context(|| path.display().to_string())?);
+        let shown = path.display().to_string();
+        let digest = crate::bundle::digest_of(path, &shown).with_context(|| format!("cannot read {shown}"))?;
+        files.push((name.to_owned(), digest.to_string(), path.as_path()));
     }
+    let done = server.upload(&add.source, add.replace, &files).await?;
     let names: Vec<String> = done
-        .iter()
+        .as_array()
+        .into_iter()
+        .flatten()
         .map(|one| {
             let text = |member: &str| one[member].as_str().unwrap_or_default().to_owned();
             format!("Added {} {} to {}.", text("name"), text("version"), add.source)
         })
         .collect();
-    Ok(said(done.into(), names.join("\n")))
+    Ok(said(done, names.join("\n")))
 }
 
 /// Tells what an update changes, and writes it to `csv`, where wanted.

@@ -1,6 +1,6 @@
 //! Wheels: `{name}-{version}-{python}-{abi}-{platform}.whl`, a zip file (PEP 427).
 
-use std::io::{Cursor, Read};
+use std::io::{Cursor, Read, Seek};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -167,8 +167,16 @@ impl std::str::FromStr for WheelName {
 /// # Errors
 /// See [`Error`].
 pub fn read_metadata(wheel: &[u8]) -> Result<Vec<u8>, Error> {
+    read_metadata_from(Cursor::new(wheel))
+}
+
+/// The same of a wheel in a file.
+///
+/// # Errors
+/// See [`Error`].
+pub fn read_metadata_from(wheel: impl Read + Seek) -> Result<Vec<u8>, Error> {
     let damaged = |error: &dyn std::fmt::Display| Error::Zip(error.to_string());
-    let mut archive = ::zip::ZipArchive::new(Cursor::new(wheel)).map_err(|error| damaged(&error))?;
+    let mut archive = ::zip::ZipArchive::new(wheel).map_err(|error| damaged(&error))?;
     if archive.len() > MOST_FILES {
         return Err(Error::TooManyFiles(MOST_FILES));
     }

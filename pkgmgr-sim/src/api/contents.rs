@@ -3,9 +3,10 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{FromRequest as _, Multipart, Path, Query, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,7 +14,8 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::curated::{Update, Updated};
 use crate::error::{ApiError, Error};
-use crate::local::{LARGEST, Upload};
+use crate::local::{LARGEST, MOST, Told, Upload};
+use crate::spool::Spool;
 
 /// How a file is to be added.
 #[derive(Debug, Default, Deserialize)]
@@ -25,7 +27,8 @@ pub struct How {
     replace: bool,
 }
 
-/// `POST /__api__/sources/{source}/packages?filename=&sha256=&md5=&replace=`: the body is the file.
+/// `POST /__api__/sources/{source}/packages?filename=&sha256=&md5=&replace=`: the body is the file, or a form with files in the field
+/// `file`, each of which a field `sha256` may go before; those are added in one transaction or not at all.
 pub async fn add(
     State(app): State<App>,
     caller: Caller,
@@ -35,18 +38,42 @@ pub async fn add(
 ) -> Result<Response, ApiError> {
     let source = app.view().source_named(&source)?.clone();
     caller.may_write(&source)?;
-    let bytes = whole(request).await?;
     let How { filename, sha256, md5, replace } = how;
-    let upload = Upload { bytes, filename, sha256, md5, replace, ..Upload::default() };
-    let done = app.add(&source, upload).await?;
-    Ok((StatusCode::CREATED, Json(done)).into_response())
+    let type_of = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if type_of.starts_with("multipart/form-data") {
+        let uploads = files_of_form(&app, request, replace).await?;
+        return Ok((StatusCode::CREATED, Json(app.add(&source, uploads).await?)).into_response());
+    }
+    let file = Spool::receive(app.world(), LARGEST, request.into_body().into_data_stream()).await?;
+    let told = Told { filename, sha256, md5, replace, ..Told::default() };
+    let done = app.add(&source, vec![Upload { file, told }]).await?;
+    Ok((StatusCode::CREATED, Json(done.into_iter().next())).into_response())
 }
 
-/// The body of a request that may be large.
-pub(super) async fn whole(request: Request) -> Result<Bytes, Error> {
-    axum::body::to_bytes(request.into_body(), LARGEST)
-        .await
-        .map_err(|error| Error::TooLarge(format!("the file did not arrive, or has more than {LARGEST} bytes: {error}")))
+async fn files_of_form(app: &App, request: Request, replace: bool) -> Result<Vec<Upload>, Error> {
+    let broken = |error: &dyn std::fmt::Display| Error::BadRequest(format!("the form cannot be read: {error}"));
+    let mut form = Multipart::from_request(request, &()).await.map_err(|error| broken(&error))?;
+    let (mut uploads, mut sha256) = (Vec::new(), None);
+    while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
+        match field.name() {
+            Some("sha256") => sha256 = Some(field.text().await.map_err(|error| broken(&error))?),
+            Some("file") if uploads.len() < MOST => {
+                let told = Told {
+                    filename: field.file_name().map(str::to_owned),
+                    sha256: sha256.take(),
+                    replace,
+                    ..Told::default()
+                };
+                uploads.push(Upload { file: Spool::receive(app.world(), LARGEST, field).await?, told });
+            }
+            Some("file") => return Err(Error::TooLarge(format!("a form has at most {MOST} files"))),
+            other => return Err(broken(&format!("it has fields file and sha256, not {other:?}"))),
+        }
+    }
+    match uploads.is_empty() {
+        true => Err(broken(&"it has no file")),
+        false => Ok(uploads),
+    }
 }
 
 /// Which part of a package.

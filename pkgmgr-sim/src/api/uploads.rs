@@ -11,7 +11,8 @@ use http::StatusCode;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::Error;
-use crate::local::{LARGEST, Upload};
+use crate::local::{LARGEST, Told, Upload};
+use crate::spool::Spool;
 
 /// Bytes of a field that is no file.
 const LARGEST_FIELD: usize = 1 << 20;
@@ -27,7 +28,7 @@ pub async fn pypi(State(app): State<App>, Path(source): Path<String>, request: R
     }
     let form = Multipart::from_request(request, &()).await;
     let form = form.map_err(|error| Error::BadRequest(format!("the body must be a form: {error}")))?;
-    app.add(&source, read(form).await?).await?;
+    app.add(&source, vec![read(&app, form).await?]).await?;
     Ok((StatusCode::OK, "").into_response())
 }
 
@@ -38,15 +39,14 @@ fn broken(error: &MultipartError) -> Error {
     }
 }
 
-async fn read(mut form: Multipart) -> Result<Upload, Error> {
-    let mut upload = Upload::default();
-    let mut has_content = false;
+async fn read(app: &App, mut form: Multipart) -> Result<Upload, Error> {
+    let mut upload = Told::default();
+    let mut content = None;
     while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
         let name = field.name().unwrap_or_default().to_owned();
         if name == "content" {
             upload.filename = field.file_name().map(str::to_owned);
-            upload.bytes = field.bytes().await.map_err(|error| broken(&error))?;
-            has_content = true;
+            content = Some(Spool::receive(app.world(), LARGEST, field).await?);
             continue;
         }
         let text = field.text().await.map_err(|error| broken(&error))?;
@@ -68,8 +68,6 @@ async fn read(mut form: Multipart) -> Result<Upload, Error> {
             _ => {}
         }
     }
-    match has_content {
-        true => Ok(upload),
-        false => Err(Error::BadRequest("the form has no file in the field content".to_owned())),
-    }
+    let file = content.ok_or_else(|| Error::BadRequest("the form has no file in the field content".to_owned()))?;
+    Ok(Upload { file, told: upload })
 }

@@ -30,7 +30,7 @@ fn blobs(effect: &serde_json::Value, times: u64) -> serde_json::Value {
 #[tokio::test]
 async fn however_many_ask_it_is_fetched_once() {
     let (team, path, bytes, digest) = with_file(3_000_000).await;
-    let answers = futures_util::future::join_all((0..20).map(|_| team.get(&path))).await;
+    let answers = futures_util::future::join_all((0..100).map(|_| team.get(&path))).await;
     for answer in answers {
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("content-length"), bytes.len().to_string());
@@ -41,6 +41,36 @@ async fn however_many_ask_it_is_fetched_once() {
     // And kept.
     team.service.lose(&digest);
     assert!(team.get(&path).await.body == bytes);
+}
+
+#[tokio::test]
+async fn parts_of_what_is_not_here_yet_come_from_one_fetch_of_the_whole() {
+    let (team, path, bytes, digest) = with_file(1_000_000).await;
+    let ranges = ["bytes=0-9", "bytes=-10", "bytes=500000-500009", "bytes=999999-"];
+    let asked = ranges.iter().map(|range| async { (*range, team.get_with(&path, &[("range", range)]).await) });
+    for (range, answer) in futures_util::future::join_all(asked).await {
+        let expected = match range {
+            "bytes=0-9" => &bytes[..10],
+            "bytes=-10" => &bytes[999_990..],
+            "bytes=999999-" => &bytes[999_999..],
+            _ => &bytes[500_000..500_010],
+        };
+        assert_eq!(answer.status, 206, "{range}");
+        assert!(answer.header("content-range").ends_with("/1000000"), "{range}");
+        assert!(answer.body == expected, "{range}");
+    }
+    assert_eq!(team.get_with(&path, &[("range", "bytes=1000000-")]).await.status, 416);
+    assert_eq!(team.service.asked(&digest.to_string()), 1);
+}
+
+#[tokio::test]
+async fn an_r_package_that_many_ask_for_is_fetched_and_stamped_once() {
+    let (team, ..) = with_file(10).await;
+    let asked = team.service.asked("/blobs/");
+    let path = "/cran/latest/src/contrib/alpha_1.0.tar.gz";
+    let answers = futures_util::future::join_all((0..100).map(|_| team.get(path))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == answers[0].body));
+    assert_eq!(team.service.asked("/blobs/"), asked + 1);
 }
 
 #[tokio::test]

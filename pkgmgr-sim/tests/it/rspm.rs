@@ -72,7 +72,11 @@ async fn a_repository_of_ones_own() {
     );
     let added = shell.run(&["add", "--source=team", &format!("--path={a},{b}")]).await;
     assert_eq!(added, "Added own 1.0 to team.\nAdded more 2.0 to team.\n");
-    shell.fails(&["add", "--source=team", &format!("--path={a}")], "there already").await;
+    let log = shell.team.get("/__api__/sources/team/transactions").await.json();
+    assert_eq!((&log[0]["tag"], &log[0]["packages_added"]), (&json!("Add 2 files"), &json!(2)), "one transaction");
+    let third = write(folder.path(), "third_1.0.tar.gz", &r_package("third", "1.0", ""));
+    shell.fails(&["add", "--source=team", &format!("--path={third},{a}")], "there already").await;
+    assert!(!shell.run(&["list", "packages", "--source=team"]).await.contains("third"), "all or none");
     shell.run(&["add", "--source=team", &format!("--path={a}"), "--replace"]).await;
     let pinned = shell.run(&["url", "create", "--repo=prod"]).await;
     let pinned = pinned.trim().strip_prefix(&shell.team.running.url()).unwrap().to_owned() + "/src/contrib/PACKAGES";
