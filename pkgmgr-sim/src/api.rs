@@ -19,6 +19,7 @@ pub mod sysreqs;
 pub mod tokens;
 pub mod uploads;
 pub mod urls;
+pub mod vulns;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};

@@ -13,6 +13,7 @@ use crate::auth::{self, Known};
 use crate::blocklist::Rule;
 use crate::config::Config;
 use crate::documents::Documents;
+use crate::downloads::Downloads;
 use crate::error::Error;
 use crate::files::Files;
 use crate::hot::Hot;
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     viewed: Mutex<Instant>,
     syncs: Mutex<HashMap<i64, Progress>>,
     pub(crate) stamps: Stamps,
+    pub(crate) downloads: Downloads,
     /// One synchronisation of a source at a time.
     pub(crate) turns: Mutex<HashMap<i64, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -147,6 +149,7 @@ impl App {
             viewed: Mutex::new(Instant::now()),
             syncs: Mutex::default(),
             stamps: Stamps::default(),
+            downloads: Downloads::default(),
             turns: Mutex::default(),
             world,
         }));

@@ -5,6 +5,9 @@
 //! has shown stays what it was: there the rules of that time count. Downloads are refused by the rules of now, whatever the snapshot.
 //! How the real product orders priorities, and whether it leaves blocked packages out of indexes, is not known.
 
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
 use pkg_formats::python::name::normalize;
 use pkg_formats::python::version;
 use pkg_formats::r::deps::{self, Dependency};
@@ -12,8 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::View;
 use crate::error::Error;
+use crate::record::instant;
 use crate::store::FOREVER;
 use crate::store::rules::Row;
+use crate::vulns::{self, Vulns};
 
 /// A rule. What is left out fits everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +31,12 @@ pub(crate) struct Rule {
     pub(crate) source_id: Option<i64>,
     pub(crate) repo_id: Option<i64>,
     pub(crate) license: Option<String>,
+    /// Packages with vulnerabilities.
+    pub(crate) vulns: bool,
+    /// Of vulnerabilities only those that are at least as severe: a word such as `high`, or a base score.
+    pub(crate) min_severity: Option<String>,
+    /// With `min_severity`: those that nobody has scored, too.
+    pub(crate) block_unscored: bool,
     /// Allows what others block.
     pub(crate) exception: bool,
     pub(crate) description: String,
@@ -46,9 +57,20 @@ impl Rule {
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.specificity() == 0 && !self.exception {
             return Err(Error::BadRequest(
-                "this rule would block everything; name a package, a version, a source, a repository or a license"
+                "this rule would block everything; name a package, a version, a source, a repository, a license or \
+                 vulnerabilities"
                     .to_owned(),
             ));
+        }
+        if let Some(text) = &self.min_severity
+            && vulns::severity(text).is_none()
+        {
+            return Err(Error::BadRequest(format!(
+                "{text:?} is no severity; use low, medium, high, critical, or a base score such as 7.5"
+            )));
+        }
+        if !self.vulns && (self.min_severity.is_some() || self.block_unscored) {
+            return Err(Error::BadRequest("min_severity and block_unscored go with vulns".to_owned()));
         }
         if let Some(text) = &self.version
             && r_versions(text).is_none()
@@ -66,11 +88,18 @@ impl Rule {
             self.source_id.is_some(),
             self.repo_id.is_some(),
             self.license.is_some(),
+            self.vulns,
         ];
         set.into_iter().filter(|set| *set).count()
     }
 
-    fn fits(&self, package: Suspect<'_>) -> bool {
+    /// Whether it goes for a vulnerability.
+    fn minds(&self, vulnerability: &pkg_formats::psp::Vulnerability) -> bool {
+        let Some(least) = self.min_severity.as_deref().and_then(vulns::severity) else { return true };
+        vulns::score(vulnerability).map_or(self.block_unscored, |score| score >= least)
+    }
+
+    fn fits(&self, package: Suspect<'_>, vulns: &Vulns, t: DateTime<Utc>) -> bool {
         let named = |name: &String| match package.python {
             true => normalize(name) == package.name,
             false => name == package.name,
@@ -87,6 +116,8 @@ impl Rule {
             && self.source_id.is_none_or(|id| id == package.source)
             && self.license.as_deref().is_none_or(|license| package.license == Some(license))
             && self.version.as_ref().is_none_or(versions)
+            && (!self.vulns
+                || vulns.affecting(package.python, package.name, package.version, t).any(|one| self.minds(one)))
     }
 }
 
@@ -111,6 +142,9 @@ fn r_versions(text: &str) -> Option<Vec<Dependency>> {
 #[derive(Debug)]
 pub(crate) struct Rules {
     rules: Vec<(i64, Rule)>,
+    /// What is known of vulnerabilities, as of a time.
+    vulns: Arc<Vulns>,
+    vulns_at: DateTime<Utc>,
     /// Names them: equal keys are equal rules.
     pub(crate) key: String,
 }
@@ -126,9 +160,24 @@ pub(crate) enum When {
 }
 
 impl Rules {
+    /// Whether any of them is about vulnerabilities.
+    pub(crate) fn go_by_vulns(&self) -> bool {
+        self.rules.iter().any(|(_, rule)| rule.vulns)
+    }
+
+    /// The same rules with these vulnerabilities of transaction `tx`, as of `t` in microseconds since 1970.
+    pub(crate) fn going_by(mut self, vulns: Arc<Vulns>, tx: i64, t: i64) -> Self {
+        if self.go_by_vulns() {
+            self.key.push_str(&format!("|v{tx}@{t}"));
+        }
+        self.vulns = vulns;
+        self.vulns_at = instant(t);
+        self
+    }
+
     /// The number of the rule that blocks the package.
     pub(crate) fn blocking(&self, package: Suspect<'_>) -> Option<i64> {
-        let fitting = self.rules.iter().filter(|(_, rule)| rule.fits(package));
+        let fitting = self.rules.iter().filter(|(_, rule)| rule.fits(package, &self.vulns, self.vulns_at));
         let rank = |rule: &Rule| (rule.priority, rule.specificity(), rule.exception);
         let (id, decides) = fitting.max_by_key(|(_, rule)| rank(rule))?;
         (!decides.exception).then_some(*id)
@@ -149,7 +198,12 @@ impl View {
             return None;
         }
         let key = rows.iter().map(|(row, _)| format!("|!{}@{}", row.id, row.since_tx)).collect();
-        Some(Rules { rules: rows.into_iter().map(|(row, rule)| (row.id, rule.clone())).collect(), key })
+        let rules = rows.into_iter().map(|(row, rule)| (row.id, rule.clone())).collect();
+        let rules = Rules { rules, vulns: Arc::default(), vulns_at: DateTime::<Utc>::MAX_UTC, key };
+        Some(match when {
+            When::Now => rules.going_by(self.documents.vulns.clone(), self.documents.vulns_tx(), i64::MAX),
+            When::At(_) | When::After(_) => rules,
+        })
     }
 }
 
@@ -166,7 +220,12 @@ mod tests {
             exception,
             ..Rule::default()
         };
-        let rules = |rules: Vec<Rule>| Rules { rules: (1..).zip(rules).collect(), key: String::new() };
+        let rules = |rules: Vec<Rule>| Rules {
+            rules: (1..).zip(rules).collect(),
+            vulns: Arc::default(),
+            vulns_at: DateTime::<Utc>::MAX_UTC,
+            key: String::new(),
+        };
         let r = |name, version| Suspect { python: false, source: 1, name, version, license: Some("MIT") };
         let py = |name, version| Suspect { python: true, ..r(name, version) };
         let some =

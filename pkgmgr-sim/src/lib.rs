@@ -15,6 +15,8 @@
 //! | [`local`], [`curated`] | sources that people fill |
 //! | [`bioc`] | releases of Bioconductor in the layout that BiocManager expects |
 //! | `documents` | distributions, system requirements and vulnerabilities, as the package service tells them |
+//! | `vulns` | vulnerabilities of packages |
+//! | `downloads` | counting downloads |
 //! | `blocklist` | rules that keep packages from clients |
 //! | [`ui`] | the web interface |
 //! | [`rspm`] | the administrator's command line |
@@ -40,6 +42,7 @@ pub mod config;
 pub mod cran;
 pub mod curated;
 mod documents;
+mod downloads;
 pub mod error;
 pub mod files;
 mod hot;
@@ -58,6 +61,7 @@ pub mod store;
 pub mod sync;
 pub mod ui;
 mod urls;
+mod vulns;
 
 use std::sync::Arc;
 

@@ -311,7 +311,11 @@ pub async fn file(
         } else {
             File { digest, size: Some(found.size), content_type: content_type(name), freshness }
         };
-        return app.0.files.serve(&method, &headers, served).await;
+        let response = app.0.files.serve(&method, &headers, served).await?;
+        if !of_metadata {
+            app.count_download(&method, &response, source, &record.name, &found.version);
+        }
+        return Ok(response);
     }
     Err(missing())
 }

@@ -276,7 +276,10 @@ impl App {
         if only.is_some() && parts.is_empty() {
             return Err(Error::NotFound(format!("repository {} has nothing of it at {segment}", repo.name)));
         }
-        let rules = view.rules_for(repo.id, when);
+        let rules = match view.rules_for(repo.id, when) {
+            Some(rules) => Some(self.with_past_vulns(view, rules, when).await?),
+            None => None,
+        };
         let mut key = parts.iter().map(|p| format!("{}@{}", p.source, p.at.tx)).collect::<Vec<_>>().join(",");
         key.push_str(rules.as_ref().map_or("", |rules| rules.key.as_str()));
         let fixed = !rolling;

@@ -3,6 +3,7 @@
 //! Sources hold packages, repos are lists of sources, and every change is a transaction with a number. Nothing that a
 //! past transaction showed is ever overwritten: package rows are valid from one transaction to before another.
 
+pub mod downloads;
 pub mod packages;
 pub mod repos;
 pub mod rules;
@@ -19,6 +20,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "init", sql: include_str!("../migrations/0001_init.sql") },
     Migration { version: 2, name: "administration", sql: include_str!("../migrations/0002_administration.sql") },
     Migration { version: 3, name: "blocklist", sql: include_str!("../migrations/0003_blocklist.sql") },
+    Migration { version: 10, name: "downloads", sql: include_str!("../migrations/0010_downloads.sql") },
     Migration { version: 20, name: "urls", sql: include_str!("../migrations/0020_urls.sql") },
     Migration { version: 21, name: "curated", sql: include_str!("../migrations/0021_curated.sql") },
     Migration { version: 22, name: "files", sql: include_str!("../migrations/0022_files.sql") },

@@ -27,17 +27,24 @@ struct Draft {
     license: Option<String>,
     exception: bool,
     description: String,
-    /// Known to the real product; there is no feed of vulnerabilities here.
     vulns: bool,
+    /// A word or a number.
+    min_severity: Option<Value>,
+    block_unscored: bool,
 }
 
 impl Draft {
     fn rule(self, view: &View) -> Result<Rule, Error> {
-        if self.vulns {
+        if self.vulns && view.sources.iter().all(|source| source.kind != "vulns") {
             return Err(Error::BadRequest(
-                "there are no vulnerabilities to go by; block packages or versions".to_owned(),
+                "the package service has told no vulnerabilities to go by; block packages or versions".to_owned(),
             ));
         }
+        let min_severity = match self.min_severity {
+            None | Some(Value::Null) => None,
+            Some(Value::String(word)) => Some(word),
+            Some(other) => Some(other.to_string()),
+        };
         let rule = Rule {
             priority: self.priority,
             package_name: self.package_name,
@@ -45,6 +52,9 @@ impl Draft {
             source_id: self.source.map(|name| view.source_named(&name).map(|source| source.id)).transpose()?,
             repo_id: self.repo.map(|name| view.repo(&name).map(|repo| repo.id)).transpose()?,
             license: self.license,
+            vulns: self.vulns,
+            min_severity,
+            block_unscored: self.block_unscored,
             exception: self.exception,
             description: self.description,
         };
@@ -67,7 +77,9 @@ pub(crate) fn rule_json(view: &View, id: i64, rule: &Rule) -> Value {
         "repo_id": rule.repo_id,
         "repo": repo.map(|repo| &repo.name),
         "license": rule.license,
-        "vulns": false,
+        "vulns": rule.vulns,
+        "min_severity": rule.min_severity,
+        "block_unscored": rule.block_unscored,
         "exception": rule.exception,
         "description": rule.description,
     })

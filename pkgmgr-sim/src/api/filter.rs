@@ -1,10 +1,11 @@
 //! `POST /__api__/filter/packages`: what clients want to know of many packages at once, one JSON object a line.
 //!
-//! There is no feed of vulnerabilities, so no row has `vulns`, as in the real product for packages without any.
+//! A row has `vulns` when its version has vulnerabilities, unless the client does not want to know (`"vulns": false`).
 
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use chrono::{DateTime, Utc};
 use http::header::CONTENT_TYPE;
 use pkg_formats::python::name::normalize;
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::blocklist::{Suspect, When};
 use crate::error::{ApiError, Error};
+use crate::vulns;
 
 /// Names in one request at most.
 const MOST: usize = 1000;
@@ -25,6 +27,7 @@ struct Wanted {
     repo: String,
     snapshot: Option<String>,
     names: Vec<String>,
+    vulns: Option<bool>,
     omit_dependencies: bool,
     omit_downloads: bool,
     omit_package_details: bool,
@@ -64,7 +67,16 @@ pub async fn packages(State(app): State<App>, caller: Caller, body: Bytes) -> Re
             license: text("license"),
         };
         let blocked = rules.as_ref().is_some_and(|rules| rules.blocking(suspect).is_some());
-        out.push_str(&row(&wanted, &found, blocked).to_string());
+        let mut row = row(&wanted, &found, blocked);
+        if !wanted.omit_downloads {
+            row["downloads"] = app.downloads_of(suspect.source, &normal).await?.into();
+        }
+        let vulns = view.documents.vulns.affecting(python, &normal, suspect.version, DateTime::<Utc>::MAX_UTC);
+        let vulns: Vec<Value> = vulns.map(|one| vulns::row(one, python, &normal)).collect();
+        if wanted.vulns != Some(false) && !vulns.is_empty() {
+            row["vulns"] = vulns.into();
+        }
+        out.push_str(&row.to_string());
         out.push('\n');
     }
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], out).into_response())
@@ -88,9 +100,6 @@ fn row(wanted: &Wanted, found: &Map<String, Value>, blocked: bool) -> Value {
         row.insert("package_size".to_owned(), get("package_size"));
         row.insert("available_versions".to_owned(), get("available_versions"));
         row.insert("metadata".to_owned(), json!({}));
-    }
-    if !wanted.omit_downloads {
-        row.insert("downloads".to_owned(), 0.into());
     }
     if !wanted.omit_dependencies {
         let (imports, suggests) = (get("imports"), get("suggests"));

@@ -11,6 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Paging, time};
 use crate::app::App;
+use crate::blocklist::{Rules, Suspect, When};
+use crate::cran::blocks;
 use crate::error::{ApiError, Error};
 use crate::record::{self, instant};
 use crate::snapshot::{Part, Snapshot};
@@ -45,7 +47,8 @@ pub async fn of_repo(
 ) -> Result<Response, ApiError> {
     let repo = app.view().repo(&repo)?;
     let snapshot = app.shown(&repo, filter.snapshot.as_deref(), filter.bioc_version.as_deref()).await?;
-    Ok(list(&app, &snapshot.parts, repo.kind == "Python", &filter).await?)
+    let rules = app.view().rules_for(repo.id, When::Now);
+    Ok(list(&app, &snapshot.parts, repo.kind == "Python", rules.as_ref(), &filter).await?)
 }
 
 /// `GET /__api__/sources/{source}/packages`
@@ -60,23 +63,34 @@ pub async fn of_source(
         Some(at) => vec![app.part(&view, source.id, *at).await?],
         None => Vec::new(),
     };
-    Ok(list(&app, &parts, source.is_python(), &filter).await?)
+    Ok(list(&app, &parts, source.is_python(), None, &filter).await?)
 }
 
 const PAGE: i64 = 2000;
 
-async fn list(app: &App, parts: &[Part], is_python: bool, filter: &Filter) -> Result<Response, Error> {
+/// With the `rules` of a repo, each package says whether they block it.
+async fn list(
+    app: &App,
+    parts: &[Part],
+    is_python: bool,
+    rules: Option<&Rules>,
+    filter: &Filter,
+) -> Result<Response, Error> {
     let (skip, limit) = filter.paging.window()?;
-    let mut found: Vec<(String, i64, String)> = Vec::new();
+    let mut found: Vec<(String, i64, String, bool)> = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for part in parts {
         let t = instant(part.at.as_of);
         let mut after = String::new();
         loop {
-            let page = packages::page(app.world().db(), part.source, part.at, false, &after, PAGE).await?;
+            let page = packages::page(app.world().db(), part.source, part.at, rules.is_some(), &after, PAGE).await?;
             let Some(last) = page.last() else { break };
             after.clone_from(&last.name);
             for listed in page.into_iter().filter(|listed| filter.takes(&listed.name)) {
+                let blocked = match (&listed.shows, rules) {
+                    (Shows::Record(json), Some(rules)) => is_blocked(rules, part.source, is_python, json, t)?,
+                    _ => false,
+                };
                 let version = match (listed.shows, is_python) {
                     (Shows::Entry(version), true) => version,
                     (Shows::Record(json), true) => record::python_entry(&serde_json::from_str(&json)?, t),
@@ -84,13 +98,13 @@ async fn list(app: &App, parts: &[Part], is_python: bool, filter: &Filter) -> Re
                     (Shows::Record(json), false) => version_in(&record::r_entry(&serde_json::from_str(&json)?, t)),
                 };
                 if !version.is_empty() && seen.insert(listed.name.clone()) {
-                    found.push((listed.name, listed.id, version));
+                    found.push((listed.name, listed.id, version, blocked));
                 }
             }
         }
     }
     match filter.paging.sort(&["name", "id", "version"])? {
-        "id" => found.sort_by_key(|(_, id, _)| *id),
+        "id" => found.sort_by_key(|(_, id, ..)| *id),
         "version" => found.sort_by(|a, b| (&a.2, &a.0).cmp(&(&b.2, &b.0))),
         _ => found.sort_unstable(),
     }
@@ -99,10 +113,27 @@ async fn list(app: &App, parts: &[Part], is_python: bool, filter: &Filter) -> Re
     }
     let total = found.len();
     let items = found.into_iter().skip(skip).take(limit);
-    Ok(super::page(
-        items.map(|(name, id, version)| json!({ "id": id, "name": name, "version": version })).collect(),
-        total,
-    ))
+    let shown = items.map(|(name, id, version, blocked)| {
+        let mut shown = json!({ "id": id, "name": name, "version": version });
+        if rules.is_some() {
+            shown["blocked"] = blocked.into();
+        }
+        shown
+    });
+    Ok(super::page(shown.collect(), total))
+}
+
+/// Whether the version that a record shows at `t` is blocked.
+fn is_blocked(rules: &Rules, source: i64, is_python: bool, json: &str, t: DateTime<Utc>) -> Result<bool, Error> {
+    if is_python {
+        let record: PythonRecord = serde_json::from_str(json)?;
+        let version = record::newest(&record, t).unwrap_or_default();
+        let license = record.license.as_deref();
+        let suspect = Suspect { python: true, source, name: &record.name, version, license };
+        return Ok(rules.blocking(suspect).is_some());
+    }
+    let record: RRecord = serde_json::from_str(json)?;
+    Ok(record::current(&record, t).is_some_and(|version| blocks(rules, source, &record, version)))
 }
 
 fn version_in(entry: &str) -> String {
@@ -180,7 +211,11 @@ pub async fn show(
         let version = version.map(|v| format!(" {v}")).unwrap_or_default();
         Error::NotFound(format!("there is no package {name}{version} in repository {}", repo.name))
     };
-    Ok(Json(found.ok_or_else(missing)?))
+    let mut found = found.ok_or_else(missing)?;
+    let source = found["source_id"].as_i64().unwrap_or_default();
+    let key = if repo.kind == "Python" { python::name::normalize(&name) } else { name.clone() };
+    found["downloads"] = app.downloads_of(source, &key).await?.into();
+    Ok(Json(found))
 }
 
 /// A package as a snapshot of `repo` shows it; of all its versions the current one, unless `version` says which.

@@ -62,7 +62,7 @@ pub(super) async fn package(
         _ => None,
     };
     let asked = asked(file, only.map_or(".tar.gz", Target::extension)).ok_or_else(missing)?;
-    let (record, t, source) = app.r_record(snapshot, asked.package).await?.ok_or_else(missing)?;
+    let (record, t, source_id) = app.r_record(snapshot, asked.package).await?.ok_or_else(missing)?;
     let version = if asked.from_archive {
         // Those of removed packages are gone with them.
         let current = record::current(&record, t).into_iter();
@@ -74,10 +74,13 @@ pub(super) async fn package(
         if snapshot.fixed { offered } else { offered.or_else(grace) }
     };
     let version = version.ok_or_else(missing)?;
-    let stamp =
-        if app.view().source(source).is_some_and(Source::is_bioconductor) { Stamp::Bioconductor } else { Stamp::Rspm };
+    let stamp = if app.view().source(source_id).is_some_and(Source::is_bioconductor) {
+        Stamp::Bioconductor
+    } else {
+        Stamp::Rspm
+    };
     if let Some(rules) = app.view().rules_for(snapshot.repo.id, When::Now)
-        && blocks(&rules, source, &record, version)
+        && blocks(&rules, source_id, &record, version)
     {
         return Err(Error::Forbidden(format!("{} {} is blocked by an administrator", record.name, version.version)));
     }
@@ -102,6 +105,7 @@ pub(super) async fn package(
         freshness: Freshness::new(if snapshot.fixed { FIXED } else { PACKAGE_UNDER_LATEST }, version.published_at),
     };
     let mut response = app.0.files.serve(&request.method, &request.headers, served).await?;
+    app.count_download(&request.method, &response, source_id, &record.name, &version.version);
     let headers = response.headers_mut();
     match tag.as_deref().map(HeaderValue::try_from) {
         Some(tag) => {

@@ -226,6 +226,12 @@ pub struct Rule {
     /// Packages with vulnerabilities.
     #[arg(long)]
     vulns: bool,
+    /// Of vulnerabilities only those at least as severe: low, medium, high, critical, or a base score.
+    #[arg(long, requires = "vulns")]
+    min_severity: Option<String>,
+    /// With --min-severity: those without a score, too.
+    #[arg(long, requires = "vulns")]
+    block_unscored: bool,
     /// Allow what other rules block.
     #[arg(long)]
     exception: bool,

@@ -66,6 +66,7 @@ async fn rules_that_make_no_sense_are_refused() {
         ("POST", "", json!({"package_name": "a", "version": "new"}), 400),
         ("POST", "", json!({"package_name": "a", "repo": "none"}), 404),
         ("POST", "", json!({"vulns": true}), 400),
+        ("POST", "", json!({"package_name": "x", "min_severity": "high"}), 400),
         ("POST", "", json!({"nonsense": true}), 400),
         ("PUT", "/7", json!({"package_name": "a"}), 404),
         ("DELETE", "/7", Value::Null, 404),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::Team;
 use crate::administration::{r_package, wheel};
 use crate::service::{Service, noon};
+use crate::vulns::vulnerability;
 
 /// Something that happens to one of three packages of each kind on a day, or that is published up to then.
 #[derive(Debug, Clone)]
@@ -31,7 +32,7 @@ enum Event {
     Leave,
     /// The frozen source moves to the newest state, the chosen one takes another package.
     Move(usize),
-    /// A rule blocks a package of a repo; the oldest rule goes when there are three.
+    /// A rule blocks a package, or all that are vulnerable; the oldest rule goes when there are three.
     Block(usize),
     /// A URL is made of every repo: of its state, or with a date for its last source.
     Pin(Option<u32>),
@@ -66,6 +67,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 async fn holds(events: &[Event]) {
     let service = Service::start().await;
     service.offer("bioc-3.18");
+    service.offer("vulns");
     let team = Team::of(service.clone()).await;
     for (repo, kind, sources) in
         [("own", "R", &["local"][..]), ("mixed", "R", &["local", "cran"]), ("pymixed", "Python", &["pylocal", "pypi"])]
@@ -91,6 +93,8 @@ async fn holds(events: &[Event]) {
                 service.r(NAMES[package], &version, on, "");
                 service.wheel(NAMES[package], &version, on, &[]);
                 service.bioc("bioc-3.18", "bioc", NAMES[package], &version, on);
+                let id = format!("V-{versions}");
+                service.document("vulns", &id, vulnerability(&id, "CRAN", NAMES[package], &version, on, 80), on);
             }
             Event::Archive(package) => service.try_change_r(NAMES[package], |record| {
                 if let Some(last) = record.versions.last_mut() {
@@ -117,6 +121,7 @@ async fn holds(events: &[Event]) {
             Event::Publish => {
                 service.publish(on);
                 service.publish_feed("bioc-3.18", on);
+                service.publish_feed("vulns", on);
                 team.sync().await;
                 look(&team, &mut seen, &pins, on).await;
             }
@@ -181,6 +186,11 @@ async fn holds(events: &[Event]) {
                 let rules = team.get("/__api__/blocklist/rules").await.json();
                 if rules.as_array().unwrap().len() == 3 {
                     team.does("DELETE", &format!("/__api__/blocklist/rules/{}", rules[0]["id"]), Value::Null).await;
+                } else if package == 2 {
+                    // Not before there are any.
+                    let rule = json!({"vulns": true, "min_severity": "high"});
+                    let status = team.admin("POST", "/__api__/blocklist/rules", rule).await.status.as_u16();
+                    assert!([201, 400].contains(&status), "{status}");
                 } else {
                     let rule = json!({"package_name": NAMES[package], "version": format!("<1.{on}")});
                     team.does("POST", "/__api__/blocklist/rules", rule).await;

@@ -25,6 +25,7 @@ mod sync;
 mod sysreqs;
 mod upstream;
 mod urls;
+mod vulns;
 
 use chrono::TimeDelta;
 use http::{HeaderMap, HeaderValue, StatusCode};

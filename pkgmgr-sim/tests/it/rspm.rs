@@ -59,6 +59,7 @@ async fn a_repository_of_ones_own() {
     let shell = Shell::start().await;
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(shell.run(&["sync"]).await, "Synchronised CRAN.\n");
+    shell.fails(&["sync", "--type=Bioconductor", "--version=3.22"], "versions of bioconductor").await;
     assert_eq!(shell.run(&["create", "repo", "--name=prod", "--description=Ours"]).await, "Repository prod created.\n");
     assert_eq!(shell.run(&["create", "source", "--name=team"]).await, "Source team created.\n");
     for source in ["cran", "team"] {

@@ -4,7 +4,7 @@ use pkgmgr_sim::store::packages::{self, Package, Shows};
 use pkgmgr_sim::store::sources::{self, Feed};
 use pkgmgr_sim::store::tokens::{self, Token};
 use pkgmgr_sim::store::transactions::{self, Point, Transaction};
-use pkgmgr_sim::store::{MIGRATIONS, repos, rules, take_instant, take_numbers, urls};
+use pkgmgr_sim::store::{MIGRATIONS, downloads, repos, rules, take_instant, take_numbers, urls};
 use sim_kit::testing::Postgres;
 use sim_kit::{Db, HostConfig, WorldConfig};
 
@@ -56,6 +56,13 @@ async fn keeps_every_state(db: &Db) {
         sources::set_feed(&mut tx, source, &feed).await.unwrap();
         tx.commit().await.unwrap();
     }
+    for (day, count) in [(0, 2), (0, 3), (86_400_000_000, 1)] {
+        let mut tx = db.write().await.unwrap();
+        downloads::add(&mut tx, source, "a", "1.0", day, count).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(downloads::of(db, source, "a").await.unwrap(), 6);
+    assert_eq!(downloads::of(db, source, "b").await.unwrap(), 0);
     // Rolled back: nothing of it is seen.
     let mut tx = db.write().await.unwrap();
     packages::put(&mut tx, source, 13, &[package("d", "d1", 1)], false, |_, _| false).await.unwrap();

@@ -1,0 +1,73 @@
+//! Counting downloads of packages.
+//!
+//! A count is kept in memory for a moment and then written together with others, so that a download does not wait for the database;
+//! a server that is killed forgets the last moment. Whole files that were sent count, and redirects to them.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::response::Response;
+use http::{Method, StatusCode};
+
+use crate::app::App;
+use crate::error::Error;
+use crate::store::downloads;
+
+/// How long counts wait for others.
+const MOMENT: Duration = Duration::from_millis(200);
+
+const DAY: i64 = 86_400_000_000;
+
+/// Source, package, version and the day's beginning.
+type Key = (i64, String, String, i64);
+
+/// Counts that are not written yet.
+#[derive(Default)]
+pub(crate) struct Downloads(Mutex<HashMap<Key, i64>>);
+
+impl App {
+    /// Counts `answer` if it is a download.
+    pub(crate) fn count_download(&self, method: &Method, answer: &Response, source: i64, name: &str, version: &str) {
+        let is_download = matches!(answer.status(), StatusCode::OK | StatusCode::TEMPORARY_REDIRECT);
+        if method != Method::GET || !is_download {
+            return;
+        }
+        let day = self.world().clock().now_micros().div_euclid(DAY) * DAY;
+        let mut waiting = self.0.downloads.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = waiting.is_empty();
+        *waiting.entry((source, name.to_owned(), version.to_owned(), day)).or_default() += 1;
+        drop(waiting);
+        if is_first {
+            let app = self.clone();
+            self.world().spawn(async move {
+                // Machine time: it is about the database, not about the simulated day.
+                tokio::time::sleep(MOMENT).await;
+                if let Err(error) = app.write_downloads().await {
+                    tracing::warn!(%error, "downloads are not counted");
+                }
+            });
+        }
+    }
+
+    async fn write_downloads(&self) -> Result<(), Error> {
+        let waiting = std::mem::take(&mut *self.0.downloads.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.world().db().write().await?;
+        for ((source, name, version, day), count) in waiting {
+            downloads::add(&mut tx, source, &name, &version, day, count).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Downloads of a package up to now.
+    pub(crate) async fn downloads_of(&self, source: i64, name: &str) -> Result<i64, Error> {
+        let written = downloads::of(self.world().db(), source, name).await?;
+        let waiting = self.0.downloads.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_package = waiting.iter().filter(|((of, package, ..), _)| *of == source && package == name);
+        Ok(written + of_package.map(|(_, count)| count).sum::<i64>())
+    }
+}
