@@ -3,8 +3,11 @@
 //! rsconnect for R asks for `/applications/{id}` on every redeploy, rsconnect-python to turn a numeric id into a guid.
 //! Numbers can be guessed, so an item that one may not see is not told from one that is not there.
 
+pub mod publish;
+
 use axum::Json;
 use axum::extract::{Path, State};
+use http::Uri;
 use serde_json::{Value, json};
 use sim_kit::origin::Origin;
 use sqlx::AnyConnection;
@@ -127,13 +130,21 @@ pub async fn get(
 ///
 /// # Errors
 /// 400 for a bad number.
-pub async fn list(State(app): State<App>, origin: Origin, principal: Principal, query: Query) -> Result<Json<Value>> {
+pub async fn list(
+    State(app): State<App>,
+    origin: Origin,
+    principal: Principal,
+    uri: Uri,
+    query: Query,
+) -> Result<Json<Value>> {
     let count = query.integer("count", 100, 0..=10_000)?;
     let start = query.integer("start", 0, 0..=i64::MAX)?;
     let mut filter =
         Filter { viewer: (!principal.is_administrator()).then(|| principal.user.guid.clone()), ..Filter::default() };
     let mut db = app.read().await?;
-    for one in query.text("filter").unwrap_or_default().split('&') {
+    // The client repeats `filter`.
+    let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    for (_, one) in pairs.filter(|(name, _)| name == "filter") {
         match one.split_once(':') {
             Some(("name", name)) => filter.name = Some(name.to_owned()),
             Some(("account_id", id)) if id == principal.user.id.to_string() => {

@@ -33,7 +33,10 @@ pub async fn register(State(app): State<App>, origin: Origin, fields: Fields) ->
     let token = fields.required("token").map_err(missing)?;
     let key = fields.required("public_key").map_err(missing)?;
     if !is_token(&token) {
-        return Err(Error::bad(Code::InvalidParameter, "`token` must be a T and 32 hexadecimal digits."));
+        return Err(Error::bad(
+            Code::InvalidParameter,
+            "`token` must be a T and 16 to 64 hexadecimal digits, usually 32.",
+        ));
     }
     if public_key(&key).is_none() {
         let text = "`public_key` must be the base64 of the DER of an RSA public key of 1024 to 4096 bits.";

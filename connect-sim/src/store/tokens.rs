@@ -5,7 +5,7 @@ use sqlx::{AnyConnection, Row as _};
 /// A registered token.
 #[derive(Debug, Clone)]
 pub struct Token {
-    /// `T` and 32 hexadecimal digits.
+    /// `T` and hexadecimal digits.
     pub token: String,
     /// Base64 of the SubjectPublicKeyInfo.
     pub public_key: String,

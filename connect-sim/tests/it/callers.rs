@@ -138,6 +138,13 @@ fn rows() -> Vec<Row> {
         ("GET /__api__/applications", "", everyone),
         // Numbers can be guessed: those who may not see get what those get who ask for nothing.
         ("GET /__api__/applications/{id}", "", guessers),
+        ("POST /__api__/applications", "{\"name\":\"{unique}\"}", publishers),
+        ("POST /__api__/applications/{id}", "{}", guessers),
+        // Bad on purpose.
+        ("POST /__api__/applications/{id}/upload", "none", then(guessers, 400)),
+        ("POST /__api__/applications/{id}/deploy", "{}", guessers),
+        ("GET /__api__/applications/{id}/config", "", guessers),
+        ("GET /__api__/tasks/{id}", "", seers),
         ("GET /__api__/v1/content/{guid}/bundles", "", seers),
         ("POST /__api__/v1/content/{guid}/bundles", "no archive", then(seers, 400)),
         ("GET /__api__/v1/content/{guid}/bundles/{id}", "", seers),

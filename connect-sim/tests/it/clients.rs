@@ -3,26 +3,21 @@
 //! rsconnect-python is found on `PATH`, and posit-sdk in the same environment.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::process::Output;
 use std::time::Duration;
 
 use base64::Engine as _;
+use connect_sim::version::{NEWEST, Version};
 use connect_sim::{Config, product};
 use serde_json::{Value, json};
 use sim_kit::testing::need_tool;
-use sim_kit::{Fidelity, Host, HostConfig, Running, World, WorldConfig, seed};
+use sim_kit::{Fidelity, World, WorldConfig, seed};
 
 use tokio::io::AsyncBufReadExt as _;
 
 use super::git::{Remote, STATIC};
 use super::identity::Issuer;
 use super::index::Index;
-
-/// The folder of rsconnect-python's program and of the Python that has posit-sdk: one environment holds both.
-fn environment() -> Option<PathBuf> {
-    Some(need_tool("rsconnect")?.parent().expect("a program is in a folder").to_owned())
-}
+use super::site::{Site, newest_tools, older_tools};
 
 /// Routes that rsconnect-python is seen to succeed with.
 const RSCONNECT: &[&str] = &[
@@ -45,6 +40,17 @@ const RSCONNECT: &[&str] = &[
     "POST /__api__/v1/content/{guid}/bundles",
     "POST /__api__/v1/content/{guid}/deploy",
     "PUT /__api__/v1/content/{guid}/repository",
+];
+/// Routes that an older rsconnect-python is seen to succeed with.
+const OLDER: &[&str] = &[
+    "GET /__api__/applications",
+    "GET /__api__/applications/{id}",
+    "GET /__api__/applications/{id}/config",
+    "GET /__api__/tasks/{id}",
+    "POST /__api__/applications",
+    "POST /__api__/applications/{id}",
+    "POST /__api__/applications/{id}/deploy",
+    "POST /__api__/applications/{id}/upload",
 ];
 /// Routes that its `bootstrap` is seen to succeed with.
 const BOOTSTRAP: &[&str] = &["POST /__api__/v1/experimental/bootstrap"];
@@ -141,75 +147,12 @@ async fn client_proven_is_what_clients_prove() {
         .map(|route| format!("{} {}", route.method, route.path))
         .collect();
     let proven: BTreeSet<String> =
-        [RSCONNECT, BOOTSTRAP, LOGIN, SDK].concat().into_iter().map(|route| (*route).to_owned()).collect();
-    assert_eq!(labelled, proven);
-}
-
-struct Site {
-    running: Running,
-    home: tempfile::TempDir,
-    bin: PathBuf,
-    key: String,
-}
-
-impl Site {
-    async fn new(config: Config) -> Option<Self> {
-        let bin = environment()?;
-        let running = Host::start(product(config), HostConfig::default()).await.unwrap();
-        let [_, publisher, _] = seed::users(1);
-        Some(Self { running, home: tempfile::tempdir().unwrap(), bin, key: publisher.api_key })
-    }
-
-    async fn run(&self, program: &str, arguments: &[&str]) -> Output {
-        self.command(program, arguments).output().await.unwrap()
-    }
-
-    fn command(&self, program: &str, arguments: &[&str]) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new(self.bin.join(program));
-        command.args(arguments).current_dir(self.home.path());
-        command.env("HOME", self.home.path()).env("XDG_CONFIG_HOME", self.home.path());
-        for proxy in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"] {
-            command.env_remove(proxy);
-        }
-        command.env("ADMIN_KEY", &seed::users(1)[0].api_key);
-        // rsconnect refuses them beside the name of a server.
-        if program == "python" {
-            command.env("CONNECT_SERVER", self.running.url()).env("CONNECT_API_KEY", &self.key);
-        }
-        // Not the machine's own.
-        command.env("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring");
-        command.kill_on_drop(true);
-        command
-    }
-
-    /// Runs rsconnect, which must succeed: what it printed.
-    async fn rsconnect(&self, arguments: &[&str]) -> String {
-        let output = self.run("rsconnect", arguments).await;
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "rsconnect {arguments:?}: {text}");
-        text
-    }
-
-    /// Fails unless the client was seen to succeed with each of `routes`.
-    fn proves(&self, routes: &[&str]) {
-        let journal = self.running.world().journal().entries(0, usize::MAX, |entry| entry.user_agent.is_some());
-        let good = journal.iter().filter(|entry| entry.status.is_some_and(|status| (200..300).contains(&status)));
-        let seen: BTreeSet<String> = good
-            .filter_map(|entry| {
-                let path = entry.route.as_deref()?;
-                let method = if path.starts_with("/content/") { "*" } else { &entry.method };
-                Some(format!("{method} {path}"))
-            })
+        [RSCONNECT, OLDER, BOOTSTRAP, LOGIN, SDK, super::r_client::R, super::publisher::PUBLISHER]
+            .concat()
+            .into_iter()
+            .map(|route| (*route).to_owned())
             .collect();
-        let missing: Vec<&&str> = routes.iter().filter(|route| !seen.contains(**route)).collect();
-        assert!(missing.is_empty(), "not seen: {missing:?}; seen: {seen:#?}");
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        let path = self.home.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
+    assert_eq!(labelled, proven);
 }
 
 /// The address that a client printed behind `label`.
@@ -219,10 +162,39 @@ fn address(text: &str, label: &str) -> String {
     format!("http{}", url.split(|c: char| c.is_whitespace() || c == '\u{1b}').next().unwrap())
 }
 
+/// Personalities that every client is run against: the first three are older than much of what the clients know.
+const RELEASES: [Version; 3] = [Version::new(2023, 1, 0), Version::new(2024, 8, 0), NEWEST];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rsconnect_publishes() {
-    let index = Index::start().await;
-    let Some(site) = Site::new(index.config()).await else { return };
+    let Some(tools) = newest_tools() else { return };
+    for release in RELEASES {
+        let index = Index::start().await;
+        let site = Site::new(Config { version: release, ..index.config() }, tools.clone()).await;
+        publish(&site).await;
+        if release == NEWEST {
+            administrate(&site).await;
+            publish_from_git(&site).await;
+            site.proves(RSCONNECT);
+        }
+        site.running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn older_rsconnect_publishes() {
+    let Some(tools) = older_tools() else { return };
+    for release in RELEASES {
+        let index = Index::start().await;
+        let site = Site::new(Config { version: release, ..index.config() }, tools.clone()).await;
+        publish(&site).await;
+        site.proves(OLDER);
+        site.running.stop().await;
+    }
+}
+
+/// What an rsconnect-python of any age does with a Connect of any age.
+async fn publish(site: &Site) {
     let url = site.running.url();
     site.rsconnect(&["add", "-s", &url, "-k", &site.key, "-n", "sim"]).await;
     let wrong = site.run("rsconnect", &["add", "-s", &url, "-k", "wrong", "-n", "no"]).await;
@@ -231,21 +203,13 @@ async fn rsconnect_publishes() {
     site.write("html/index.html", "<h1>from rsconnect</h1>");
     let text = site.rsconnect(&["deploy", "html", "-n", "sim", "-t", "A page", "html/index.html"]).await;
     let content = address(&text, "Direct content URL");
-    let authorized = |url: &str| {
-        let (url, key) = (url.to_owned(), site.key.clone());
-        async move {
-            let client = reqwest::Client::builder().no_proxy().build().unwrap();
-            let request = client.get(url).header("authorization", format!("Key {key}"));
-            request.send().await.unwrap().text().await.unwrap()
-        }
-    };
-    assert!(authorized(&content).await.contains("from rsconnect"));
+    assert!(site.open(&content).await.contains("from rsconnect"));
     let guid = content.trim_end_matches('/').rsplit('/').next().unwrap().to_owned();
 
     // Again, as the same content.
     site.write("html/index.html", "<h1>second</h1>");
     site.rsconnect(&["deploy", "html", "-n", "sim", "html/index.html"]).await;
-    assert!(authorized(&content).await.contains("second"));
+    assert!(site.open(&content).await.contains("second"));
 
     site.write("flask/app.py", "from flask import Flask\napp = Flask(__name__)\n");
     site.write("flask/requirements.txt", "flask==3.0.0\n");
@@ -254,7 +218,7 @@ async fn rsconnect_publishes() {
         assert!(text.contains(line), "{line}: {text}");
     }
     let api = address(&text, "Direct content URL");
-    assert!(authorized(&api).await.contains("\"simulated\":true"));
+    assert!(site.open(&api).await.contains("\"simulated\":true"));
 
     site.rsconnect(&["write-manifest", "flask", "flask"]).await;
     let text = site.rsconnect(&["deploy", "manifest", "-n", "sim", "-t", "By manifest", "flask/manifest.json"]).await;
@@ -275,36 +239,125 @@ async fn rsconnect_publishes() {
     site.rsconnect(&["content", "download-bundle", "-n", "sim", "-g", &guid, "-o", "bundle.tar.gz"]).await;
     assert!(site.home.path().join("bundle.tar.gz").metadata().unwrap().len() > 100);
     let api_guid = api.trim_end_matches('/').rsplit('/').next().unwrap();
-    site.rsconnect(&["content", "get-lockfile", "-n", "sim", "-g", api_guid, "-o", "lock.txt"]).await;
-    assert!(std::fs::read_to_string(site.home.path().join("lock.txt")).unwrap().contains("flask==3.0.0"));
     site.rsconnect(&["content", "build", "add", "-n", "sim", "-g", api_guid]).await;
     site.rsconnect(&["content", "build", "run", "-n", "sim", "--poll-wait", "1"]).await;
+}
+
+/// The rest of the newest rsconnect-python's commands.
+async fn administrate(site: &Site) {
+    // Every kind of content that this machine has what the client needs for.
+    let kinds = ["api", "fastapi", "dash", "streamlit", "bokeh", "gradio", "panel", "shiny"];
+    for kind in kinds {
+        site.write(&format!("{kind}/app.py"), "app = None\n");
+        site.write(&format!("{kind}/requirements.txt"), "werkzeug\n");
+        let text = site.rsconnect(&["deploy", kind, "-n", "sim", "-t", kind, kind]).await;
+        assert!(text.contains("Deployment completed successfully"), "{text}");
+    }
+    let notebook = r#"{"cells": [], "metadata": {"kernelspec": {"name": "python3", "language": "python"}},
+        "nbformat": 4, "nbformat_minor": 5}"#;
+    site.write("notes/notes.ipynb", notebook);
+    site.write("notes/requirements.txt", "werkzeug\n");
+    site.write("voila/voila.ipynb", notebook);
+    site.write("voila/requirements.txt", "werkzeug\n");
+    site.rsconnect(&["deploy", "notebook", "-n", "sim", "-t", "notebook", "notes/notes.ipynb"]).await;
+    site.rsconnect(&["deploy", "voila", "-n", "sim", "-t", "voila", "voila/voila.ipynb"]).await;
+    site.write("model/1/saved_model.pb", "model");
+    site.rsconnect(&["deploy", "tensorflow", "-n", "sim", "-t", "model", "model"]).await;
+    site.write("node/package.json", r#"{"name": "node", "version": "1.0.0", "main": "index.js"}"#);
+    site.write(
+        "node/package-lock.json",
+        r#"{"name": "node", "version": "1.0.0", "lockfileVersion": 3, "packages": {}}"#,
+    );
+    site.write("node/index.js", "");
+    site.rsconnect(&["deploy", "nodejs", "-n", "sim", "-t", "node", "-e", "index.js", "node"]).await;
+
+    let admin = seed::users(1)[0].api_key.clone();
+    site.rsconnect(&["add", "-s", &site.running.url(), "-k", &admin, "-n", "admin"]).await;
+    let found: Value = parsed(&site.rsconnect(&["content", "search", "-n", "sim", "--published"]).await);
+    let of_title = |title: &str| {
+        let item = found.as_array().unwrap().iter().find(|item| item["title"] == title).unwrap();
+        item["guid"].as_str().unwrap().to_owned()
+    };
+    for (title, mode) in [("panel", "python-panel"), ("voila", "jupyter-voila"), ("node", "nodejs")] {
+        let guid = of_title(title);
+        let described = parsed(&site.rsconnect(&["content", "describe", "-n", "sim", "-g", &guid]).await);
+        assert_eq!(described[0]["app_mode"], mode);
+    }
+    let guid = of_title("An API");
+    site.rsconnect(&["content", "get-lockfile", "-n", "sim", "-g", &guid, "-o", "lock.txt"]).await;
+    assert!(std::fs::read_to_string(site.home.path().join("lock.txt")).unwrap().contains("flask==3.0.0"));
+    site.rsconnect(&["content", "download-bundle", "-n", "sim", "-g", &guid, "-o", "api.tar.gz"]).await;
+    site.rsconnect(&["deploy", "bundle", "-n", "sim", "-t", "Promoted", "api.tar.gz"]).await;
+    for command in ["ls", "history", "logs", "rm"] {
+        let which: &[&str] = if command == "ls" { &[] } else { &["-g", &guid] };
+        site.rsconnect(&[&["content", "build", command, "-n", "sim"][..], which].concat()).await;
+    }
+
+    let text = site.rsconnect(&["integration", "templates", "list", "-n", "admin"]).await;
+    assert!(text.contains("snowflake"), "{text}");
+    let text = site.rsconnect(&["integration", "templates", "show", "-n", "admin", "connect"]).await;
+    assert!(text.contains("max_role"), "{text}");
+    let config =
+        ["client_id=c", "client_secret=s", "authorization_uri=https://id.example/a", "token_uri=https://id.example/t"];
+    let config: Vec<&str> = config.iter().flat_map(|&pair| ["-C", pair]).collect();
+    let add = ["integration", "add", "-n", "admin", "-t", "custom", "-N", "service"];
+    let made = parsed(&site.rsconnect(&[&add[..], &config].concat()).await);
+    let guid = made["guid"].as_str().unwrap();
+    site.rsconnect(&["integration", "edit", "-n", "admin", "-N", "renamed", guid]).await;
+    let shown = parsed(&site.rsconnect(&["integration", "show", "-n", "admin", guid]).await);
+    assert_eq!(shown["name"], "renamed");
+    site.rsconnect(&["integration", "remove", "-n", "admin", guid]).await;
+    let text = site.rsconnect(&["integration", "list", "-n", "admin"]).await;
+    assert!(!text.contains(guid), "{text}");
+
+    let add = ["environment", "add", "-n", "admin", "-T", "Image", "--python", "3.12.1=/opt/python/bin/python"];
+    let made = parsed(&site.rsconnect(&[&add[..], &["registry.example/image:1"]].concat()).await);
+    let guid = made["guid"].as_str().unwrap();
+    site.rsconnect(&["environment", "edit", "-n", "admin", "-T", "Other", guid]).await;
+    let shown = parsed(&site.rsconnect(&["environment", "show", "-n", "admin", guid]).await);
+    assert_eq!((&shown["title"], &shown["name"]), (&"Other".into(), &"registry.example/image:1".into()));
+    assert!(site.rsconnect(&["environment", "list", "-n", "admin"]).await.contains(guid));
+    site.rsconnect(&["environment", "remove", "-n", "admin", guid]).await;
+
+    let caches = parsed(&site.rsconnect(&["system", "caches", "list", "-n", "admin"]).await);
+    let (language, version) = (caches["caches"][0]["language"].as_str(), caches["caches"][0]["version"].as_str());
+    let which = ["-l", language.unwrap(), "-V", version.unwrap()];
+    site.rsconnect(&[&["system", "caches", "delete", "-n", "admin"][..], &which].concat()).await;
+
+    assert!(site.rsconnect(&["server", "list"]).await.contains("sim"));
+    assert!(site.rsconnect(&["server", "details", "-n", "sim"]).await.contains(&NEWEST.to_string()));
+    assert!(site.rsconnect(&["info", "flask"]).await.contains("An API"));
+    site.rsconnect(&["server", "remove", "-n", "admin"]).await;
+}
+
+/// Content that the server fetches from a repository.
+async fn publish_from_git(site: &Site) {
     let Some(remote) = Remote::start().await else { return };
     let page = |text| remote.commit("main", &[("site/manifest.json", STATIC), ("site/index.html", text)]);
     page("from a repository");
     let from_git = ["deploy", "git", "-n", "sim", "-r", &remote.url, "-b", "main", "-d", "site"];
     let text = site.rsconnect(&[&from_git[..], &["-t", "From git"]].concat()).await;
     let backed = address(&text, "Direct content URL");
-    assert!(authorized(&backed).await.contains("from a repository"));
+    assert!(site.open(&backed).await.contains("from a repository"));
     page("the next commit");
     let backed_guid = backed.trim_end_matches('/').rsplit('/').next().unwrap();
     site.rsconnect(&[&from_git[..], &["--app-id", backed_guid]].concat()).await;
-    assert!(authorized(&backed).await.contains("the next commit"));
-    let admin = seed::users(1)[0].api_key.clone();
-    let templates = ["integration", "templates"];
-    let text = site.rsconnect(&[&templates[..], &["list", "-s", &url, "-k", &admin]].concat()).await;
-    assert!(text.contains("snowflake"), "{text}");
-    let text = site.rsconnect(&[&templates[..], &["show", "-s", &url, "-k", &admin, "connect"]].concat()).await;
-    assert!(text.contains("max_role"), "{text}");
-    site.proves(RSCONNECT);
-    site.running.stop().await;
+    assert!(site.open(&backed).await.contains("the next commit"));
+    site.rsconnect(&["content", "repository", "show", "-n", "sim", "-g", backed_guid]).await;
+    site.rsconnect(&["content", "repository", "redeploy", "-n", "sim", "-g", backed_guid]).await;
+    site.rsconnect(&["content", "repository", "delete", "-f", "-n", "sim", "-g", backed_guid]).await;
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rsconnect_bootstraps() {
     let secret = [7_u8; 32];
     let config = Config { bootstrap_secret: Some(secret.to_vec()), seed_users: false, ..Config::default() };
-    let Some(site) = Site::new(config).await else { return };
+    let Some(tools) = newest_tools() else { return };
+    let site = Site::new(config, tools).await;
     let text = base64::engine::general_purpose::STANDARD.encode(secret);
     site.write("secret", &text);
     let url = site.running.url();
@@ -323,14 +376,14 @@ async fn rsconnect_bootstraps() {
 async fn rsconnect_signs_in() {
     let mut config = Config::default();
     config.oauth_lifetimes.pause = Duration::from_secs(1);
-    let (Some(site), Some(chromium), Some(_)) =
-        (Site::new(config).await, need_tool("chromium"), need_tool("playwright"))
+    let (Some(tools), Some(chromium), Some(_)) = (newest_tools(), need_tool("chromium"), need_tool("playwright"))
     else {
         return;
     };
+    let python = tools.join("python");
+    let site = Site::new(config, tools).await;
     let url = site.running.url();
     let [_, publisher, _] = seed::users(1);
-    let python = site.bin.join("python");
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/consent.py");
     let consent = |command: &mut tokio::process::Command| {
         command.env("CHROMIUM", &chromium).env("USERNAME", publisher.username).env("PASSWORD", &publisher.password);
@@ -395,7 +448,8 @@ async fn rsconnect_signs_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rsconnect_exchanges_an_identity_token() {
     let issuer = Issuer::start().await;
-    let Some(site) = Site::new(issuer.config()).await else { return };
+    let Some(tools) = newest_tools() else { return };
+    let site = Site::new(issuer.config(), tools).await;
     let url = site.running.url();
     site.write("html/index.html", "<h1>first</h1>");
     site.rsconnect(&["add", "-s", &url, "-k", &site.key, "-n", "sim"]).await;
@@ -447,7 +501,8 @@ async fn first_client(site: &Site) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn posit_sdk_works() {
     let index = Index::start().await;
-    let Some(site) = Site::new(index.config()).await else { return };
+    let Some(tools) = newest_tools() else { return };
+    let site = Site::new(index.config(), tools).await;
     site.write("bundle/index.html", "<p>sdk</p>");
     site.write("bundle/manifest.json", r#"{"version":1,"metadata":{"appmode":"static","primary_html":"index.html"}}"#);
     site.write("api/app.py", "");

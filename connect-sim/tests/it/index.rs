@@ -101,7 +101,7 @@ impl Index {
         }
     }
 
-    fn r(&self, packages: &[(&str, &str, &str)]) {
+    pub(crate) fn r(&self, packages: &[(&str, &str, &str)]) {
         let mut records = Vec::new();
         for (name, version, imports) in packages {
             let mut description: Record = description(name, version, "Synthetic");

@@ -3,6 +3,7 @@
 
 mod app;
 mod index;
+mod site;
 
 mod auth;
 mod browser;
@@ -21,6 +22,8 @@ mod oauth_server;
 mod people;
 mod process;
 mod processes;
+mod publisher;
+mod r_client;
 mod recordings;
 mod search;
 mod security;

@@ -1,0 +1,139 @@
+//! Publishing as clients did before the versioned API could: rsconnect for R 0.8.29 and rsconnect-python 1.24 do.
+//!
+//! | route | versioned |
+//! | --- | --- |
+//! | `POST /applications` | `POST /v1/content` |
+//! | `POST /applications/{id}` | `PATCH /v1/content/{guid}` |
+//! | `POST /applications/{id}/upload` | `POST /v1/content/{guid}/bundles` |
+//! | `POST /applications/{id}/deploy` | `POST /v1/content/{guid}/deploy` |
+//! | `GET /applications/{id}/config` | the `dashboard_url` of the item |
+//! | `GET /tasks/{id}` | `GET /v1/tasks/{id}` |
+//!
+//! Each does what the versioned route does and answers in the older shape, in which ids are numbers. The shapes are those
+//! that the two clients read.
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use serde_json::{Value, json};
+use sim_kit::origin::Origin;
+
+use super::{find, show};
+use crate::app::App;
+use crate::auth::Principal;
+use crate::error::Result;
+use crate::input::{Fields, Query};
+use crate::{bundles, content, deploy, tasks};
+
+async fn guid(app: &App, principal: &Principal, id: &str) -> Result<String> {
+    Ok(find(&mut *app.read().await?, principal, id).await?.content.guid)
+}
+
+async fn item(app: &App, origin: Origin, principal: &Principal, id: &str) -> Result<Json<Value>> {
+    let mut db = app.read().await?;
+    let seen = find(&mut db, principal, id).await?;
+    Ok(Json(show(&mut db, &app.origin(origin), &seen, principal).await?))
+}
+
+/// `POST /applications`, with `name` and perhaps `title`.
+///
+/// # Errors
+/// As [`content::create`].
+pub async fn create(
+    State(app): State<App>,
+    origin: Origin,
+    principal: Principal,
+    fields: Fields,
+) -> Result<Json<Value>> {
+    let Json(made) = content::create(State(app.clone()), origin.clone(), principal.clone(), fields).await?;
+    item(&app, origin, &principal, made["guid"].as_str().unwrap_or_default()).await
+}
+
+/// `POST /applications/{id}`: changes the fields that are given.
+///
+/// # Errors
+/// As [`content::update`].
+pub async fn update(
+    State(app): State<App>,
+    origin: Origin,
+    principal: Principal,
+    Path(id): Path<String>,
+    fields: Fields,
+) -> Result<Json<Value>> {
+    let guid = guid(&app, &principal, &id).await?;
+    let _ = content::update(State(app.clone()), origin.clone(), principal.clone(), Path(guid), fields).await?;
+    item(&app, origin, &principal, &id).await
+}
+
+/// `POST /applications/{id}/upload`, with the archive as the body: the bundle, whose `id` is a number.
+///
+/// # Errors
+/// As [`bundles::upload::upload`].
+pub async fn upload(
+    State(app): State<App>,
+    principal: Principal,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Json<Value>> {
+    let seen = find(&mut *app.read().await?, &principal, &id).await?.content;
+    let Json(mut bundle) = bundles::upload::upload(State(app), principal, Path(seen.guid), request).await?;
+    bundle["id"] = json!(bundle["id"].as_str().and_then(|id| id.parse::<i64>().ok()));
+    bundle["app_id"] = json!(seen.id);
+    Ok(Json(bundle))
+}
+
+/// `POST /applications/{id}/deploy`, with the number of a bundle as `bundle`; without one the newest is deployed.
+///
+/// # Errors
+/// As [`deploy::deploy`].
+pub async fn start(
+    State(app): State<App>,
+    principal: Principal,
+    Path(id): Path<String>,
+    fields: Fields,
+) -> Result<Json<Value>> {
+    let guid = guid(&app, &principal, &id).await?;
+    let bundle = fields.id("bundle")?.value();
+    let wanted = Fields::of(json!({"bundle_id": bundle}))?;
+    let (_, Json(started)) = deploy::deploy(State(app.clone()), principal.clone(), Path(guid), wanted).await?;
+    let task = started["task_id"].as_str().unwrap_or_default().to_owned();
+    following(app, principal, task, 0).await
+}
+
+/// `GET /applications/{id}/config`: where the dashboard shows the item.
+///
+/// # Errors
+/// 404 when there is none that the caller may see.
+pub async fn config(
+    State(app): State<App>,
+    origin: Origin,
+    principal: Principal,
+    Path(id): Path<String>,
+) -> Result<Json<Value>> {
+    let guid = guid(&app, &principal, &id).await?;
+    let page = app.origin(origin).url(&format!("/connect/#/apps/{guid}"));
+    Ok(Json(json!({"config_url": format!("{page}/access"), "logs_url": format!("{page}/logs")})))
+}
+
+/// `GET /tasks/{id}`: `first_status` is the number of the first line wanted. It never waits: these clients sleep.
+///
+/// # Errors
+/// As [`tasks::get`].
+pub async fn task(
+    State(app): State<App>,
+    principal: Principal,
+    Path(id): Path<String>,
+    query: Query,
+) -> Result<Json<Value>> {
+    let first = query.integer("first_status", 0, 0..=i64::MAX)?;
+    following(app, principal, id, first).await
+}
+
+async fn following(app: App, principal: Principal, id: String, first: i64) -> Result<Json<Value>> {
+    let user = principal.user.id;
+    let query = Query::parse(&format!("first={first}"));
+    let Json(mut task) = tasks::get(State(app), principal, Path(id), query).await?;
+    task["status"] = task["output"].clone();
+    task["last_status"] = task["last"].clone();
+    task["user_id"] = json!(user);
+    Ok(Json(task))
+}
