@@ -5,6 +5,7 @@ use axum::response::Response;
 use minijinja::{Value, context};
 
 use super::packages::{Found, search};
+use super::setup::index_url;
 use super::{Asked, Made, Visit, asked, repo_value};
 use crate::app::App;
 use crate::record::instant;
@@ -46,6 +47,9 @@ async fn make(app: &App, visit: &Visit, wanted: &str) -> Made {
             (None, false) => "Not synchronised yet".to_owned(),
         }
     };
-    let cards: Vec<Value> = repos.iter().map(|repo| context! { state => state(repo), ..repo_value(repo) }).collect();
+    let cards: Vec<Value> = repos
+        .iter()
+        .map(|repo| context! { state => state(repo), url => index_url(visit, repo, "latest"), ..repo_value(repo) })
+        .collect();
     Ok(("home.html", context! { here => "home", search => wanted, groups, repos => cards }))
 }

@@ -8,10 +8,11 @@ use pkg_formats::psp::{Artifact, ArtifactKind, PythonFile, PythonRecord, RRecord
 use pkg_formats::python::metadata::Metadata;
 use pkg_formats::python::name::normalize;
 use pulldown_cmark::{CowStr, Event, Parser, Tag};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::setup::index_url;
 use super::{Asked, Made, Visit, asked, repo_value};
+use crate::api::filter;
 use crate::api::packages::{self as api, Seen};
 use crate::app::App;
 use crate::blocklist::{Suspect, When};
@@ -89,13 +90,14 @@ async fn make(app: &App, visit: &Visit, repo: &str, name: &str, query: &Asked) -
         source => view.source(seen.source).map(|source| source.name.clone()),
         blocked,
     };
+    let vulns = vulnerabilities(app, visit, &repo, segment, &format!("{name}=={shown}")).await?;
     let install = install(visit, &repo, segment, &name, version);
     let readme = parts.readme.as_deref().map(prose);
     Ok((
         "package.html",
         context! {
             here => "home", repo => repo_value(&repo), snapshot => segment, package, install, readme,
-            vulns => vulnerabilities(&known), versions => parts.versions, files => parts.files,
+            vulns, versions => parts.versions, files => parts.files,
             has_dependencies => !groups.is_empty(), dependencies_by_kind => groups,
         },
     ))
@@ -258,7 +260,20 @@ fn install(visit: &Visit, repo: &Repo, segment: &str, name: &str, version: Optio
     }
 }
 
-fn vulnerabilities(known: &Json) -> Vec<Value> {
+/// What clients are told of the vulnerabilities of a version.
+async fn vulnerabilities(
+    app: &App,
+    visit: &Visit,
+    repo: &Repo,
+    segment: &str,
+    pinned: &str,
+) -> Result<Vec<Value>, Error> {
+    let wanted = json!({ "repo": repo.name, "snapshot": segment, "names": [pinned], "vulns": true });
+    let told = filter::packages(State(app.clone()), visit.caller.clone(), wanted.to_string().into()).await;
+    let body = told.map_err(|error| error.0)?.into_body();
+    let line = axum::body::to_bytes(body, 1 << 22).await.map_err(|error| Error::Internal(error.to_string()))?;
+    // No line: the version is not there any more.
+    let row: Json = if line.is_empty() { Json::Null } else { serde_json::from_slice(&line)? };
     let shown = |vuln: &Json| {
         let score = vuln["severity"].as_array().into_iter().flatten().find_map(|one| {
             one["calculated_score"]["base_score"]
@@ -273,7 +288,7 @@ fn vulnerabilities(known: &Json) -> Vec<Value> {
         let fixed: Vec<&str> = events.filter_map(|event| event["fixed"].as_str()).collect();
         context! { id => vuln["id"].as_str(), summary => vuln["summary"].as_str(), score, fixed => fixed.join(", ") }
     };
-    known["vulns"].as_array().into_iter().flatten().map(shown).collect()
+    Ok(row["vulns"].as_array().into_iter().flatten().map(shown).collect())
 }
 
 /// Markdown as HTML in which nothing can run or be loaded: markup of the text's own is shown as text, images by their words,

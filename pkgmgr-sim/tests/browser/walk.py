@@ -205,7 +205,7 @@ def phone(page):
         page.goto(URL + path)
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= 360, f"{path} is {width} wide"
-        assert "Not affiliated with Posit" in page.locator("footer").inner_text()
+        assert "not affiliated with Posit" in page.locator("footer").inner_text()
         unnamed = page.locator("input:not([type=hidden]), select").evaluate_all(
             "all => all.filter(e => !e.labels?.length && !e.getAttribute('aria-label')).map(e => e.outerHTML)"
         )
