@@ -21,6 +21,8 @@ use crate::users::time;
 /// Method, route, action, and what it means.
 const ACTIONS: &[(&str, &str, &str, &str)] = &[
     ("POST", "/__api__/v1/users", "add_user", "Added a user"),
+    ("PUT", "/__api__/v1/users", "add_user", "Added a user"),
+    ("PUT", "/__api__/v1/groups", "add_group", "Added a group"),
     ("PUT", "/__api__/v1/users/{guid}", "edit_user", "Changed a user"),
     ("POST", "/__api__/v1/users/{guid}/lock", "lock_user", "Locked or unlocked a user"),
     ("POST", "/__api__/v1/users/{guid}/keys", "add_api_key", "Added an API key"),

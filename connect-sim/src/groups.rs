@@ -19,7 +19,7 @@ use crate::store::groups::Group;
 use crate::store::permissions::Grant;
 use crate::store::users::Filter;
 
-fn shown(group: &Group) -> Value {
+pub(crate) fn shown(group: &Group) -> Value {
     json!({"guid": group.guid, "name": group.name, "owner_guid": group.owner_guid, "gid": group.gid})
 }
 

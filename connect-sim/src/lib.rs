@@ -13,6 +13,7 @@
 //! | [`serving`], [`runtime`], [`scheduler`] | content itself, and the processes that answer |
 //! | [`oauth`] | credentials for content |
 //! | [`identity`], [`trusted_publishers`] | identity tokens of other issuers, and machines that publish with them |
+//! | [`idp`] | the built-in identity provider, for tests |
 //! | [`oauth_server`] | tokens for applications that act as a user |
 //! | [`instrumentation`], [`audit`], [`system`], [`storage`], [`queue`] | what happened, and the server itself |
 //! | [`ui`] | pages |
@@ -43,6 +44,7 @@ pub mod error;
 pub mod git;
 pub mod groups;
 pub mod identity;
+pub mod idp;
 pub mod input;
 pub mod instrumentation;
 pub mod jobs;
@@ -54,6 +56,7 @@ pub mod packages;
 pub mod permissions;
 pub mod queue;
 pub mod recorder;
+pub mod remote;
 pub mod routes;
 pub mod runtime;
 pub mod scheduler;
@@ -102,14 +105,16 @@ pub fn product(config: Config) -> Product {
                 users::seed(&app).await?;
                 runtime::files::sweep(&app).await?;
                 oauth::credentials::prepare(&app).await?;
+                idp::prepare(&app).await?;
                 git::prepare(&app).await?;
                 build::start(&app).await?;
                 git::poll::start(&app);
                 runtime::processes::prepare(&app).await?;
                 schedules::start(&app);
                 recorder::start(&app).await?;
+                let control = idp::control::router(app.clone());
                 let (router, routes) = routes::router(app);
-                Ok(Simulator { router, routes })
+                Ok(Simulator { router, routes, control })
             })
         }),
     }

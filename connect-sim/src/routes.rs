@@ -19,8 +19,8 @@ use crate::error::{Code, Error};
 use crate::ui::{self, api::Routes, dashboard};
 use crate::version::Version;
 use crate::{
-    applications, audit, bookmarks, bundles, content, deploy, documentation, environment, environments, git, groups,
-    instrumentation, jobs, keys, oauth, oauth_server, openapi, packages, permissions, queue, schedules, search,
+    applications, audit, bookmarks, bundles, content, deploy, documentation, environment, environments, git, groups, idp,
+    instrumentation, jobs, keys, oauth, oauth_server, openapi, packages, permissions, queue, remote, schedules, search,
     server_settings, service_tokens, serving, storage, system, tags, tasks, thumbnails, timezones, trusted_publishers,
     users, vanities, variants,
 };
@@ -95,6 +95,7 @@ pub(crate) fn table(version: Version) -> Table<App> {
         .row("POST", "/connect/claim/{token}", auth::tokens::claim, "", Inferred)
         .row("GET", "/__login__", auth::login::page, "", Documented)
         .row("POST", "/__login__", auth::login::submit, "", Inferred)
+        .row("GET", "/__login__/callback", auth::oidc::callback, "", Documented)
         .row("GET", "/__logout__", auth::login::logout, "", Inferred)
         .row("POST", "/__logout__", auth::login::logout, "", Inferred)
         .group("Applications that act as a user")
@@ -113,12 +114,20 @@ pub(crate) fn table(version: Version) -> Table<App> {
         .row("GET", "/__api__/v1/content/{guid}/trusted-publishers", trusted_publishers::list, oauth_server::SINCE, Inferred)
         .row("POST", "/__api__/v1/content/{guid}/trusted-publishers", trusted_publishers::create, oauth_server::SINCE, Inferred)
         .row("DELETE", "/__api__/v1/content/{guid}/trusted-publishers/{service_principal_guid}", trusted_publishers::delete, oauth_server::SINCE, Inferred)
+        .group("The built-in identity provider")
+        .row("GET", "/__idp__/.well-known/openid-configuration", idp::discovery, "", Inferred)
+        .row("GET", "/__idp__/jwks", idp::jwks, "", Inferred)
+        .row("GET", "/__idp__/authorize", idp::authorize, "", Inferred)
+        .row("POST", "/__idp__/authorize", idp::choose, "", Inferred)
+        .row("POST", "/__idp__/token", idp::token, "", Inferred)
         .group("Users, keys, groups")
         .row("GET", "/__api__/v1/user", users::current, "", ClientProven)
         .row("GET", "/__api__/me", users::legacy_current, "", Documented)
         .row("GET", "/__api__/users/current", users::legacy_current, "", ClientProven)
         .row("GET", "/__api__/v1/users", users::list, "", ClientProven)
         .row("POST", "/__api__/v1/users", users::create, "", ClientProven)
+        .row("PUT", "/__api__/v1/users", remote::add_user, "", Documented)
+        .row("GET", "/__api__/v1/users/remote", remote::users, "", Documented)
         .row("GET", "/__api__/v1/users/{guid}", users::get, "", ClientProven)
         .row("PUT", "/__api__/v1/users/{guid}", users::update, "", ClientProven)
         .row("POST", "/__api__/v1/users/{guid}/lock", users::lock, "", ClientProven)
@@ -128,6 +137,8 @@ pub(crate) fn table(version: Version) -> Table<App> {
         .row("DELETE", "/__api__/v1/users/{guid}/keys/{id}", keys::delete, "", Documented)
         .row("GET", "/__api__/v1/groups", groups::list, "", ClientProven)
         .row("POST", "/__api__/v1/groups", groups::create, "", ClientProven)
+        .row("PUT", "/__api__/v1/groups", remote::add_group, "", Documented)
+        .row("GET", "/__api__/v1/groups/remote", remote::groups, "", Documented)
         .row("GET", "/__api__/v1/groups/{guid}", groups::get, "", ClientProven)
         .row("PATCH", "/__api__/v1/groups/{guid}", groups::update, "", Documented)
         .row("POST", "/__api__/v1/groups/{guid}", groups::update, "", Documented)

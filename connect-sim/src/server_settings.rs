@@ -19,7 +19,20 @@ pub async fn ping() -> Json<Value> {
     Json(json!({}))
 }
 
-fn authentication() -> Value {
+fn authentication(app: &App) -> Value {
+    if app.config().identity_provider.is_some() {
+        // Only the built-in provider has a directory to search.
+        let search = app.config().serves_identity();
+        return json!({
+            "handles_credentials": false, "handles_login": true, "challenge_response_enabled": false,
+            "external_user_data": true, "external_user_search": search, "external_user_id": true,
+            "groups_enabled": true, "external_group_search": search, "external_group_members": true,
+            "external_group_id": false, "external_group_owner": false, "unique_usernames": true,
+            "name_editable_by": "provider", "email_editable_by": "provider",
+            "username_editable_by": "provider", "role_editable_by": "admin",
+            "name": "OAuth2", "notice": "", "warning_delay": 0,
+        });
+    }
     json!({
         "handles_credentials": true, "handles_login": true, "challenge_response_enabled": false,
         "external_user_data": false, "external_user_search": false, "external_user_id": false,
@@ -52,7 +65,7 @@ pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> J
         "hostname": "teamsim",
         "version": version,
         "about": format!("Posit Connect v{version}"),
-        "authentication": authentication(),
+        "authentication": authentication(&app),
         "dashboard_path": "/connect",
         "logout_url": "__logout__",
         "system_display_name": app.config().system_name,
@@ -113,7 +126,7 @@ pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> J
 /// `GET /v1/server_settings/public`: what a login page needs.
 pub async fn public(State(app): State<App>) -> Json<Value> {
     Json(json!({
-        "authentication": authentication(),
+        "authentication": authentication(&app),
         "dashboard_path": "/connect",
         "logout_url": "__logout__",
         "system_display_name": app.config().system_name,

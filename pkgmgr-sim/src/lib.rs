@@ -96,5 +96,5 @@ async fn build(world: World, config: Config) -> Result<Simulator, error::Error> 
     }
     let (router, routes) = routes::table().finish(app.clone(), routes::not_found);
     let router = routes::guarded(router, app.clone());
-    Ok(Simulator { router: routes::with_plain_paths(router, app), routes })
+    Ok(Simulator { router: routes::with_plain_paths(router, app), routes, control: axum::Router::new() })
 }

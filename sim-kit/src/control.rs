@@ -10,7 +10,7 @@
 //! | `GET fidelity` | every route and how sure we are of it |
 //! | `GET openapi.json` | all this as an OpenAPI document |
 //!
-//! Answers are JSON. Errors are `{"error": "…"}`. Requests that carry a foreign `Origin` are refused, so that no web
+//! A product may add its own; see [`crate::Simulator`]. Answers are JSON. Errors are `{"error": "…"}`. Requests that carry a foreign `Origin` are refused, so that no web
 //! page can steer a simulator on somebody's laptop; with a control token, `Authorization: Bearer {token}` is needed.
 
 use std::sync::Arc;
@@ -37,7 +37,7 @@ use crate::routing::Table;
 /// Where the control plane lives.
 pub const PREFIX: &str = "/__sim__/";
 
-struct Refusal(StatusCode, String);
+pub(crate) struct Refusal(StatusCode, String);
 
 impl Refusal {
     fn bad(text: impl std::fmt::Display) -> Self {
@@ -86,7 +86,7 @@ fn table() -> Table<Arc<Shared>> {
 
 /// The control plane of a server.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    let (router, _) = table().finish(shared, unknown);
+    let (router, _) = table().finish(shared, of_product);
     router.method_not_allowed_fallback(wrong_method)
 }
 
@@ -101,11 +101,20 @@ pub(crate) async fn answer(router: Router, shared: &Shared, request: Request) ->
     }
 }
 
+/// What the product adds.
+async fn of_product(State(shared): Server, request: Request) -> Response {
+    match shared.instance().control.clone().oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
 fn said(value: Value) -> Answer {
     Ok(axum::Json(value))
 }
 
-async fn unknown(uri: Uri) -> Refusal {
+/// The answer to a path that neither the control plane nor the product's part of it has.
+pub(crate) async fn unknown(uri: Uri) -> Refusal {
     let text = format!(
         "no {}; the control plane has /__sim__/v1/{{health,reset,clock,journal,faults,fidelity,openapi.json}}",
         uri.path()

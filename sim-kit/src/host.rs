@@ -30,6 +30,8 @@ pub struct Simulator {
     pub router: Router,
     /// The rows of the table the router was made from.
     pub routes: Vec<Route>,
+    /// What the product adds to the control plane, below `/__sim__/v1/`; who may ask it is checked before.
+    pub control: Router,
 }
 
 /// How a product is made: the same function serves tests, the binary and containers.
@@ -109,6 +111,7 @@ pub enum StartError {
 pub(crate) struct Instance {
     pub(crate) world: World,
     pub(crate) routes: Vec<Route>,
+    pub(crate) control: Router,
     router: Router,
 }
 
@@ -172,7 +175,10 @@ async fn open(product: &Product, config: &HostConfig, home: Home, fresh: bool) -
         .await
         .map_err(|source| StartError::World { name, source })?;
     match (product.build)(world.clone()).await {
-        Ok(simulator) => Ok(Instance { world, routes: simulator.routes, router: simulator.router }),
+        Ok(simulator) => {
+            let Simulator { router, routes, control } = simulator;
+            Ok(Instance { world, routes, control: control.fallback(control::unknown), router })
+        }
         Err(source) => {
             world.end().await;
             Err(StartError::Build { name, source })

@@ -99,5 +99,5 @@ fn simulator(world: World, config: &Config, kept: &Kept) -> Result<Simulator, Sc
         }
     });
     let (router, routes) = routes::table(App { world, service });
-    Ok(Simulator { router, routes })
+    Ok(Simulator { router, routes, control: axum::Router::new() })
 }

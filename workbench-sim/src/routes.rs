@@ -52,7 +52,7 @@ pub(crate) fn simulator(app: &App) -> Simulator {
             async move { sign_in::redirect(&to) }
         })
     };
-    Simulator { router, routes }
+    Simulator { router, routes, control: axum::Router::new() }
 }
 
 async fn missing(State(_): State<App>) -> Response {

@@ -11,13 +11,14 @@ use http::{HeaderMap, StatusCode};
 use minijinja::context;
 use sim_kit::origin::Origin;
 
-use super::{Caller, SESSION_COOKIE, XSRF_COOKIE, digest, password};
+use super::{Caller, SESSION_COOKIE, XSRF_COOKIE, digest, oidc, password};
 use crate::app::App;
 use crate::audit;
 use crate::error::{Code, Error, Result};
 use crate::input::{Query, Raw};
 use crate::store;
 use crate::store::sessions::Session;
+use crate::store::users::User;
 
 /// A path of this server to go on to; anything else becomes the dashboard.
 #[must_use]
@@ -43,7 +44,11 @@ pub fn login_url(origin: &Origin, path: &str) -> String {
 ///
 /// # Errors
 /// When the page cannot be made.
-pub async fn page(State(app): State<App>, query: Query) -> Result<Response> {
+pub async fn page(State(app): State<App>, origin: Origin, jar: CookieJar, query: Query) -> Result<Response> {
+    if let Some(provider) = &app.config().identity_provider {
+        let return_to = safe_return(query.text("return_to"));
+        return oidc::begin(&app, provider, &app.origin(origin), jar, return_to).await;
+    }
     show(&app, StatusCode::OK, &safe_return(query.text("return_to")), "", None)
 }
 
@@ -67,6 +72,10 @@ pub async fn submit(
     if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
         return Err(Error::forbidden_because(Code::Xsrf, "The sign-in form was sent by another site."));
     }
+    if app.config().identity_provider.is_some() {
+        let text = "Users of this server sign in with its identity provider; open /__login__ in a browser.";
+        return Err(Error::forbidden_because(Code::ProhibitedAuthType, text));
+    }
     let form = Query::parse(&String::from_utf8_lossy(&body));
     let username = form.text("username").unwrap_or_default();
     let given = form.text("password").unwrap_or_default();
@@ -87,6 +96,20 @@ pub async fn submit(
     if user.locked {
         return refuse("This account is locked; ask an administrator.");
     }
+    start_session(&app, jar, user, &app.origin(origin), &return_to).await
+}
+
+/// Signs a browser in as `user`, and leads it on. Whatever session it had ends.
+///
+/// # Errors
+/// When the database fails.
+pub async fn start_session(
+    app: &App,
+    jar: CookieJar,
+    user: &User,
+    origin: &Origin,
+    return_to: &str,
+) -> Result<Response> {
     let (secret, now) = (app.world().ids().secret(32), app.now());
     let lifetime = app.config().session_lifetime;
     let session = Session {
@@ -101,14 +124,13 @@ pub async fn submit(
     }
     store::sessions::insert(&mut tx, &session, now).await?;
     tx.commit().await?;
-    audit::event(&app, Some(user), "user_login", "");
-    let origin = app.origin(origin);
+    audit::event(app, Some(user), "user_login", "");
     let cookie = |name, value, hidden| {
         let cookie = Cookie::build((name, value)).path("/").http_only(hidden).same_site(SameSite::Lax);
         cookie.secure(origin.is_secure()).build()
     };
     let jar = jar.add(cookie(SESSION_COOKIE, secret, true)).add(cookie(XSRF_COOKIE, session.xsrf, false));
-    Ok((jar, (StatusCode::SEE_OTHER, [(http::header::LOCATION, origin.url(&return_to))])).into_response())
+    Ok((jar, (StatusCode::SEE_OTHER, [(http::header::LOCATION, origin.url(return_to))])).into_response())
 }
 
 /// `GET` and `POST /__logout__`
@@ -132,6 +154,12 @@ pub async fn logout(State(app): State<App>, origin: Origin, jar: CookieJar) -> R
     }
     let gone = |name| Cookie::build((name, "")).path("/").build();
     let jar = jar.remove(gone(SESSION_COOKIE)).remove(gone(XSRF_COOKIE));
+    if app.config().identity_provider.is_some() {
+        // The login page would lead to the provider, and maybe straight back.
+        let text = "You are signed out of this server.";
+        let page = app.pages().render("message.html", context! { title => "Signed out", text })?;
+        return Ok((jar, page).into_response());
+    }
     Ok((jar, Redirect::to(&app.origin(origin).url("/__login__"))).into_response())
 }
 

@@ -13,6 +13,7 @@
 
 pub mod bootstrap;
 pub mod login;
+pub mod oidc;
 pub mod password;
 pub mod service;
 pub mod signature;

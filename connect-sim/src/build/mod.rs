@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::content_type::ContentType;
 use crate::error::Result;
 use crate::git;
+use crate::oauth;
 use crate::runtime::processes;
 use crate::store;
 use crate::store::bundles::Bundle;
@@ -281,6 +282,10 @@ async fn keep(
         }
     }
     if task.activate {
+        if content.bundle_id.is_none() && !built.integrations.is_empty() {
+            // On the first deploy only: later on, what is associated is the owner's choice.
+            oauth::associate_requested(tx, &content.guid, &task.user_guid, &built.integrations, now).await?;
+        }
         content.bundle_id = Some(bundle.id);
         content.app_mode.clone_from(&bundle.app_mode);
         if content.content_category.is_empty() {

@@ -26,6 +26,8 @@ pub(crate) struct Built {
     pub(crate) packages: Vec<Package>,
     /// Tags of the jobs that restored packages.
     pub(crate) restored: Vec<&'static str>,
+    /// OAuth integrations that the manifest asks for.
+    pub(crate) integrations: Vec<manifest::IntegrationRequest>,
     /// Lines that stand at the end of the log.
     pub(crate) closing: Vec<String>,
 }
@@ -146,6 +148,7 @@ pub(crate) async fn build(app: &App, task: &Task, log: &Log) -> Result<Box<Built
         let manifest = read_manifest(app, &bundle).await?;
         let job = Job { app, log, content, bundle, manifest };
         log.line("# This is the simulated runtime: packages are resolved and downloaded, and not installed.");
+        built.integrations.clone_from(&job.manifest.integration_requests);
         languages(&job, &mut built)?;
         r::restore(&job, &mut built).await.map_err(|stop| stop.during("packrat_restore"))?;
         python::restore(&job, &mut built).await.map_err(|stop| stop.during("python_restore"))?;

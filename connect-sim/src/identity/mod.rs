@@ -96,14 +96,17 @@ impl Issuers {
         }
         let address = metadata.get("jwks_uri").and_then(Value::as_str);
         let address = address.ok_or_else(|| format!("the issuer {issuer} names no `jwks_uri`"))?;
-        let set = self.document(address).await?;
-        let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        // A key of a kind that is not known here is no reason to do without the others.
-        let keys = keys.iter().take(MOST_KEYS).filter_map(|key| serde_json::from_value(key.clone()).ok()).collect();
+        let keys = keys_of(&Value::Object(self.document(address).await?));
         let issuer_now = Issuer { metadata, keys, fetched: now };
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(issuer.to_owned(), issuer_now.clone());
         Ok(issuer_now)
+    }
+
+    /// Notes the keys of an issuer that need not be asked.
+    pub fn put(&self, app: &App, issuer: &str, set: &Value) {
+        let known = Issuer { metadata: Claims::new(), keys: keys_of(set), fetched: app.now() };
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(issuer.to_owned(), known);
     }
 
     /// A JSON object from another server.
@@ -120,6 +123,12 @@ impl Issuers {
             tokio::time::timeout(PATIENCE, read).await.map_err(|_| failed("it takes too long".to_owned()))??;
         serde_json::from_slice(&bytes).map_err(|error| failed(format!("it is no JSON object: {error}")))
     }
+}
+
+/// The keys of a set. One of a kind that is not known here is no reason to do without the others.
+fn keys_of(set: &Value) -> Vec<Jwk> {
+    let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    keys.iter().take(MOST_KEYS).filter_map(|key| serde_json::from_value(key.clone()).ok()).collect()
 }
 
 /// The body of a good answer, as far as it is not too long.

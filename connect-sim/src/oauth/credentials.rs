@@ -66,7 +66,7 @@ pub async fn prepare(app: &App) -> Result<()> {
     Ok(())
 }
 
-async fn secret(db: &mut AnyConnection) -> Result<String> {
+pub(crate) async fn secret(db: &mut AnyConnection) -> Result<String> {
     store::meta(db, SECRET).await?.ok_or_else(|| Error::Internal("the key of session tokens is gone".to_owned()))
 }
 

@@ -1,6 +1,6 @@
 //! OAuth integrations: services that content gets credentials for, in the name of its visitors or its own.
 //!
-//! Publishers see integrations and associate them with their content; administrators tend them.
+//! An integration with permissions is for the users and groups that they name, others do not see it. Publishers see integrations and associate them with their content; administrators tend them.
 
 pub mod credentials;
 pub mod sessions;
@@ -11,7 +11,9 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
+use pkg_formats::manifest::IntegrationRequest;
 use serde_json::{Map, Value, json};
+use sim_kit::Tx;
 use sqlx::AnyConnection;
 
 use crate::access::{Role, editable, visible};
@@ -20,9 +22,12 @@ use crate::auth::Principal;
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Json as Body};
 use crate::store;
-use crate::store::oauth::Integration;
+use crate::store::oauth::{Integration, Permission};
 use crate::users::time;
 use templates::Template;
+
+/// Permissions of one integration.
+const MOST_PERMISSIONS: usize = 500;
 
 /// In whose name credentials are.
 #[must_use]
@@ -37,16 +42,113 @@ pub fn auth_type(integration: &Integration) -> &'static str {
 
 async fn shown(db: &mut AnyConnection, one: &Integration, principal: &Principal) -> Result<Value> {
     let variables = Template::of(&one.template).map(Template::variables).unwrap_or_default();
+    let permissions = store::oauth::permissions(db, &one.guid).await?;
+    let permissions: Vec<Value> = permissions.iter().map(permission).collect();
     let mut shown = json!({
         "id": one.id.to_string(), "guid": one.guid, "created_time": time(one.created),
         "updated_time": time(one.updated), "name": one.name, "description": one.description,
         "template": one.template, "auth_type": auth_type(one), "config": templates::without_secrets(&one.config),
-        "permissions": [], "environment_variables": variables,
+        "permissions": permissions, "environment_variables": variables,
     });
     if principal.is_administrator() {
         shown["content_count"] = json!(store::oauth::associations(db, None, Some(&one.guid)).await?.len());
     }
     Ok(shown)
+}
+
+fn permission(one: &Permission) -> Value {
+    let mut shown = json!({"id": one.id.to_string(), "guid": one.guid, "integration_guid": one.integration_guid});
+    if let Some(user) = &one.user_guid {
+        shown["user_guid"] = json!(user);
+    }
+    if let Some(group) = &one.group_guid {
+        shown["group_guid"] = json!(group);
+    }
+    shown
+}
+
+/// Sets the permissions that a body gives, if it gives any.
+async fn permit(app: &App, tx: &mut Tx, fields: &Fields, integration_guid: &str) -> Result<()> {
+    let elements = match fields.raw("permissions") {
+        None | Some(Value::Null) => return Ok(()),
+        Some(Value::Array(elements)) if elements.len() <= MOST_PERMISSIONS => elements.clone(),
+        Some(_) => {
+            let text = format!("`permissions` must be a list of at most {MOST_PERMISSIONS} objects.");
+            return Err(Error::bad(Code::InvalidParameter, text));
+        }
+    };
+    let mut all = Vec::new();
+    for element in elements {
+        let element = Fields::of(element)?;
+        let (user, group) = (element.text("user_guid")?.value(), element.text("group_guid")?.value());
+        match (&user, &group) {
+            (Some(user), None) if store::users::by_guid(tx, user).await?.is_some() => {}
+            (None, Some(group)) if store::groups::by_guid(tx, group).await?.is_some() => {}
+            (Some(_), None) => return Err(Error::bad(Code::InvalidUserGuid, "`user_guid` is no user's.")),
+            (None, Some(_)) => return Err(Error::bad(Code::InvalidGroupGuid, "`group_guid` is no group's.")),
+            _ => {
+                let text = "Each of `permissions` must have either `user_guid` or `group_guid`.";
+                return Err(Error::bad(Code::InvalidParameter, text));
+            }
+        }
+        all.push(Permission {
+            guid: app.world().ids().uuid("integration-permission").to_string(),
+            id: store::next(tx, "integration-permission").await?,
+            integration_guid: integration_guid.to_owned(),
+            user_guid: user,
+            group_guid: group,
+        });
+    }
+    Ok(store::oauth::set_permissions(tx, integration_guid, &all).await?)
+}
+
+/// Whether `principal` may use an integration.
+async fn may_use(db: &mut AnyConnection, principal: &Principal, guid: &str) -> Result<bool> {
+    Ok(principal.is_administrator() || store::oauth::permits(db, guid, &principal.user.guid).await?)
+}
+
+/// Whether an integration is what a manifest asks for.
+fn meets(one: &Integration, request: &IntegrationRequest) -> bool {
+    if let Some(guid) = &request.guid {
+        return *guid == one.guid;
+    }
+    let same = |wanted: &Option<String>, have: &str| wanted.as_ref().is_none_or(|wanted| wanted == have);
+    let config = request.config.as_object();
+    let configured = config.is_none_or(|config| config.iter().all(|(key, value)| one.config.get(key) == Some(value)));
+    let named = request.name.is_some() || request.kind.is_some();
+    named
+        && configured
+        && same(&request.name, &one.name)
+        && same(&request.kind, &one.template)
+        && same(&request.auth_type, auth_type(one))
+}
+
+/// Associates an item with the integrations that its manifest asks for, as far as its publisher may use them. What is asked
+/// for and not there is left out.
+///
+/// # Errors
+/// When the database fails.
+pub async fn associate_requested(
+    tx: &mut Tx,
+    content_guid: &str,
+    user_guid: &str,
+    requests: &[IntegrationRequest],
+    now: i64,
+) -> Result<()> {
+    let administrator =
+        store::users::by_guid(tx, user_guid).await?.is_some_and(|user| user.role == Role::Administrator);
+    let all = store::oauth::all(tx).await?;
+    let mut guids = Vec::new();
+    for request in requests {
+        for one in all.iter().filter(|one| meets(one, request)) {
+            let may = administrator || store::oauth::permits(tx, &one.guid, user_guid).await?;
+            if may && !guids.contains(&one.guid) {
+                guids.push(one.guid.clone());
+                break;
+            }
+        }
+    }
+    Ok(store::oauth::associate(tx, content_guid, &guids, now).await?)
 }
 
 async fn find(db: &mut AnyConnection, guid: &str) -> Result<Integration> {
@@ -62,6 +164,9 @@ pub async fn list(State(app): State<App>, principal: Principal) -> Result<Json<V
     let mut db = app.read().await?;
     let mut all = Vec::new();
     for one in store::oauth::all(&mut db).await? {
+        if !may_use(&mut db, &principal, &one.guid).await? {
+            continue;
+        }
         all.push(shown(&mut db, &one, &principal).await?);
     }
     Ok(Json(all))
@@ -75,6 +180,9 @@ pub async fn get(State(app): State<App>, principal: Principal, Path(guid): Path<
     principal.require(Role::Publisher)?;
     let mut db = app.read().await?;
     let one = find(&mut db, &guid).await?;
+    if !may_use(&mut db, &principal, &guid).await? {
+        return Err(Error::missing("OAuth integration"));
+    }
     Ok(Json(shown(&mut db, &one, &principal).await?))
 }
 
@@ -123,6 +231,7 @@ pub async fn create(State(app): State<App>, principal: Principal, fields: Fields
     let mut tx = app.write().await?;
     one.id = store::next(&mut tx, "integration").await?;
     store::oauth::put(&mut tx, &one).await?;
+    permit(&app, &mut tx, &fields, &one.guid).await?;
     let shown = shown(&mut tx, &one, &principal).await?;
     tx.commit().await?;
     Ok(Json(shown))
@@ -148,6 +257,7 @@ pub async fn update(
     apply(&fields, &mut one)?;
     one.updated = app.now();
     store::oauth::put(&mut tx, &one).await?;
+    permit(&app, &mut tx, &fields, &one.guid).await?;
     let shown = shown(&mut tx, &one, &principal).await?;
     tx.commit().await?;
     Ok(Json(shown))
@@ -239,8 +349,11 @@ pub async fn associate(
     }
     let mut tx = app.write().await?;
     editable(&mut tx, &principal, &guid).await?;
+    let old = store::oauth::associations(&mut tx, Some(&guid), None).await?;
     for integration in &guids {
-        if store::oauth::get(&mut tx, integration).await?.is_none() {
+        let kept = old.iter().any(|one| one.1 == *integration);
+        let known = store::oauth::get(&mut tx, integration).await?.is_some();
+        if !known || !(kept || may_use(&mut tx, &principal, integration).await?) {
             let text = "`oauth_integration_guid` is no integration's.";
             return Err(Error::bad(Code::InvalidOAuthIntegrationGuid, text));
         }

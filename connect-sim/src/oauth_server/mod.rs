@@ -154,7 +154,7 @@ fn may_redirect(text: &str) -> bool {
 }
 
 /// Whether `asked` is the registered `known`: the same text, or the same but for the port on the user's own machine.
-fn is_registered(known: &str, asked: &str) -> bool {
+pub(crate) fn is_registered(known: &str, asked: &str) -> bool {
     if known == asked {
         return true;
     }

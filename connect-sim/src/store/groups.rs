@@ -40,6 +40,15 @@ pub async fn by_guid(db: &mut AnyConnection, guid: &str) -> sqlx::Result<Option<
     sqlx::query(sql).bind(guid).fetch_optional(db).await?.as_ref().map(group).transpose()
 }
 
+/// By name.
+///
+/// # Errors
+/// When the database fails.
+pub async fn by_name(db: &mut AnyConnection, name: &str) -> sqlx::Result<Option<Group>> {
+    let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE name = $1"));
+    sqlx::query(sql).bind(name).fetch_optional(db).await?.as_ref().map(group).transpose()
+}
+
 /// A page of the groups whose name begins with `prefix`, by name; and how many there are in all.
 ///
 /// # Errors

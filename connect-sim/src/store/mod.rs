@@ -7,6 +7,7 @@ pub mod content;
 pub mod environments;
 pub mod groups;
 pub mod hits;
+pub mod idp;
 pub mod jobs;
 pub mod keys;
 pub mod oauth;
@@ -17,6 +18,7 @@ pub mod repositories;
 pub mod schedules;
 pub mod service_tokens;
 pub mod sessions;
+pub mod sign_in;
 pub mod system;
 pub mod tags;
 pub mod tasks;
@@ -43,6 +45,12 @@ pub const MIGRATIONS: &[Migration] = &[
         version: 11,
         name: "service_principals",
         sql: include_str!("../../migrations/0011_service_principals.sql"),
+    },
+    Migration { version: 12, name: "sign_in", sql: include_str!("../../migrations/0012_sign_in.sql") },
+    Migration {
+        version: 13,
+        name: "integration_permissions",
+        sql: include_str!("../../migrations/0013_integration_permissions.sql"),
     },
     Migration { version: 20, name: "git", sql: include_str!("../../migrations/0020_git.sql") },
     Migration { version: 21, name: "processes", sql: include_str!("../../migrations/0021_processes.sql") },

@@ -90,6 +90,69 @@ pub async fn delete(db: &mut AnyConnection, guid: &str) -> sqlx::Result<bool> {
     Ok(sqlx::query(sql).bind(guid).execute(db).await?.rows_affected() > 0)
 }
 
+/// Who may use an integration: a user or a group.
+#[derive(Debug, Clone)]
+pub struct Permission {
+    /// UUID.
+    pub guid: String,
+    /// Id.
+    pub id: i64,
+    /// What.
+    pub integration_guid: String,
+    /// The user.
+    pub user_guid: Option<String>,
+    /// The group.
+    pub group_guid: Option<String>,
+}
+
+/// Who may use an integration; empty: everybody who publishes.
+///
+/// # Errors
+/// When the database fails.
+pub async fn permissions(db: &mut AnyConnection, integration_guid: &str) -> sqlx::Result<Vec<Permission>> {
+    let sql = "SELECT * FROM oauth_integration_permissions WHERE integration_guid = $1 ORDER BY id";
+    let rows = sqlx::query(sql).bind(integration_guid).fetch_all(db).await?;
+    let permission = |row: &AnyRow| {
+        Ok(Permission {
+            guid: row.try_get("guid")?,
+            id: row.try_get("id")?,
+            integration_guid: row.try_get("integration_guid")?,
+            user_guid: row.try_get("user_guid")?,
+            group_guid: row.try_get("group_guid")?,
+        })
+    };
+    rows.iter().map(permission).collect()
+}
+
+/// Sets who may use an integration.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_permissions(db: &mut AnyConnection, integration_guid: &str, all: &[Permission]) -> sqlx::Result<()> {
+    let sql = "DELETE FROM oauth_integration_permissions WHERE integration_guid = $1";
+    sqlx::query(sql).bind(integration_guid).execute(&mut *db).await?;
+    for one in all {
+        let sql = "INSERT INTO oauth_integration_permissions (guid, id, integration_guid, user_guid, group_guid) \
+             VALUES ($1, $2, $3, $4, $5)";
+        let query = sqlx::query(sql).bind(&one.guid).bind(one.id).bind(integration_guid);
+        query.bind(&one.user_guid).bind(&one.group_guid).execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+/// Whether a user may use an integration, by itself, through a group, or as everybody may.
+///
+/// # Errors
+/// When the database fails.
+pub async fn permits(db: &mut AnyConnection, integration_guid: &str, user_guid: &str) -> sqlx::Result<bool> {
+    let sql = "SELECT 1 FROM oauth_integrations WHERE guid = $1 AND (NOT EXISTS \
+         (SELECT 1 FROM oauth_integration_permissions WHERE integration_guid = $1) OR EXISTS \
+         (SELECT 1 FROM oauth_integration_permissions WHERE integration_guid = $1 AND (user_guid = $2 OR group_guid IN \
+         (SELECT group_guid FROM group_members WHERE user_guid = $2))))";
+    let query = sqlx::query(sql).bind(integration_guid).bind(user_guid);
+    Ok(query.fetch_optional(db).await?.is_some())
+}
+
 /// Which content uses which integration, since when: `(content, integration, microseconds)`. Of one content, of one
 /// integration, or all.
 ///

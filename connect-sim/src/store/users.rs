@@ -105,7 +105,7 @@ pub async fn insert(db: &mut AnyConnection, user: &User) -> sqlx::Result<()> {
 pub async fn update(db: &mut AnyConnection, user: &User) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE users SET username = $2, username_folded = $3, email = $4, first_name = $5, last_name = $6, role = $7, \
-         confirmed = $8, locked = $9, updated = $10, password_hash = $11 WHERE guid = $1",
+         confirmed = $8, locked = $9, updated = $10, password_hash = $11, external_id = $12 WHERE guid = $1",
     )
     .bind(&user.guid)
     .bind(&user.username)
@@ -118,6 +118,7 @@ pub async fn update(db: &mut AnyConnection, user: &User) -> sqlx::Result<()> {
     .bind(i64::from(user.locked))
     .bind(user.updated)
     .bind(&user.password_hash)
+    .bind(&user.external_id)
     .execute(db)
     .await?;
     Ok(())

@@ -66,6 +66,13 @@ fn rows() -> Vec<Row> {
         ("POST /connect/claim/{token}", "", [302, 403, 401, 404, 404, 404, 404, 404]),
         ("GET /__login__", "", PUBLIC),
         ("POST /__login__", "", [401; 8]),
+        // Off on this server.
+        ("GET /__login__/callback", "", [404; 8]),
+        ("GET /__idp__/.well-known/openid-configuration", "", [404; 8]),
+        ("GET /__idp__/jwks", "", [404; 8]),
+        ("GET /__idp__/authorize", "", [404; 8]),
+        ("POST /__idp__/authorize", "", [404; 8]),
+        ("POST /__idp__/token", "", [404; 8]),
         ("GET /__logout__", "", [303; 8]),
         ("POST /__logout__", "", [303; 8]),
         ("GET /.well-known/oauth-authorization-server", "", PUBLIC),
@@ -91,6 +98,11 @@ fn rows() -> Vec<Row> {
         ("GET /__api__/users/current", "", everyone),
         ("GET /__api__/v1/users", "", everyone),
         ("POST /__api__/v1/users", "{\"username\":\"{unique}\"}", administrators),
+        // The users of this server come from no directory.
+        ("PUT /__api__/v1/users", "{}", then(publishers, 400)),
+        ("GET /__api__/v1/users/remote", "", then(publishers, 400)),
+        ("PUT /__api__/v1/groups", "{}", then(publishers, 400)),
+        ("GET /__api__/v1/groups/remote", "", then(publishers, 400)),
         ("GET /__api__/v1/users/{guid}", "", everyone),
         // The user is the owner.
         ("PUT /__api__/v1/users/{guid}", "{}", [401, 403, 401, 403, 403, 403, 200, 200]),

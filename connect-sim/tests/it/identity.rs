@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::any;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use connect_sim::Config;
@@ -48,8 +48,8 @@ impl Pair {
 pub(crate) struct Issuer {
     pub(crate) url: String,
     pub(crate) pair: Pair,
-    /// What it answers with: the discovery document and the keys.
-    documents: Arc<Mutex<[String; 2]>>,
+    /// What it answers with: the discovery document, the keys, and what its token endpoint says.
+    documents: Arc<Mutex<[String; 3]>>,
     asked: Arc<Mutex<usize>>,
 }
 
@@ -58,19 +58,35 @@ impl Issuer {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let pair = Pair::new("issuer");
-        let discovery = json!({"issuer": url, "jwks_uri": format!("{url}/keys")}).to_string();
-        let documents = Arc::new(Mutex::new([discovery, json!({"keys": [{"kty": "new"}, pair.jwk]}).to_string()]));
+        let discovery = json!({
+            "issuer": url, "jwks_uri": format!("{url}/keys"), "authorization_endpoint": format!("{url}/authorize"),
+            "token_endpoint": format!("{url}/token"),
+        });
+        let keys = json!({"keys": [{"kty": "new"}, pair.jwk]});
+        let documents = Arc::new(Mutex::new([discovery.to_string(), keys.to_string(), String::new()]));
         let asked = Arc::new(Mutex::new(0));
         let answer = |number: usize| {
             let (documents, asked) = (documents.clone(), asked.clone());
-            get(move || async move {
+            any(move || async move {
                 *asked.lock().unwrap() += 1;
                 documents.lock().unwrap()[number].clone()
             })
         };
-        let router = Router::new().route("/.well-known/openid-configuration", answer(0)).route("/keys", answer(1));
+        let router = Router::new()
+            .route("/.well-known/openid-configuration", answer(0))
+            .route("/keys", answer(1))
+            .route("/token", answer(2));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { url, pair, documents, asked }
+    }
+
+    /// Has the token endpoint say this.
+    pub(crate) fn answers(&self, answer: &Value) {
+        self.answers_with(answer.to_string());
+    }
+
+    pub(crate) fn answers_with(&self, answer: String) {
+        self.documents.lock().unwrap()[2] = answer;
     }
 
     pub(crate) fn config(&self) -> Config {

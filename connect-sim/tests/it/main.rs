@@ -28,6 +28,7 @@ mod recordings;
 mod search;
 mod security;
 mod serving;
+mod sign_in;
 mod store;
 mod system;
 mod versions;

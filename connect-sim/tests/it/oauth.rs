@@ -181,3 +181,78 @@ async fn content_exchanges_its_tokens_for_credentials() {
     assert_eq!(exchange(&publisher, "user", &token, "").await.code(), (400, 215), "it has expired");
     assert_eq!(visitor.get("/v1/user").await.code(), (401, 30), "so has the key");
 }
+
+#[tokio::test]
+async fn integrations_are_for_those_who_were_permitted() {
+    let app = TestApp::new().await;
+    let (publisher, admin) = (app.publisher(), app.admin());
+    let (other, other_caller) = app.user("other", "publisher").await;
+    let group = publisher.post("/v1/groups", &json!({"name": "permitted"})).await.ok()["guid"].clone();
+    let me = publisher.get("/v1/user").await.ok()["guid"].clone();
+    let mut body = custom();
+    body["permissions"] = json!([{"group_guid": group}]);
+    let made = admin.post("/v1/oauth/integrations", &body).await.ok();
+    assert_eq!(made["permissions"][0]["group_guid"], group);
+    let guid = made["guid"].as_str().unwrap().to_owned();
+    let path = format!("/v1/oauth/integrations/{guid}");
+    let content = publisher.create("uses").await;
+    let associate = json!([{"oauth_integration_guid": guid}]);
+    let associations = format!("/v1/content/{content}/oauth/integrations/associations");
+    assert_eq!(publisher.get("/v1/oauth/integrations").await.ok(), json!([]));
+    assert_eq!(publisher.get(&path).await.code(), (404, 4));
+    assert_eq!(publisher.put(&associations, &associate).await.code(), (400, 207));
+    let members = format!("/v1/groups/{}/members", group.as_str().unwrap());
+    publisher.post(&members, &json!({"user_guid": me})).await;
+    assert_eq!(publisher.get(&path).await.status, 200);
+    assert_eq!(publisher.put(&associations, &associate).await.status, 204);
+    let only = json!({"permissions": [{"user_guid": other}]});
+    assert_eq!(admin.patch(&path, &only).await.ok()["permissions"][0]["user_guid"], json!(other));
+    assert_eq!(other_caller.get(&path).await.status, 200);
+    assert_eq!(publisher.get(&path).await.code(), (404, 4));
+    assert_eq!(publisher.put(&associations, &associate).await.status, 204, "what is associated may stay");
+    assert_eq!(admin.patch(&path, &json!({"name": "renamed"})).await.ok()["permissions"].as_array().unwrap().len(), 1);
+    assert_eq!(admin.patch(&path, &json!({"permissions": []})).await.ok()["permissions"], json!([]));
+    assert_eq!(publisher.get(&path).await.status, 200);
+    for (bad, code) in [
+        (json!("x"), 25),
+        (json!([{}]), 25),
+        (json!([{"user_guid": other, "group_guid": group}]), 25),
+        (json!([{"user_guid": "none"}]), 261),
+        (json!([{"group_guid": "none"}]), 262),
+    ] {
+        assert_eq!(admin.patch(&path, &json!({"permissions": bad})).await.code(), (400, code), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_asks_for_integrations_on_the_first_deploy() {
+    let app = TestApp::new().await;
+    let (publisher, admin) = (app.publisher(), app.admin());
+    let named = admin.post("/v1/oauth/integrations", &custom()).await.ok()["guid"].clone();
+    let mut closed = json!({"name": "closed", "template": "github", "config": {"client_id": "c"}});
+    let me = admin.get("/v1/user").await.ok()["guid"].clone();
+    closed["permissions"] = json!([{"user_guid": me}]);
+    let closed = admin.post("/v1/oauth/integrations", &closed).await.ok()["guid"].clone();
+    let manifest = |requests: Value| {
+        let manifest = json!({
+            "version": 1, "metadata": {"appmode": "quarto-static", "primary_rmd": "doc.qmd"},
+            "quarto": {"version": "1.4.557", "engines": ["markdown"]}, "integration_requests": requests,
+        });
+        bundle(&manifest, &[("doc.qmd", "# Document"), ("doc.html", "<h1>Document</h1>")])
+    };
+    let requests = json!([
+        {"name": "keycloak", "type": "custom", "auth_type": "Viewer", "config": {"scopes": "email"}},
+        {"guid": closed},
+        {"type": "none"},
+        {},
+    ]);
+    let guid = publisher.publish("asks", manifest(requests.clone())).await;
+    let path = format!("/v1/content/{guid}/oauth/integrations/associations");
+    let list = publisher.get(&path).await.ok();
+    assert_eq!((list.as_array().unwrap().len(), &list[0]["oauth_integration_guid"]), (1, &named));
+    // Later deploys leave the owner's choice alone.
+    assert_eq!(publisher.put(&path, &json!([])).await.status, 204);
+    publisher.upload(&guid, manifest(requests)).await.ok();
+    assert_eq!(publisher.deploy(&guid, &json!({})).await["code"], 0);
+    assert_eq!(publisher.get(&path).await.ok(), json!([]));
+}

@@ -30,7 +30,7 @@ pub(crate) fn product() -> Product {
                     .row("POST", "/notes", add, "", Fidelity::Documented)
                     .row("GET", "/ask/{port}", ask, "", Fidelity::Inferred)
                     .finish(world, async || (StatusCode::NOT_FOUND, "404 page not found"));
-                Ok(Simulator { router, routes })
+                Ok(Simulator { router, routes, control: axum::Router::new() })
             })
         }),
     }
