@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -42,6 +42,10 @@ impl FromRequest<App> for Raw {
 
     async fn from_request(request: Request, app: &App) -> Result<Self> {
         let limit = app.config().limits.body_bytes;
+        // What is announced as too long is not waited for.
+        if request.body().size_hint().lower() > limit as u64 {
+            return Err(Error::too_large("The body", limit as u64));
+        }
         let (parts, body) = request.into_parts();
         let bytes = read(body, limit).await?;
         check_checksum(&parts.headers, &Md5::digest(&bytes))?;

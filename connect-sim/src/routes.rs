@@ -19,10 +19,10 @@ use crate::error::{Code, Error};
 use crate::ui::{self, api::Routes, dashboard};
 use crate::version::Version;
 use crate::{
-    applications, audit, bookmarks, bundles, content, deploy, documentation, environment, environments, git, groups, idp,
-    instrumentation, jobs, keys, oauth, oauth_server, openapi, packages, permissions, queue, remote, schedules, search,
-    server_settings, service_tokens, serving, storage, system, tags, tasks, thumbnails, timezones, trusted_publishers,
-    users, vanities, variants,
+    applications, audit, bookmarks, bundles, content, deploy, documentation, environment, environments, git, groups,
+    idp, instrumentation, jobs, keys, oauth, oauth_server, openapi, packages, permissions, queue, remote, schedules,
+    search, server_settings, service_tokens, serving, storage, system, tags, tasks, thumbnails, timezones,
+    trusted_publishers, users, vanities, variants,
 };
 
 use Fidelity::{ClientProven, Documented, Inferred};

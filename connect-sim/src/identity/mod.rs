@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Validation};
 use serde_json::{Map, Value};
 use sim_kit::http_client::Link;
 use url::Url;
@@ -162,18 +162,13 @@ pub fn claimed_issuer(token: &str) -> Option<String> {
 
 /// Whether a key can have made a signature of `algorithm`.
 fn suits(key: &Jwk, algorithm: Algorithm) -> bool {
-    let family = match &key.algorithm {
-        AlgorithmParameters::RSA(_) => "RP",
-        AlgorithmParameters::EllipticCurve(_) => "ES",
-        AlgorithmParameters::OctetKeyPair(_) => "Ed",
-        _ => return false,
-    };
-    let name = format!("{algorithm:?}");
-    let same = match family {
-        "RP" => name.starts_with("RS") || name.starts_with("PS"),
-        other => name.starts_with(other),
-    };
-    let named = key.common.key_algorithm.is_none_or(|named| format!("{named:?}") == name);
+    let same = matches!(
+        (&key.algorithm, algorithm.family()),
+        (AlgorithmParameters::RSA(_), AlgorithmFamily::Rsa)
+            | (AlgorithmParameters::EllipticCurve(_), AlgorithmFamily::Ec)
+            | (AlgorithmParameters::OctetKeyPair(_), AlgorithmFamily::Ed)
+    );
+    let named = key.common.key_algorithm.is_none_or(|named| named == algorithm.into());
     let signs = key.common.public_key_use.as_ref().is_none_or(|use_| *use_ == PublicKeyUse::Signature);
     same && named && signs
 }

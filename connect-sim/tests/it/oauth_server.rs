@@ -30,7 +30,7 @@ fn error(answer: &Answer) -> (u16, String) {
     (answer.status.as_u16(), body["error"].as_str().unwrap().to_owned())
 }
 
-async fn register(app: &TestApp) -> String {
+pub(crate) async fn register(app: &TestApp) -> String {
     let body = json!({
         "client_name": "A command line", "redirect_uris": ["http://127.0.0.1/callback"],
         "token_endpoint_auth_method": "none", "response_types": ["code"],
@@ -41,7 +41,7 @@ async fn register(app: &TestApp) -> String {
     made.json()["client_id"].as_str().unwrap().to_owned()
 }
 
-async fn browser(app: &TestApp) -> Caller {
+pub(crate) async fn browser(app: &TestApp) -> Caller {
     app.sign_in("publisher", "publisher-password").await
 }
 
@@ -97,18 +97,18 @@ fn redemption<'a>(client: &'a str, code: &'a str) -> [(&'a str, &'a str); 5] {
     ]
 }
 
-async fn tokens(app: &TestApp, client: &str) -> Value {
+pub(crate) async fn tokens(app: &TestApp, client: &str) -> Value {
     let code = code(app, client).await;
     let answer = form(&app.anonymous(), "/oauth/v1/token", &redemption(client, &code)).await;
     assert_eq!(answer.header("cache-control"), "no-store");
     answer.ok()
 }
 
-fn bearer(app: &TestApp, tokens: &Value) -> Caller {
+pub(crate) fn bearer(app: &TestApp, tokens: &Value) -> Caller {
     app.anonymous().with("authorization", &format!("Bearer {}", tokens["access_token"].as_str().unwrap()))
 }
 
-async fn refresh(app: &TestApp, client: &str, tokens: &Value) -> Answer {
+pub(crate) async fn refresh(app: &TestApp, client: &str, tokens: &Value) -> Answer {
     let token = tokens["refresh_token"].as_str().unwrap();
     let pairs = [("grant_type", "refresh_token"), ("client_id", client), ("refresh_token", token)];
     form(&app.anonymous(), "/oauth/v1/token", &pairs).await
@@ -339,7 +339,7 @@ async fn only_the_user_at_its_browser_agrees() {
     assert!(page.status == 200 && !page.text().contains("<script>alert"), "{}", page.text());
 }
 
-async fn start_device(app: &TestApp, client: &str) -> (String, String) {
+pub(crate) async fn start_device(app: &TestApp, client: &str) -> (String, String) {
     let begun = form(&app.anonymous(), "/oauth/v1/device_authorization", &[("client_id", client)]).await.ok();
     assert_eq!((&begun["interval"], &begun["expires_in"]), (&json!(5), &json!(900)));
     let code = begun["user_code"].as_str().unwrap().to_owned();
@@ -348,12 +348,12 @@ async fn start_device(app: &TestApp, client: &str) -> (String, String) {
     (begun["device_code"].as_str().unwrap().to_owned(), code)
 }
 
-async fn poll(app: &TestApp, client: &str, device_code: &str) -> Answer {
+pub(crate) async fn poll(app: &TestApp, client: &str, device_code: &str) -> Answer {
     let pairs = [("grant_type", DEVICE), ("client_id", client), ("device_code", device_code)];
     form(&app.anonymous(), "/oauth/v1/token", &pairs).await
 }
 
-async fn decide(browser: &Caller, user_code: &str, decision: &str) -> Answer {
+pub(crate) async fn decide(browser: &Caller, user_code: &str, decision: &str) -> Answer {
     let page = browser.page(&format!("/oauth/v1/device?user_code={user_code}")).await;
     assert!(page.text().contains("A command line"), "{}", page.text());
     let token = xsrf(&page.text());

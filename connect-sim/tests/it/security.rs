@@ -26,7 +26,8 @@ impl Target {
         // The server may answer and close before it has read everything.
         let _ = stream.write_all(bytes).await;
         let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
+        let read = stream.read_to_end(&mut answer);
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(60), read).await.expect("the server answers");
         let text = String::from_utf8_lossy(&answer).into_owned();
         let status = text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
         (status, text)

@@ -10,7 +10,7 @@ use sim_kit::{Host, HostConfig, WorldConfig};
 use super::app::{Answer, Caller, TestApp, start};
 use super::identity::Issuer;
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config { identity_provider: Some(IdentityProvider::default()), ..Config::default() }
 }
 
@@ -50,7 +50,7 @@ async fn chosen(app: &TestApp, to: &str, username: &str) -> String {
 }
 
 /// A browser that has signed in, and where it was led.
-async fn signed_in(app: &TestApp, username: &str, return_to: &str) -> (Caller, String) {
+pub(crate) async fn signed_in(app: &TestApp, username: &str, return_to: &str) -> (Caller, String) {
     let (browser, to) = begun(app, return_to).await;
     let back = chosen(app, &to, username).await;
     let answer = browser.page(&path_of(&back)).await;

@@ -10,7 +10,9 @@ use connect_sim::store::MIGRATIONS;
 use connect_sim::store::tasks::{self, End, Task};
 
 use super::app::{TestApp, document_bundle, python_bundle, start, static_bundle};
+use super::identity::{self, Issuer};
 use super::index::Index;
+use super::{oauth_server, sign_in};
 
 /// One of everything that SQL says.
 async fn behaves(database_url: Option<String>) {
@@ -66,6 +68,58 @@ async fn behaves(database_url: Option<String>) {
     assert_eq!(app.admin().delete(&format!("/v1/tags/{}", category["id"].as_str().unwrap())).await.status, 204);
     assert_eq!(app.admin().get("/v1/tags").await.ok(), json!([]));
     app.world.end().await;
+}
+
+/// Every way in.
+async fn lets_in(databases: [Option<String>; 2]) {
+    let [first, second] = databases;
+    let world = |database_url| WorldConfig { database_url, frozen_at: Some(start()), ..WorldConfig::default() };
+    let issuer = Issuer::start().await;
+    let app = TestApp::on(issuer.config(), world(first)).await;
+    let client = oauth_server::register(&app).await;
+    let tokens = oauth_server::tokens(&app, &client).await;
+    assert_eq!(oauth_server::bearer(&app, &tokens).get("/v1/user").await.status, 200);
+    let renewed = oauth_server::refresh(&app, &client, &tokens).await.ok();
+    assert_eq!(oauth_server::refresh(&app, &client, &tokens).await.status, 400);
+    assert_eq!(oauth_server::bearer(&app, &renewed).get("/v1/user").await.status, 401);
+    let (device, code) = oauth_server::start_device(&app, &client).await;
+    assert_eq!(oauth_server::poll(&app, &client, &device).await.status, 400);
+    oauth_server::decide(&oauth_server::browser(&app).await, &code, "allow").await;
+    let tokens = oauth_server::poll(&app, &client, &device).await.ok();
+    assert_eq!(app.admin().get("/v1/oauth/clients?asc_order=false").await.ok()["total"], 1);
+    assert_eq!(app.admin().delete(&format!("/v1/oauth/clients/{client}")).await.status, 204);
+    assert_eq!(oauth_server::bearer(&app, &tokens).get("/v1/user").await.status, 401);
+
+    let guid = app.publisher().create("own").await;
+    let service = identity::bind(&app, &guid, &issuer).await;
+    let machine = identity::machine(&app, &issuer.token(&json!({}))).await;
+    assert_eq!(machine.get(&format!("/v1/content/{guid}")).await.ok()["app_role"], "editor");
+    let path = format!("/v1/content/{guid}/trusted-publishers/{service}");
+    assert_eq!(app.publisher().delete(&path).await.status, 204);
+    assert_eq!(machine.get(&format!("/v1/content/{guid}")).await.status, 401);
+    let group = app.admin().post("/v1/groups", &json!({"name": "g"})).await.ok()["guid"].clone();
+    let body = json!({"name": "n", "template": "aws", "permissions": [{"group_guid": group}]});
+    app.admin().post("/v1/oauth/integrations", &body).await.ok();
+    assert_eq!(app.publisher().get("/v1/oauth/integrations").await.ok(), json!([]));
+    app.world.end().await;
+
+    let app = TestApp::on(sign_in::config(), world(second)).await;
+    for _ in 0..2 {
+        let (dana, _) = sign_in::signed_in(&app, "dana", "/").await;
+        assert_eq!(dana.get("/v1/user").await.ok()["external_id"], "built-in|dana");
+    }
+    assert_eq!(app.admin().get("/v1/groups?prefix=analysts").await.ok()["total"], 1);
+    let found = app.admin().get("/v1/groups/remote?prefix=eng").await.ok();
+    let ticket = json!({"temp_ticket": found["results"][0]["temp_ticket"]});
+    assert_eq!(app.admin().put("/v1/groups", &ticket).await.ok()["name"], "engineers");
+    app.world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ways_in_on_both_engines() {
+    lets_in([None, None]).await;
+    let Some(server) = Postgres::start() else { return };
+    lets_in([Some(server.database().await), Some(server.database().await)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
