@@ -163,6 +163,12 @@ impl From<sqlx::Error> for SyncError {
     }
 }
 
+impl From<std::io::Error> for SyncError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
 impl From<Error> for SyncError {
     fn from(error: Error) -> Self {
         match error {

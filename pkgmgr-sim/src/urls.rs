@@ -81,7 +81,7 @@ impl Spelled {
         });
         let rules = numbers.next()??;
         let rest: Vec<i64> = numbers.collect::<Option<_>>()?;
-        let whole = !rest.is_empty() && rest.len() % 2 == 0;
+        let whole = !rest.is_empty() && rest.len().is_multiple_of(2);
         (whole && check(repo, body) == told)
             .then(|| Self { rules, sources: rest.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect() })
     }

@@ -62,8 +62,8 @@ impl App {
             let mut writer = Writer { tar: tar::Builder::new(gzip), sums: BTreeMap::new(), app, upstream, handle };
             let done = writer.whole(&contents, &document, &feeds);
             let done = done.and_then(|()| {
-                let gzip = writer.tar.into_inner().map_err(disk)?;
-                gzip.finish().and_then(|mut out| out.flush()).map_err(disk)
+                let gzip = writer.tar.into_inner()?;
+                gzip.finish().and_then(|mut out| out.flush()).map_err(SyncError::from)
             });
             if let Err(error) = done {
                 tracing::warn!(%error, "an export broke off");
@@ -134,7 +134,7 @@ impl<W: Write> Writer<W> {
         }
         let sums: String = self.sums.iter().map(|(path, digest)| format!("{digest}  {path}\n")).collect();
         self.put(SUMS, sums.as_bytes())?;
-        self.tar.finish().map_err(disk)
+        self.tar.finish().map_err(SyncError::from)
     }
 
     fn feed(&mut self, feed: &Feed, files: &mut HashSet<Digest>) -> Result<(), SyncError> {
@@ -222,7 +222,7 @@ impl<W: Write> Writer<W> {
         let stream = self.handle.block_on(self.app.world().blobs().stream(&stored(digest), None));
         let stream = stream.map_err(|error| SyncError::Store(error.to_string()))?;
         let pieces = Pieces { handle: self.handle.clone(), stream, left: Bytes::new() };
-        self.tar.append_data(&mut header(size), path, pieces).map_err(disk)?;
+        self.tar.append_data(&mut header(size), path, pieces)?;
         self.sums.insert(path.to_owned(), digest);
         Ok(())
     }
@@ -230,14 +230,10 @@ impl<W: Write> Writer<W> {
     fn put(&mut self, path: &str, bytes: &[u8]) -> Result<(), SyncError> {
         let path = path.trim_start_matches('/');
         if self.sums.insert(path.to_owned(), Digest::of(bytes)).is_none() {
-            self.tar.append_data(&mut header(bytes.len() as u64), path, bytes).map_err(disk)?;
+            self.tar.append_data(&mut header(bytes.len() as u64), path, bytes)?;
         }
         Ok(())
     }
-}
-
-fn disk(error: std::io::Error) -> SyncError {
-    SyncError::Store(error.to_string())
 }
 
 /// Of a plain file from the beginning of time.
