@@ -29,11 +29,30 @@ pub struct Config {
     /// names that begin with the scenario's.
     #[arg(long, env = "TEAMSIM_SCENARIOS")]
     pub scenarios: Option<PathBuf>,
+    /// A wheel, sdist or R package, or a folder of such files, to be offered in place of the catalogue's of the same name; may
+    /// be given several times.
+    #[arg(long, env = "TEAMSIM_IMPORT", value_name = "PATH", value_delimiter = ',')]
+    pub import: Vec<PathBuf>,
+    /// A library of installed R packages, to be offered as binary packages for this system and R; may be given several times.
+    #[arg(long, env = "TEAMSIM_IMPORT_LIBRARY", value_name = "DIR", value_delimiter = ',')]
+    pub import_library: Vec<PathBuf>,
+    /// Code of the Linux distribution that imported binary packages are for, such as jammy. Default: this system's.
+    #[arg(long, env = "TEAMSIM_IMPORT_DISTRIBUTION", value_name = "CODE")]
+    pub import_distribution: Option<String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { cran_packages: 2_000, pypi_packages: 4_000, daily_from: None, only: None, scenarios: None }
+        Self {
+            cran_packages: 2_000,
+            pypi_packages: 4_000,
+            daily_from: None,
+            only: None,
+            scenarios: None,
+            import: Vec::new(),
+            import_library: Vec::new(),
+            import_distribution: None,
+        }
     }
 }
 
@@ -42,7 +61,7 @@ impl Config {
     #[must_use]
     pub fn only(names: &[&str]) -> Self {
         let only = Some(names.iter().map(|name| (*name).to_owned()).collect());
-        Self { cran_packages: 0, pypi_packages: 0, daily_from: None, only, scenarios: None }
+        Self { cran_packages: 0, pypi_packages: 0, only, ..Self::default() }
     }
 
     /// The date of the first checkpoint when the clock stands at `start`.

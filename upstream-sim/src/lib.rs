@@ -14,6 +14,7 @@
 //! | `almanac` | feeds that are not of packages: system requirements, distributions, vulnerabilities |
 //! | `artifacts` | the files of an R package |
 //! | [`scenario`] | packages of scenario files, beside the others |
+//! | `import` | packages that lie on this machine, in place of the others |
 //! | `feed` | checkpoints, and from a digest back to bytes |
 //! | `spool` | packs, in memory or on disk |
 //! | `service` | feeds, key, heads |
@@ -32,6 +33,7 @@ mod draw;
 mod error;
 mod feed;
 mod history;
+mod import;
 mod names;
 mod objects;
 mod packages;
@@ -48,9 +50,10 @@ use sim_kit::World;
 use sim_kit::host::{Product, Simulator};
 
 pub use config::Config;
+pub use import::ImportError;
 use routes::App;
-use scenario::ScenarioError;
 use service::Service;
+pub use service::StartError;
 
 /// The role's name, as peers see it.
 pub const NAME: &str = "package-service";
@@ -74,7 +77,7 @@ pub fn product(config: Config) -> Product {
     }
 }
 
-fn simulator(world: World, config: &Config, kept: &Kept) -> Result<Simulator, ScenarioError> {
+fn simulator(world: World, config: &Config, kept: &Kept) -> Result<Simulator, StartError> {
     let seed = world.ids().seed();
     let now = world.clock().now();
     let daily_from = config.daily_from(now);

@@ -1,5 +1,7 @@
 //! What a feed needs of its packages. [`crate::cran`], [`crate::bioc`], [`crate::pypi`] and [`crate::almanac`] are the kinds.
 
+use std::collections::HashSet;
+
 use chrono::NaiveDate;
 use pkg_formats::psp::{Digest, FeedKind};
 
@@ -28,33 +30,45 @@ pub(crate) trait Packages: Send + Sync {
     fn file(&self, package: Package, file: u32) -> Vec<u8>;
 }
 
-/// Two sets of packages as one feed, the second numbered after the first.
-pub(crate) struct Joined(pub(crate) Box<dyn Packages>, pub(crate) Box<dyn Packages>);
+/// Two sets of packages as one feed, the second numbered after the first. What both have is the second's.
+pub(crate) struct Joined {
+    first: Box<dyn Packages>,
+    second: Box<dyn Packages>,
+    /// Of the first, those that the second has too: nothing ever happens to them.
+    hidden: HashSet<Package>,
+}
 
 impl Joined {
+    pub(crate) fn new(first: Box<dyn Packages>, second: Box<dyn Packages>) -> Self {
+        let of_second: HashSet<String> = (0..second.count()).map(|package| second.name(package)).collect();
+        let count = if of_second.is_empty() { 0 } else { first.count() };
+        let hidden = (0..count).filter(|package| of_second.contains(&first.name(*package))).collect();
+        Self { first, second, hidden }
+    }
+
     fn of(&self, package: Package) -> (&dyn Packages, Package) {
-        match package.checked_sub(self.0.count()) {
-            None => (&*self.0, package),
-            Some(rest) => (&*self.1, rest),
+        match package.checked_sub(self.first.count()) {
+            None => (&*self.first, package),
+            Some(rest) => (&*self.second, rest),
         }
     }
 }
 
 impl Packages for Joined {
     fn feed(&self) -> &'static str {
-        self.0.feed()
+        self.first.feed()
     }
 
     fn kind(&self) -> FeedKind {
-        self.0.kind()
+        self.first.kind()
     }
 
     fn history_from(&self) -> NaiveDate {
-        self.0.history_from()
+        self.first.history_from()
     }
 
     fn count(&self) -> u32 {
-        self.0.count() + self.1.count()
+        self.first.count() + self.second.count()
     }
 
     fn name(&self, package: Package) -> String {
@@ -63,6 +77,9 @@ impl Packages for Joined {
     }
 
     fn events(&self, package: Package) -> Vec<Event> {
+        if self.hidden.contains(&package) {
+            return Vec::new();
+        }
         let (packages, package) = self.of(package);
         packages.events(package)
     }
@@ -79,6 +96,7 @@ impl Packages for Joined {
 }
 
 /// A record and the files it names.
+#[derive(Clone)]
 pub(crate) struct Record {
     /// Canonical JSON.
     pub(crate) json: Vec<u8>,

@@ -14,6 +14,7 @@ use crate::cran::Cran;
 use crate::error::Error;
 use crate::feed::Feed;
 use crate::history;
+use crate::import::{ImportError, Imports, Wanted};
 use crate::packages::{Joined, Packages};
 use crate::pypi::Pypi;
 use crate::scenario::python::Projects;
@@ -26,6 +27,17 @@ const HEAD_HOURS: i64 = 24;
 /// Heads are signed anew this often, so that their ETag stays the same in between.
 const HEAD_SECONDS: i64 = 600;
 
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The scenarios.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// The imports.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+}
+
 /// Feeds and key: a pure function of seed, config and the day the daily checkpoints begin.
 pub(crate) struct Service {
     feeds: Vec<Arc<Feed>>,
@@ -35,9 +47,14 @@ pub(crate) struct Service {
 
 impl Service {
     /// # Errors
-    /// The scenarios cannot be read.
-    pub(crate) fn new(seed: u64, config: &Config, daily_from: NaiveDate) -> Result<Self, ScenarioError> {
+    /// Scenarios or imports cannot be read.
+    pub(crate) fn new(seed: u64, config: &Config, daily_from: NaiveDate) -> Result<Self, StartError> {
         let scenarios = config.scenarios.as_deref().map(Scenarios::load).transpose()?.unwrap_or_default();
+        let imports = Imports::load(&Wanted {
+            paths: &config.import,
+            libraries: &config.import_library,
+            distribution: config.import_distribution.as_deref(),
+        })?;
         let only = config.only.as_deref();
         let secret = |purpose: &str, rest: &str| -> [u8; 32] {
             Sha256::new()
@@ -50,9 +67,10 @@ impl Service {
         };
         // Another history is another service: seed, sizes, first day and the tables and code that make the contents.
         let identity = format!(
-            "{:?} {daily_from} {:?} {} {}",
-            Config { scenarios: None, ..config.clone() },
+            "{:?} {daily_from} {:?} {:?} {} {}",
+            (config.cran_packages, config.pypi_packages, only),
             scenarios.digest(),
+            imports.digest,
             env!("CARGO_PKG_VERSION"),
             Digest::of(
                 concat!(
@@ -79,8 +97,14 @@ impl Service {
         let cran = Cran::new(seed, config.cran_packages, cran_only.as_deref());
         let pypi = Pypi::new(seed, config.pypi_packages, only);
         let mut packages: Vec<Box<dyn Packages>> = vec![
-            Box::new(Joined(Box::new(cran), Box::new(PublishedPackages(of_r)))),
-            Box::new(Joined(Box::new(pypi), Box::new(Projects(of_python)))),
+            Box::new(Joined::new(
+                Box::new(Joined::new(Box::new(cran), Box::new(PublishedPackages(of_r)))),
+                Box::new(imports.r),
+            )),
+            Box::new(Joined::new(
+                Box::new(Joined::new(Box::new(pypi), Box::new(Projects(of_python)))),
+                Box::new(imports.python),
+            )),
         ];
         packages.extend(Bioc::releases(seed, only).into_iter().map(|bioc| Box::new(bioc) as Box<dyn Packages>));
         packages.extend(

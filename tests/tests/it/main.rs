@@ -9,4 +9,5 @@ mod layering;
 mod openapi;
 mod packse;
 mod publish;
+mod real_packages;
 mod scenarios;

@@ -19,7 +19,7 @@ use crate::history::{DAY, Event, date, time};
 use crate::packages::{Package, Packages, Record};
 
 /// The day before the feed's history begins, so that every snapshot has all of it.
-const DAY_OF_ALL: i64 = 18_660;
+pub(crate) const DAY_OF_ALL: i64 = 18_660;
 
 /// Files of version `v` have the numbers `256v` (sdist), `256v + 1` (metadata) and from `256v + 2` (wheels).
 const FILES_A_VERSION: u32 = 256;

@@ -15,7 +15,7 @@ use crate::history::{DAY, Event, date, day, time};
 use crate::packages::{Package, Packages, Record};
 
 /// The day before the feed's history begins; a version without a date came then, so that every snapshot has it.
-const DAY_OF_ALL: i64 = 17_448;
+pub(crate) const DAY_OF_ALL: i64 = 17_448;
 
 /// What a file says.
 #[derive(Debug, Deserialize)]

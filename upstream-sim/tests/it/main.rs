@@ -7,5 +7,6 @@ mod chain;
 mod contents;
 mod faults;
 mod http;
+mod import;
 mod scenarios;
 mod support;
