@@ -20,6 +20,9 @@
 //! | [`record_path`] | [`RRecord`], [`BiocRecord`], [`PythonRecord`] or [`DocumentRecord`] | immutable |
 //! | [`blob_path`] | deltas, full states, packs, package files, wheel metadata | immutable |
 //!
+//! A feed that grows on demand also takes `POST` [`demand_path`] with a [`Demand`]; the answer is [`Demanded`], and when it
+//! comes, a head that is asked for anew has what was found.
+//!
 //! All documents are canonical JSON: UTF-8, keys sorted, no insignificant space. Times are RFC 3339 in UTC.
 //!
 //! | feed | kind | records |
@@ -93,7 +96,7 @@ pub use object::{Encoding, Lines, Object};
 pub use record::{
     Artifact, ArtifactKind, BIOC_COMPONENTS, BiocRecord, PythonFile, PythonRecord, RRecord, RState, RVersion,
 };
-pub use root::{FeedInfo, FeedKind, Head, Key, Root, Signature};
+pub use root::{Demand, Demanded, FeedInfo, FeedKind, Head, Key, MOST_DEMANDED, Root, Signature};
 
 // In every struct of the wire the fields stand in the order of their names, so that what `derive(Serialize)` writes is
 // canonical without a detour through `Value`; `derived_json_is_canonical` holds them to it.
@@ -113,6 +116,12 @@ pub const PACK_RECORDS: usize = 1000;
 #[must_use]
 pub fn head_path(feed: &str) -> String {
     format!("/psp/v1/{feed}/head.json")
+}
+
+/// Path to which a client `POST`s a [`Demand`], where [`FeedInfo::on_demand`] says so.
+#[must_use]
+pub fn demand_path(feed: &str) -> String {
+    format!("/psp/v1/{feed}/demand")
 }
 
 /// Path of the [`CheckpointPage`] that holds `seq`s from `page * PAGE_SIZE` on.

@@ -11,6 +11,26 @@ pub mod version;
 
 pub use version::RVersion;
 
+/// Names that no repository lists: R itself and the packages that come with it.
+pub const R_BASE: [&str; 16] = [
+    "R",
+    "base",
+    "compiler",
+    "datasets",
+    "graphics",
+    "grDevices",
+    "grid",
+    "methods",
+    "parallel",
+    "splines",
+    "stats",
+    "stats4",
+    "tcltk",
+    "tools",
+    "translations",
+    "utils",
+];
+
 /// Whether a name can be a package's: ASCII letters, digits and dots, beginning with a letter, not ending in a dot.
 ///
 /// R's package checker also wants two characters; its installer does not, so neither does this.

@@ -106,25 +106,6 @@ impl Settings {
     }
 }
 
-/// Packages that come with R.
-const WITH_R: [&str; 15] = [
-    "R",
-    "base",
-    "compiler",
-    "datasets",
-    "grDevices",
-    "graphics",
-    "grid",
-    "methods",
-    "parallel",
-    "splines",
-    "stats",
-    "stats4",
-    "tcltk",
-    "tools",
-    "utils",
-];
-
 /// The packages that a curated source shall have, by name, as they are written and as the index shows them.
 type Chosen = BTreeMap<String, (Package, String)>;
 
@@ -297,7 +278,7 @@ impl App {
             // What stays has brought its dependencies along before; a newer version may need others.
             for field in fields.iter().copied().chain(suggests) {
                 for dependency in r::deps::parse(description.get(field).unwrap_or_default()).unwrap_or_default() {
-                    if !WITH_R.contains(&dependency.name.as_str()) {
+                    if !r::R_BASE.contains(&dependency.name.as_str()) {
                         queue.push_back((dependency.name, false));
                     }
                 }

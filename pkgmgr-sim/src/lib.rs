@@ -41,6 +41,7 @@ pub mod cli;
 pub mod config;
 pub mod cran;
 pub mod curated;
+mod demand;
 mod documents;
 mod downloads;
 pub mod error;

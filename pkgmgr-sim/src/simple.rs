@@ -11,6 +11,8 @@
 //! What `{id}` is in the real server is not known either; here it is the file's SHA-256. Links are relative, so they hold behind any
 //! proxy.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, Query, Request, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse as _, Response};
@@ -28,7 +30,7 @@ use crate::blocklist::{Rules, Suspect, When};
 use crate::error::Error;
 use crate::files::File;
 use crate::record::{self, instant};
-use crate::renderings::{Kind, blocking};
+use crate::renderings::{Kind, Rendering, blocking};
 use crate::snapshot::{FIXED, Freshness, Snapshot};
 use crate::store::packages::{self, Shows};
 
@@ -186,25 +188,34 @@ pub async fn project(
         return Ok(redirect(&app, &headers, StatusCode::PERMANENT_REDIRECT, &path, uri.query()));
     }
     let form = Form::wanted(&headers, query.format.as_deref(), app.0.config.simple_json);
-    let key = [snapshot.key.as_str(), "|simple/", project.as_str(), form.suffix()].concat();
-    let build = || async {
-        let with_metadata = app.0.config.simple_metadata;
-        let page = app.project_page(&snapshot, &project, with_metadata).await?.ok_or_else(|| {
-            Error::NotFound(format!("there is no project {project:?} in this snapshot of {}", snapshot.repo.name))
-        })?;
-        Ok(match form {
-            Form::Json => page.to_json().into_bytes(),
-            Form::Html | Form::NamedHtml => page.to_html().into_bytes(),
-        })
-    };
-    let rendering = match app.0.renderings.at_hand(&key) {
-        Some(rendering) => rendering,
-        None => app.0.renderings.get(&key, form.kind(false), build).await?,
-    };
-    rendering.respond(&method, &headers, &snapshot.freshness).await
+    let mut snapshot = snapshot;
+    let mut rendering = app.project_rendering(&snapshot, &project, form).await;
+    if matches!(rendering, Err(Error::NotFound(_))) && app.demand(&snapshot, &project).await? {
+        snapshot = app.snapshot(&repo, &segment).await?;
+        rendering = app.project_rendering(&snapshot, &project, form).await;
+    }
+    rendering?.respond(&method, &headers, &snapshot.freshness).await
 }
 
 impl App {
+    async fn project_rendering(&self, snapshot: &Snapshot, project: &str, form: Form) -> Result<Arc<Rendering>, Error> {
+        let key = [snapshot.key.as_str(), "|simple/", project, form.suffix()].concat();
+        let build = || async {
+            let with_metadata = self.0.config.simple_metadata;
+            let page = self.project_page(snapshot, project, with_metadata).await?.ok_or_else(|| {
+                Error::NotFound(format!("there is no project {project:?} in this snapshot of {}", snapshot.repo.name))
+            })?;
+            Ok(match form {
+                Form::Json => page.to_json().into_bytes(),
+                Form::Html | Form::NamedHtml => page.to_html().into_bytes(),
+            })
+        };
+        match self.0.renderings.at_hand(&key) {
+            Some(rendering) => Ok(rendering),
+            None => self.0.renderings.get(&key, form.kind(false), build).await,
+        }
+    }
+
     /// The record of a Python project in the first source of a snapshot that has it, with the time to look at it and the source's number.
     pub(crate) async fn python_record(
         &self,

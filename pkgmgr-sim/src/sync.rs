@@ -197,6 +197,9 @@ pub struct Progress {
     pub bytes: u64,
     /// When it last went through.
     pub succeeded_at: Option<DateTime<Utc>>,
+    /// The feed grows by what it is asked for.
+    #[serde(skip)]
+    pub on_demand: bool,
     /// When it last failed, and why; none after a success.
     pub error: Option<(DateTime<Utc>, String)>,
 }
@@ -273,6 +276,7 @@ impl App {
         let root = Root::parse(&self.document(upstream, psp::ROOT_PATH).await?)?;
         let info =
             root.feeds.iter().find(|f| f.name == feed).ok_or_else(|| SyncError::NoFeed(feed.to_owned()))?.clone();
+        self.set_progress(source.id, |p| p.on_demand = info.on_demand);
         let mut applied: Option<(u64, Digest)> = None;
         if let Some(known) = sources::feed(self.world().db(), source.id).await? {
             if known.service_id != root.service_id {

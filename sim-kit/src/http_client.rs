@@ -58,25 +58,30 @@ pub struct Link {
 /// # Panics
 /// When `configure` asks for what cannot be.
 pub fn client(configure: impl Fn(ClientBuilder) -> ClientBuilder) -> Client {
+    build(|| Client::builder().no_proxy(), configure)
+}
+
+fn build(common: impl Fn() -> ClientBuilder, configure: impl Fn(ClientBuilder) -> ClientBuilder) -> Client {
     // Fails when a provider was installed before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let common = || Client::builder().no_proxy();
     configure(common())
         .build()
         .or_else(|_| configure(common().tls_certs_only([])).build())
         .expect("a client that reads no files can be built")
 }
 
+/// How long links wait, and how far they follow.
+fn patient(builder: ClientBuilder) -> ClientBuilder {
+    builder
+        .connect_timeout(Duration::from_secs(10))
+        .read_timeout(Duration::from_secs(60))
+        .redirect(reqwest::redirect::Policy::limited(5))
+}
+
 /// The one client of the process's links: connection pools and TLS roots are worth sharing.
 fn shared_client() -> Client {
     static CLIENT: OnceLock<Client> = OnceLock::new();
-    let configure = |builder: ClientBuilder| {
-        builder
-            .connect_timeout(Duration::from_secs(10))
-            .read_timeout(Duration::from_secs(60))
-            .redirect(reqwest::redirect::Policy::limited(5))
-    };
-    CLIENT.get_or_init(|| client(configure)).clone()
+    CLIENT.get_or_init(|| client(patient)).clone()
 }
 
 impl Link {
@@ -84,6 +89,14 @@ impl Link {
     #[must_use]
     pub fn new(world: &World, peer: &'static str) -> Self {
         Self { client: shared_client(), peer, world: world.clone() }
+    }
+
+    /// A link of `world` to a server that is not part of it, by the proxies that the environment names.
+    #[must_use]
+    pub fn outside(world: &World, peer: &'static str) -> Self {
+        static CLIENT: OnceLock<Client> = OnceLock::new();
+        let client = CLIENT.get_or_init(|| build(Client::builder, patient));
+        Self { client: client.clone(), peer, world: world.clone() }
     }
 
     /// The client, to build requests with; send them with [`Link::send`].

@@ -9,9 +9,10 @@ use std::collections::HashSet;
 use chrono::NaiveDate;
 use pkg_formats::dcf;
 use pkg_formats::psp::{BiocRecord, FeedKind, Op, RRecord, RState, RVersion};
+use pkg_formats::r::R_BASE;
 
 use crate::artifacts::{self, Builds, Version};
-use crate::catalogue::{self, BiocEntry, R_BASE, r_items, r_name};
+use crate::catalogue::{self, BiocEntry, r_items, r_name};
 use crate::draw::Draw;
 use crate::history::{self, DAY, Event, HORIZON, moment, time};
 use crate::packages::{Package, Packages, Record};

@@ -82,25 +82,6 @@ pub(crate) struct Entries<T> {
     pub(crate) places: HashMap<String, usize>,
 }
 
-/// Packages of R itself, which no repository lists.
-pub(crate) const R_BASE: [&str; 15] = [
-    "R",
-    "base",
-    "compiler",
-    "datasets",
-    "graphics",
-    "grDevices",
-    "grid",
-    "methods",
-    "parallel",
-    "splines",
-    "stats",
-    "stats4",
-    "tcltk",
-    "tools",
-    "utils",
-];
-
 static CRAN: LazyLock<Entries<CranEntry>> = LazyLock::new(|| {
     let all: Vec<CranEntry> = rows(include_str!("../data/cran.tsv"))
         .map(|row| CranEntry {
@@ -230,6 +211,8 @@ pub(crate) fn py_unbounded(requirement: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::str::FromStr as _;
+
+    use pkg_formats::r::R_BASE;
 
     use super::*;
 

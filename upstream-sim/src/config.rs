@@ -39,6 +39,28 @@ pub struct Config {
     /// Code of the Linux distribution that imported binary packages are for, such as jammy. Default: this system's.
     #[arg(long, env = "TEAMSIM_IMPORT_DISTRIBUTION", value_name = "CODE")]
     pub import_distribution: Option<String>,
+    /// Offer the Python packages of a real index in place of the catalogue's, fetched when somebody asks for them: the URL of a
+    /// simple index, or auto for the one that your pip or uv uses.
+    #[arg(long, env = "TEAMSIM_MIRROR_PYPI", value_name = "URL|auto")]
+    pub mirror_pypi: Option<String>,
+    /// Projects that the mirrored index is asked for at the start, so that snapshots of all dates have them (comma-separated).
+    #[arg(long, env = "TEAMSIM_MIRROR_PYPI_PACKAGES", value_delimiter = ',')]
+    pub mirror_pypi_packages: Vec<String>,
+    /// Offer R packages of a real repository in place of the catalogue's: its URL, or auto for the one that your R uses.
+    #[arg(long, env = "TEAMSIM_MIRROR_CRAN", value_name = "URL|auto")]
+    pub mirror_cran: Option<String>,
+    /// R packages that are mirrored, with all that they need (comma-separated): R asks for none that the index does not list.
+    #[arg(long, env = "TEAMSIM_MIRROR_CRAN_PACKAGES", value_delimiter = ',')]
+    pub mirror_cran_packages: Vec<String>,
+    /// Write all that is mirrored into this folder.
+    #[arg(long, env = "TEAMSIM_RECORD", value_name = "DIR", conflicts_with = "replay")]
+    pub record: Option<PathBuf>,
+    /// Mirror what was recorded in this folder, and never ask the network.
+    #[arg(long, env = "TEAMSIM_REPLAY", value_name = "DIR")]
+    pub replay: Option<PathBuf>,
+    /// What uv installs from, for `auto`.
+    #[arg(long, env = "UV_DEFAULT_INDEX", hide = true, hide_env_values = true)]
+    pub uv_default_index: Option<String>,
 }
 
 impl Default for Config {
@@ -52,6 +74,13 @@ impl Default for Config {
             import: Vec::new(),
             import_library: Vec::new(),
             import_distribution: None,
+            mirror_pypi: None,
+            mirror_pypi_packages: Vec::new(),
+            mirror_cran: None,
+            mirror_cran_packages: Vec::new(),
+            record: None,
+            replay: None,
+            uv_default_index: None,
         }
     }
 }

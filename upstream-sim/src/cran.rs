@@ -8,9 +8,10 @@ use std::collections::{HashMap, HashSet};
 use chrono::NaiveDate;
 use pkg_formats::dcf;
 use pkg_formats::psp::{FeedKind, Op, RRecord, RState, RVersion};
+use pkg_formats::r::R_BASE;
 
 use crate::artifacts::{self, Builds, Version};
-use crate::catalogue::{self, CranEntry, R_BASE, r_items, r_name};
+use crate::catalogue::{self, CranEntry, r_items, r_name};
 use crate::draw::Draw;
 use crate::history::{
     self, DAY, Event, MOST_VERSIONS, filler_releases, grow, is_leaf, later_releases, lower_rank, moment, time,

@@ -8,12 +8,13 @@
 //! | `{feed}.missing` | checkpoint documents answer 404; value: the `seq`, or none for all |
 //! | `{feed}.gone` | deltas answer 410; value: those before this `seq`, or none for all |
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
 use chrono::TimeDelta;
 use http::{HeaderMap, Method};
-use pkg_formats::psp::canonical_json;
+use pkg_formats::psp::{Demand, Demanded, MOST_DEMANDED, canonical_json};
 use sim_kit::serve_bytes::{Content, serve};
 
 use crate::error::Error;
@@ -50,8 +51,12 @@ pub(crate) async fn head(
 ) -> Result<Response, Error> {
     let feed = app.service.feed(&feed)?;
     let faults = app.world.faults();
+    if let Some(mirror) = app.service.mirror(feed.name()) {
+        mirror.open(&app.world).await?;
+        mirror.refresh(&app.world).await;
+    }
     let mut now = app.world.clock().now();
-    let mut seq = newest(feed, now).await?;
+    let mut seq = newest(&app, feed).await?;
     if let Some(back) = faults.domain(&format!("{}.rollback", feed.name())) {
         seq = seq.saturating_sub(back.as_u64().unwrap_or(1)).max(1);
     }
@@ -67,6 +72,21 @@ pub(crate) async fn head(
     json(&method, &headers, canonical_json(&head), A_MINUTE).await
 }
 
+/// `POST /psp/v1/{feed}/demand`
+pub(crate) async fn demand(
+    State(app): State<App>,
+    Path(feed): Path<String>,
+    body: Bytes,
+) -> Result<Json<Demanded>, Error> {
+    let feed = app.service.feed(&feed)?;
+    let mirror = app.service.mirror(feed.name()).ok_or(Error::NotOnDemand(feed.name()))?;
+    let demand: Demand = serde_json::from_slice(&body).map_err(|error| Error::NoDemand(error.to_string()))?;
+    if demand.names.len() > MOST_DEMANDED {
+        return Err(Error::NoDemand(format!("{} names are more than {MOST_DEMANDED}", demand.names.len())));
+    }
+    Ok(Json(mirror.demand(&app.world, &demand.names).await?))
+}
+
 /// `GET /psp/v1/{feed}/checkpoints/page-{k}.json` and `GET /psp/v1/{feed}/checkpoints/{seq}.json`
 pub(crate) async fn checkpoint(
     State(app): State<App>,
@@ -75,7 +95,7 @@ pub(crate) async fn checkpoint(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let feed = app.service.feed(&feed)?;
-    let head = newest(feed, app.world.clock().now()).await?;
+    let head = newest(&app, feed).await?;
     let missing = || Error::NoSuchCheckpoint { feed: feed.name(), head };
     let name = document.strip_suffix(".json").ok_or_else(missing)?;
     if let Some(page) = name.strip_prefix("page-") {

@@ -6,6 +6,8 @@ use chrono::NaiveDate;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
+use crate::mirror::MirrorError;
+
 /// Why a request gets no document.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -19,6 +21,12 @@ pub(crate) enum Error {
         "feed `{feed}` begins on {begins}, after the time the clock shows; move the clock, or start with --daily-from"
     )]
     NotYet { feed: &'static str, begins: NaiveDate },
+    #[error("feed `{0}` is whole as it is and takes no demands; start the service with --mirror-pypi or --mirror-cran")]
+    NotOnDemand(&'static str),
+    #[error("not a demand: {0}; post JSON such as {{\"names\": [\"six\"]}}")]
+    NoDemand(String),
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
     #[error("nothing is stored under this digest")]
     NoSuchDigest,
     #[error("not a digest: expected /sha256/{{its first two digits}}/{{64 lower-case hexadecimal digits}}")]
@@ -39,7 +47,9 @@ impl IntoResponse for Error {
             | Self::NoSuchCheckpoint { .. }
             | Self::NotYet { .. }
             | Self::NoSuchDigest => StatusCode::NOT_FOUND,
-            Self::NotADigest => StatusCode::BAD_REQUEST,
+            Self::NotADigest | Self::NoDemand(_) => StatusCode::BAD_REQUEST,
+            Self::NotOnDemand(_) => StatusCode::CONFLICT,
+            Self::Mirror(_) => StatusCode::BAD_GATEWAY,
             Self::Gone => StatusCode::GONE,
             Self::Broken(_) | Self::Blob(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -9,12 +9,15 @@
 //!
 //! Older dates need no checkpoint of their own, since records carry the times of events.
 //!
+//! A mirrored feed has further checkpoints in between, one whenever packages were fetched ([`Feed::publish`]).
+//!
 //! # What is kept and what is made again
 //!
 //! Kept: checkpoint documents, compressed deltas, packs (on disk when they are large), and for each file its place under eight
 //! bytes of its digest. Records, index documents and package files are made again from their place when they are asked for.
 
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -39,6 +42,8 @@ pub(crate) struct Feed {
     packages: Box<dyn Packages>,
     /// Day of the first checkpoint.
     daily_from: i64,
+    /// It takes demands.
+    on_demand: bool,
     /// Packs.
     spool: Spool,
     chain: RwLock<Arc<Chain>>,
@@ -61,7 +66,10 @@ struct Chain {
 struct Built {
     document: Bytes,
     digest: Digest,
-    day: i64,
+    /// It knows the events before this second.
+    cut: i64,
+    /// Second from which on it is shown.
+    from: i64,
     /// Shards of the index that changed.
     shards: Vec<(u8, Digest)>,
     delta: Bytes,
@@ -108,6 +116,13 @@ impl Place {
     }
 }
 
+/// What new checkpoints add to a [`Chain`].
+#[derive(Default)]
+struct More {
+    changes: Vec<Change>,
+    places: Vec<(u64, Place)>,
+}
+
 /// Records of up to [`PACK_RECORDS`] packages, made together by one thread.
 struct Batch {
     pack: Piece,
@@ -121,10 +136,11 @@ struct Batch {
 
 impl Feed {
     /// A feed without checkpoints; they are made when asked for.
-    pub(crate) fn new(packages: Box<dyn Packages>, daily_from: NaiveDate) -> Self {
+    pub(crate) fn new(packages: Box<dyn Packages>, daily_from: NaiveDate, on_demand: bool) -> Self {
         Self {
             packages,
             daily_from: history::day(daily_from),
+            on_demand,
             spool: Spool::default(),
             chain: RwLock::default(),
             growing: Mutex::default(),
@@ -142,13 +158,14 @@ impl Feed {
             history_from: self.packages.history_from(),
             kind: self.packages.kind(),
             name: self.name().to_owned(),
+            on_demand: self.on_demand,
         }
     }
 
-    /// The number of the newest checkpoint at `now`, if there is one.
+    /// The number of the newest checkpoint at `now`, if there is one; all up to then must be made.
     pub(crate) fn seq_at(&self, now: DateTime<Utc>) -> Option<u64> {
-        let day = (now.timestamp().div_euclid(DAY)).min(LAST_DAY);
-        u64::try_from(day - self.daily_from + 1).ok().filter(|seq| *seq > 0)
+        let shown = self.chain().checkpoints.partition_point(|built| built.from <= now.timestamp());
+        Some(shown as u64).filter(|seq| *seq > 0)
     }
 
     /// The first date with a checkpoint.
@@ -160,46 +177,80 @@ impl Feed {
         self.chain.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// True when checkpoint `seq` is made.
-    pub(crate) fn has(&self, seq: u64) -> bool {
-        self.chain().checkpoints.len() as u64 >= seq
+    /// Whether all checkpoints up to `now` are made.
+    pub(crate) fn is_grown(&self, now: DateTime<Utc>) -> bool {
+        self.days_missing(&self.chain(), now).is_none()
     }
 
-    /// Makes all checkpoints up to `seq`. The first one takes a while: it hashes every file of the feed.
+    /// The first and the last day up to `now` whose checkpoints are not made.
+    fn days_missing(&self, chain: &Chain, now: DateTime<Utc>) -> Option<(i64, i64)> {
+        let today = now.timestamp().div_euclid(DAY).min(LAST_DAY);
+        let next = chain.checkpoints.last().map_or(self.daily_from, |last| last.cut.div_euclid(DAY) + 1);
+        (next <= today).then_some((next, today))
+    }
+
+    /// Makes all checkpoints up to `now`. The first one takes a while: it hashes every file of the feed.
     ///
     /// # Errors
     /// When large packs cannot be put on disk.
-    pub(crate) fn grow(&self, seq: u64) -> io::Result<()> {
+    pub(crate) fn grow(&self, now: DateTime<Utc>) -> io::Result<()> {
         let _one_at_a_time = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.grow_days(now)
+    }
+
+    fn grow_days(&self, now: DateTime<Utc>) -> io::Result<()> {
+        let Some((next, today)) = self.days_missing(&self.chain(), now) else { return Ok(()) };
+        self.change(|chain, more| {
+            for day in next..=today {
+                let mut events = (day - 1) * DAY..day * DAY;
+                let changed = if chain.checkpoints.is_empty() {
+                    events.start = i64::MIN;
+                    let (changed, calendar) = self.survey(day);
+                    chain.calendar = Arc::new(calendar);
+                    changed
+                } else {
+                    // A checkpoint of day D knows the events of D - 1.
+                    let of = (day - 1) as u32;
+                    let from = chain.calendar.partition_point(|(day, _)| *day < of);
+                    let to = chain.calendar.partition_point(|(day, _)| *day <= of);
+                    chain.calendar[from..to].iter().map(|(_, package)| *package).collect()
+                };
+                let from = events.end;
+                self.add_checkpoint(chain, events, from, changed, more)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The second from which on a publication at `now` counts.
+    pub(crate) fn next_publication(&self, now: DateTime<Utc>) -> i64 {
+        self.chain().checkpoints.last().map_or(i64::MIN, |last| last.cut).max(now.timestamp())
+    }
+
+    /// Makes a checkpoint of packages that were added, or changed, at second `at` ([`Feed::next_publication`]), when the clock
+    /// showed `now`. They are numbered as in the feed.
+    ///
+    /// # Errors
+    /// When large packs cannot be put on disk.
+    pub(crate) fn publish(&self, at: i64, now: i64, packages: &[Package]) -> io::Result<()> {
+        let _one_at_a_time = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.grow_days(time(now))?;
+        self.change(|chain, more| self.add_checkpoint(chain, at..at + 1, now, packages.to_vec(), more))
+    }
+
+    /// Changes the chain: readers see it before or after, and nothing in between.
+    fn change(&self, edit: impl FnOnce(&mut Chain, &mut More) -> io::Result<()>) -> io::Result<()> {
         let mut chain = Chain::clone(&self.chain());
-        if chain.checkpoints.len() as u64 >= seq {
-            return Ok(());
-        }
-        let mut changes = Vec::new();
-        let mut places = Vec::new();
-        while (chain.checkpoints.len() as u64) < seq {
-            let day = self.daily_from + chain.checkpoints.len() as i64;
-            let changed = if chain.checkpoints.is_empty() {
-                let (changed, calendar) = self.survey(day);
-                chain.calendar = Arc::new(calendar);
-                changed
-            } else {
-                // A checkpoint of day D knows the events of D - 1.
-                let of = (day - 1) as u32;
-                let from = chain.calendar.partition_point(|(day, _)| *day < of);
-                let to = chain.calendar.partition_point(|(day, _)| *day <= of);
-                chain.calendar[from..to].iter().map(|(_, package)| *package).collect()
-            };
-            self.add_checkpoint(&mut chain, day, changed, &mut changes, &mut places)?;
-        }
+        let mut more = More::default();
+        edit(&mut chain, &mut more)?;
         let mut all = Arc::try_unwrap(std::mem::take(&mut chain.changes))
             .unwrap_or_else(|shared| shared.iter().map(Change::copy).collect());
-        all.append(&mut changes);
+        all.append(&mut more.changes);
         chain.changes = Arc::new(all);
-        places.extend(chain.places.iter().copied());
-        places.sort_unstable();
-        places.shrink_to_fit();
-        chain.places = Arc::new(places);
+        more.places.extend(chain.places.iter().copied());
+        more.places.sort_unstable();
+        more.places.shrink_to_fit();
+        chain.places = Arc::new(more.places);
         *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(chain);
         Ok(())
     }
@@ -230,18 +281,19 @@ impl Feed {
         (existing.concat(), calendar)
     }
 
+    /// Adds a checkpoint that brings what happened to `changed` in the seconds `events`, and is shown from second `from` on.
     fn add_checkpoint(
         &self,
         chain: &mut Chain,
-        day: i64,
+        events: Range<i64>,
+        from: i64,
         changed: Vec<Package>,
-        changes: &mut Vec<Change>,
-        places: &mut Vec<(u64, Place)>,
+        more: &mut More,
     ) -> io::Result<()> {
+        let More { changes, places } = more;
         let number = chain.checkpoints.len() as u32;
         let seq = u64::from(number) + 1;
-        let after = chain.checkpoints.last().map_or(i64::MIN, |last| last.day * DAY);
-        let cut = day * DAY;
+        let Range { start: after, end: cut } = events;
 
         let mut sorted: Vec<(String, Package)> =
             changed.into_iter().map(|package| (self.packages.name(package), package)).collect();
@@ -311,12 +363,13 @@ impl Feed {
             packs: pack_objects,
             parent: chain.checkpoints.last().map(|last| last.digest),
             seq,
-            snapshot_date: history::date(day),
+            snapshot_date: history::date(cut.div_euclid(DAY)),
         });
         chain.checkpoints.push(Arc::new(Built {
             digest: Digest::of(&document),
             document: document.into(),
-            day,
+            cut,
+            from,
             shards,
             delta,
             full: full.map(|(bytes, _)| bytes),
@@ -388,10 +441,10 @@ impl Feed {
             .filter_map(|seq| {
                 let built = chain.checkpoints.get((seq - 1) as usize)?;
                 Some(CheckpointRef {
-                    created_at: time(built.day * DAY),
+                    created_at: time(built.cut),
                     digest: built.digest,
                     seq,
-                    snapshot_date: history::date(built.day),
+                    snapshot_date: history::date(built.cut.div_euclid(DAY)),
                 })
             })
             .collect();
@@ -434,9 +487,7 @@ impl Feed {
                 }
                 index.shard_json(shard).into()
             }
-            Place::Record { checkpoint, package } => {
-                self.packages.record(package, built(checkpoint).day * DAY).json.into()
-            }
+            Place::Record { checkpoint, package } => self.packages.record(package, built(checkpoint).cut).json.into(),
             Place::Delta { checkpoint } => built(checkpoint).delta.clone(),
             Place::Full { checkpoint } => built(checkpoint).full.clone().unwrap_or_default(),
             Place::Pack { checkpoint, number } => self.spool.get(built(checkpoint).packs[number as usize])?,

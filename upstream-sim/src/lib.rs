@@ -11,6 +11,7 @@
 //! | `catalogue` | the facts |
 //! | `draw`, `history`, `names` | chance, calendar and names of what is made up |
 //! | `packages`: `cran`, `bioc`, `pypi` | from a package's number to its events, record and files |
+//! | `mirror` | real packages, fetched from a real index when they are asked for |
 //! | `almanac` | feeds that are not of packages: system requirements, distributions, vulnerabilities |
 //! | `artifacts` | the files of an R package |
 //! | [`scenario`] | packages of scenario files, beside the others |
@@ -34,6 +35,7 @@ mod error;
 mod feed;
 mod history;
 mod import;
+mod mirror;
 mod names;
 mod objects;
 mod packages;
@@ -51,6 +53,7 @@ use sim_kit::host::{Product, Simulator};
 
 pub use config::Config;
 pub use import::ImportError;
+pub use mirror::sources::SourceError;
 use routes::App;
 use service::Service;
 pub use service::StartError;
@@ -92,15 +95,17 @@ fn simulator(world: World, config: &Config, kept: &Kept) -> Result<Simulator, St
             }
         }
     };
-    let feeds = service.feeds().to_vec();
-    world.spawn(async move {
+    service.keep_in(&world)?;
+    let app = App { world, service };
+    let made = app.clone();
+    app.world.spawn(async move {
         // One after the other: each takes all cores, and together they would take more memory.
-        for feed in feeds {
-            if let Err(error) = service::newest(&feed, now).await {
+        for feed in made.service.feeds() {
+            if let Err(error) = service::newest(&made, feed).await {
                 tracing::warn!(%error, feed = feed.name(), "no checkpoint yet");
             }
         }
     });
-    let (router, routes) = routes::table(App { world, service });
+    let (router, routes) = routes::table(app);
     Ok(Simulator { router, routes, control: axum::Router::new() })
 }

@@ -57,10 +57,9 @@ async fn object(
     if !hex.starts_with(&start) || start.len() != 2 {
         return Err(Error::NotADigest);
     }
-    let now = app.world.clock().now();
     for feed in app.service.feeds() {
         // After a start the first question may be for a digest.
-        newest(feed, now).await?;
+        newest(app, feed).await?;
         // Records and files are made here, in up to some milliseconds.
         let shelves = feed.clone();
         let found = tokio::task::spawn_blocking(move || shelves.find(shelf, &digest)).await;
@@ -71,18 +70,37 @@ async fn object(
         {
             return Err(Error::Gone);
         }
-        let content = Content {
-            body: Source::Bytes(bytes),
-            etag: format!("sha256:{digest}"),
-            content_type: if shelf == Shelf::Blobs { "application/octet-stream" } else { "application/json" },
-            cache_control: Some(IMMUTABLE),
-            last_modified: None,
-        };
-        let mut response = serve(method, headers, content).await?;
-        let value = format!("sha-256=:{}:", STANDARD.encode(digest.0));
-        let value = HeaderValue::try_from(value).expect("base64 and ASCII punctuation are a header value");
-        response.headers_mut().insert(REPR_DIGEST, value);
-        return Ok(response);
+        return answer(method, headers, shelf, &digest, Source::Bytes(bytes)).await;
+    }
+    if shelf != Shelf::Blobs {
+        return Err(Error::NoSuchDigest);
+    }
+    for mirror in app.service.mirrors() {
+        if let Some(size) = mirror.file(&app.world, &digest).await? {
+            let blob = Source::Blob(app.world.blobs().clone(), sim_kit::Digest::from(digest.0), size);
+            return answer(method, headers, shelf, &digest, blob).await;
+        }
     }
     Err(Error::NoSuchDigest)
+}
+
+async fn answer(
+    method: &Method,
+    headers: &HeaderMap,
+    shelf: Shelf,
+    digest: &Digest,
+    body: Source,
+) -> Result<Response, Error> {
+    let content = Content {
+        body,
+        etag: format!("sha256:{digest}"),
+        content_type: if shelf == Shelf::Blobs { "application/octet-stream" } else { "application/json" },
+        cache_control: Some(IMMUTABLE),
+        last_modified: None,
+    };
+    let mut response = serve(method, headers, content).await?;
+    let value = format!("sha-256=:{}:", STANDARD.encode(digest.0));
+    let value = HeaderValue::try_from(value).expect("base64 and ASCII punctuation are a header value");
+    response.headers_mut().insert(REPR_DIGEST, value);
+    Ok(response)
 }

@@ -22,6 +22,7 @@ pub(crate) fn table(app: App) -> (Router, Vec<Route>) {
     Table::default()
         .row("GET", "/psp/v1/root.json", documents::root, "", label)
         .row("GET", "/psp/v1/{feed}/head.json", documents::head, "", label)
+        .row("POST", "/psp/v1/{feed}/demand", documents::demand, "", label)
         .row("GET", "/psp/v1/{feed}/checkpoints/{document}", documents::checkpoint, "", label)
         .row("GET", "/psp/v1/index/sha256/{aa}/{hex}", objects::index, "", label)
         .row("GET", "/psp/v1/records/sha256/{aa}/{hex}", objects::record, "", label)

@@ -1,11 +1,14 @@
 //! The service as a whole: its feeds and its key.
 
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use ed25519_dalek::SigningKey;
-use pkg_formats::psp::{Digest, Head, Key, PROTOCOL, Root};
+use pkg_formats::psp::{Digest, FeedKind, Head, Key, PROTOCOL, Root};
 use sha2::{Digest as _, Sha256};
+use sim_kit::World;
 
 use crate::almanac::Almanac;
 use crate::bioc::{self, Bioc};
@@ -15,8 +18,11 @@ use crate::error::Error;
 use crate::feed::Feed;
 use crate::history;
 use crate::import::{ImportError, Imports, Wanted};
+use crate::mirror::sources::{self, SourceError, index_url};
+use crate::mirror::{Index, Mirror, Shelf, Tape};
 use crate::packages::{Joined, Packages};
 use crate::pypi::Pypi;
+use crate::routes::App;
 use crate::scenario::python::Projects;
 use crate::scenario::r::PublishedPackages;
 use crate::scenario::{Content, ScenarioError, Scenarios};
@@ -36,11 +42,26 @@ pub enum StartError {
     /// The imports.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// The index to be mirrored.
+    #[error(transparent)]
+    Mirror(#[from] SourceError),
+    /// The folder of a recording.
+    #[error("{folder}: {source}; --replay needs a folder that --record wrote, with pypi or cran in it")]
+    Replay {
+        /// Which.
+        folder: PathBuf,
+        /// Why it cannot be used.
+        source: std::io::Error,
+    },
+    /// The World's folder.
+    #[error("cannot keep what is mirrored: {0}")]
+    Io(#[from] std::io::Error),
 }
 
 /// Feeds and key: a pure function of seed, config and the day the daily checkpoints begin.
 pub(crate) struct Service {
     feeds: Vec<Arc<Feed>>,
+    mirrors: Vec<Mirror>,
     key: SigningKey,
     id: String,
 }
@@ -68,7 +89,14 @@ impl Service {
         // Another history is another service: seed, sizes, first day and the tables and code that make the contents.
         let identity = format!(
             "{:?} {daily_from} {:?} {:?} {} {}",
-            (config.cran_packages, config.pypi_packages, only),
+            (
+                config.cran_packages,
+                config.pypi_packages,
+                only,
+                &config.mirror_cran,
+                &config.mirror_pypi,
+                &config.replay
+            ),
             scenarios.digest(),
             imports.digest,
             env!("CARGO_PKG_VERSION"),
@@ -96,23 +124,36 @@ impl Service {
         }
         let cran = Cran::new(seed, config.cran_packages, cran_only.as_deref());
         let pypi = Pypi::new(seed, config.pypi_packages, only);
-        let mut packages: Vec<Box<dyn Packages>> = vec![
-            Box::new(Joined::new(
-                Box::new(Joined::new(Box::new(cran), Box::new(PublishedPackages(of_r)))),
-                Box::new(imports.r),
-            )),
-            Box::new(Joined::new(
-                Box::new(Joined::new(Box::new(pypi), Box::new(Projects(of_python)))),
-                Box::new(imports.python),
-            )),
-        ];
+        let own_r = Joined::new(Box::new(PublishedPackages(of_r)), Box::new(imports.r));
+        let own_python = Joined::new(Box::new(Projects(of_python)), Box::new(imports.python));
+        let mirrored = Mirrored::of(config)?;
+        let mut feeds = Vec::new();
+        let mut mirrors = Vec::new();
+        let mut add = |catalogue: Box<dyn Packages>, own: Joined, mirrored: Option<(Index, Vec<String>)>| {
+            let Some((index, listed)) = mirrored else {
+                feeds.push(Arc::new(Feed::new(Box::new(Joined::new(catalogue, Box::new(own))), daily_from, false)));
+                return;
+            };
+            let names: HashSet<String> = (0..own.count()).map(|package| own.name(package)).collect();
+            let shelf = Shelf::new(own.feed(), own.kind(), own.history_from());
+            let first = own.count();
+            let packages = Joined::new(Box::new(own), Box::new(shelf.clone()));
+            let feed = Arc::new(Feed::new(Box::new(packages), daily_from, true));
+            feeds.push(feed.clone());
+            mirrors.push(Mirror::new(feed, (shelf, first), names, index, mirrored_tape(config), listed));
+        };
+        add(Box::new(cran), own_r, mirrored.cran);
+        add(Box::new(pypi), own_python, mirrored.pypi);
+        let mut packages: Vec<Box<dyn Packages>> = Vec::new();
         packages.extend(Bioc::releases(seed, only).into_iter().map(|bioc| Box::new(bioc) as Box<dyn Packages>));
         packages.extend(
             [Almanac::sysreqs(), Almanac::distros(), Almanac::vulns(seed)]
                 .map(|almanac| Box::new(almanac) as Box<dyn Packages>),
         );
+        feeds.extend(packages.into_iter().map(|packages| Arc::new(Feed::new(packages, daily_from, false))));
         Ok(Self {
-            feeds: packages.into_iter().map(|packages| Arc::new(Feed::new(packages, daily_from))).collect(),
+            feeds,
+            mirrors,
             key: SigningKey::from_bytes(&secret("signing key", "")),
             id: hex::encode(&secret("service", &identity)[..16]),
         })
@@ -127,6 +168,20 @@ impl Service {
             .iter()
             .find(|feed| feed.name() == name)
             .ok_or_else(|| Error::NoSuchFeed(name.chars().take(60).collect()))
+    }
+
+    /// The mirror behind a feed, if there is one.
+    pub(crate) fn mirror(&self, feed: &str) -> Option<&Mirror> {
+        self.mirrors.iter().find(|mirror| mirror.name() == feed)
+    }
+
+    pub(crate) fn mirrors(&self) -> &[Mirror] {
+        &self.mirrors
+    }
+
+    /// Keeps in `world` what a mirror needs to go on after a restart.
+    pub(crate) fn keep_in(&self, world: &World) -> std::io::Result<()> {
+        self.mirrors.iter().try_for_each(|mirror| mirror.keep_in(world))
     }
 
     pub(crate) fn root(&self) -> Root {
@@ -157,13 +212,66 @@ impl Service {
     }
 }
 
-/// The newest checkpoint of `feed` at `now`; makes what is missing up to it.
-pub(crate) async fn newest(feed: &Arc<Feed>, now: DateTime<Utc>) -> Result<u64, Error> {
-    let seq = feed.seq_at(now).ok_or_else(|| Error::NotYet { feed: feed.name(), begins: feed.begins() })?;
-    if !feed.has(seq) {
+/// The newest checkpoint of `feed` now; makes what is missing up to it.
+pub(crate) async fn newest(app: &App, feed: &Arc<Feed>) -> Result<u64, Error> {
+    if let Some(mirror) = app.service.mirror(feed.name()) {
+        mirror.open(&app.world).await?;
+    }
+    let now = app.world.clock().now();
+    if !feed.is_grown(now) {
         let feed = feed.clone();
-        let grown = tokio::task::spawn_blocking(move || feed.grow(seq)).await;
+        let grown = tokio::task::spawn_blocking(move || feed.grow(now)).await;
         grown.map_err(std::io::Error::from).flatten().map_err(Error::Broken)?;
     }
-    Ok(seq)
+    feed.seq_at(now).ok_or_else(|| Error::NotYet { feed: feed.name(), begins: feed.begins() })
+}
+
+/// Which feeds are mirrored, of which index, and what they begin with.
+struct Mirrored {
+    cran: Option<(Index, Vec<String>)>,
+    pypi: Option<(Index, Vec<String>)>,
+}
+
+impl Mirrored {
+    fn of(config: &Config) -> Result<Self, StartError> {
+        let index = |kind, url| Some((Index::new(kind, url), Vec::new()));
+        let mut mirrored = Self { cran: None, pypi: None };
+        if let Some(folder) = &config.replay {
+            let broken = |source| StartError::Replay { folder: folder.clone(), source };
+            std::fs::read_dir(folder).map_err(broken)?;
+            // What the addresses were does not matter: the recording has everything, or it is missing.
+            mirrored.cran = folder.join("cran").is_dir().then(|| index(FeedKind::R, None)).flatten();
+            mirrored.pypi = folder.join("pypi").is_dir().then(|| index(FeedKind::Python, None)).flatten();
+            if mirrored.cran.is_none() && mirrored.pypi.is_none() {
+                return Err(broken(std::io::ErrorKind::NotFound.into()));
+            }
+        } else {
+            if let Some(given) = &config.mirror_cran {
+                let auto = sources::configured_repository;
+                let asked = "your R names no repository (options(repos = c(CRAN = ...)))";
+                mirrored.cran = index(FeedKind::R, Some(index_url("--mirror-cran", given, auto, asked)?));
+            }
+            if let Some(given) = &config.mirror_pypi {
+                let auto = || sources::configured_python_index(config.uv_default_index.as_deref());
+                let asked = "neither uv nor pip names an index";
+                mirrored.pypi = index(FeedKind::Python, Some(index_url("--mirror-pypi", given, auto, asked)?));
+            }
+        }
+        let listed =
+            [(&mut mirrored.cran, &config.mirror_cran_packages), (&mut mirrored.pypi, &config.mirror_pypi_packages)];
+        for (index, names) in listed {
+            if let Some((index, listed)) = index {
+                *listed = names.iter().map(|name| index.spelled(name.trim())).collect();
+            }
+        }
+        Ok(mirrored)
+    }
+}
+
+fn mirrored_tape(config: &Config) -> Tape {
+    match (&config.record, &config.replay) {
+        (_, Some(folder)) => Tape::Replay(folder.clone()),
+        (Some(folder), None) => Tape::Record(folder.clone()),
+        (None, None) => Tape::Off,
+    }
 }

@@ -2,31 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use pkg_formats::r::RVersion;
 use pkg_formats::r::deps::Dependency;
+use pkg_formats::r::{R_BASE, RVersion};
 use url::Url;
 
 use super::repository::{Package, Repository};
 use crate::{Digest, Download, Error};
-
-/// Packages that come with R itself and are in no repository.
-const BASE: [&str; 15] = [
-    "base",
-    "compiler",
-    "datasets",
-    "graphics",
-    "grDevices",
-    "grid",
-    "methods",
-    "parallel",
-    "splines",
-    "stats",
-    "stats4",
-    "tcltk",
-    "tools",
-    "translations",
-    "utils",
-];
 
 /// A package to install.
 #[derive(Clone, Debug, Default)]
@@ -90,7 +71,7 @@ pub fn resolve(repositories: &[Repository], r: &RVersion, wanted: &[Wanted]) -> 
     while let Some(step) = steps.pop() {
         match step {
             Step::Leave(name) => order.push(name),
-            Step::Enter(name, _) if chosen.contains_key(&name) || BASE.contains(&name.as_str()) => {}
+            Step::Enter(name, _) if chosen.contains_key(&name) || R_BASE.contains(&name.as_str()) => {}
             Step::Enter(name, needed_by) => {
                 let (resolved, needs) = choose(repositories, r, &name, pinned.get(name.as_str()), needed_by)?;
                 steps.push(Step::Leave(name.clone()));
@@ -159,7 +140,7 @@ fn choose(
         return Err(Error::RUnsuitable { package, version, constraint: constraint(need), r: r.to_string() });
     }
     let mut names: Vec<String> = needs.iter().map(|need| need.name.clone()).collect();
-    names.retain(|need| need != "R" && need != name && !BASE.contains(&need.as_str()));
+    names.retain(|need| need != name && !R_BASE.contains(&need.as_str()));
     names.sort();
     names.dedup();
     Ok((Resolved { name: name.to_owned(), version, url, digest, archived, needs: names }, needs))

@@ -33,6 +33,28 @@ pub struct FeedInfo {
     pub kind: FeedKind,
     /// `cran`, `pypi`, `bioc-3.22`, `sysreqs`, `distros`, `vulns`.
     pub name: String,
+    /// The feed has more than it tells of: it brings what is [demanded](super::demand_path), if it can be had.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub on_demand: bool,
+}
+
+/// Names of packages that a feed is to have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demand {
+    /// Normalised or not; at most [`MOST_DEMANDED`].
+    pub names: Vec<String>,
+}
+
+/// Names in one [`Demand`].
+pub const MOST_DEMANDED: usize = 500;
+
+/// What came of a [`Demand`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demanded {
+    /// The feed has these now, or had them before.
+    pub found: Vec<String>,
+    /// There are none of these names.
+    pub missing: Vec<String>,
 }
 
 /// Which kind of record a feed holds. Names that this version does not know are read as [`FeedKind::Other`].

@@ -19,6 +19,7 @@ fn root() -> Root {
             history_from: NaiveDate::from_ymd_opt(2017, 10, 10).unwrap(),
             kind: FeedKind::R,
             name: "cran".into(),
+            on_demand: false,
         }],
         keys: vec![Key::of(&key(), at(5000))],
         protocol: PROTOCOL.into(),

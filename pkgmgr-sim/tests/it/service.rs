@@ -462,6 +462,7 @@ fn document(inner: &Inner, path: &str) -> Option<Bytes> {
                 _ => FeedKind::R,
             },
             name: (*name).to_owned(),
+            on_demand: false,
         };
         return Some(
             psp::canonical_json(&Root {

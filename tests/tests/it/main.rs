@@ -6,6 +6,7 @@ mod fidelity;
 mod install_python;
 mod install_r;
 mod layering;
+mod mirror;
 mod openapi;
 mod packse;
 mod publish;

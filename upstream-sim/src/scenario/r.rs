@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use pkg_formats::dcf;
 use pkg_formats::psp::{FeedKind, Op, RRecord, RState, RVersion};
-use pkg_formats::r::{self, deps, is_package_name};
+use pkg_formats::r::{self, R_BASE, deps, is_package_name};
 use serde::Deserialize;
 
 use super::{Expected, check_name};
 use crate::artifacts::{self, Builds};
-use crate::catalogue::{self, R_BASE, r_name};
+use crate::catalogue::{self, r_name};
 use crate::history::{DAY, Event, date, day, time};
 use crate::packages::{Package, Packages, Record};
 

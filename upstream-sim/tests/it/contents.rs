@@ -188,24 +188,6 @@ fn current(record: &RRecord, date: DateTime<Utc>) -> Option<&pkg_formats::psp::R
     record.versions.iter().rfind(live).filter(|_| !gone)
 }
 
-const R_BASE: [&str; 15] = [
-    "R",
-    "base",
-    "compiler",
-    "datasets",
-    "graphics",
-    "grDevices",
-    "grid",
-    "methods",
-    "parallel",
-    "splines",
-    "stats",
-    "stats4",
-    "tcltk",
-    "tools",
-    "utils",
-];
-
 #[tokio::test]
 async fn at_every_date_what_a_current_r_package_needs_is_current_too() {
     let config = Config { cran_packages: 1500, ..Config::default() };
@@ -221,7 +203,7 @@ async fn at_every_date_what_a_current_r_package_needs_is_current_too() {
             let description = dcf::parse_one(&version.description).unwrap();
             for field in ["Depends", "Imports", "LinkingTo"] {
                 for needed in r::deps::parse(description.get(field).unwrap_or_default()).unwrap() {
-                    if R_BASE.contains(&needed.name.as_str()) {
+                    if r::R_BASE.contains(&needed.name.as_str()) {
                         continue;
                     }
                     let target = by_name.get(needed.name.as_str()).and_then(|target| current(target, date));

@@ -8,5 +8,6 @@ mod contents;
 mod faults;
 mod http;
 mod import;
+mod mirror;
 mod scenarios;
 mod support;
