@@ -4,6 +4,7 @@
 //! that the newest state of a repo does not have, the service is asked, and the source is synchronised when it says that it
 //! has it now. Snapshots of dates and numbers never change by this.
 
+use http::StatusCode;
 use pkg_formats::psp::{self, Demand, Demanded};
 
 use crate::app::App;
@@ -17,7 +18,8 @@ impl App {
     /// # Errors
     /// [`Error::Upstream`]: the service did not answer, or could not reach the index that it mirrors.
     pub(crate) async fn demand(&self, snapshot: &Snapshot, name: &str) -> Result<bool, Error> {
-        if snapshot.fixed {
+        // A bundle has what it has.
+        if snapshot.fixed || self.0.config.upstream.scheme() == "file" {
             return Ok(false);
         }
         let view = self.view();
@@ -45,6 +47,10 @@ impl App {
         let status = answer.status();
         if status.is_success() {
             return answer.json().await.map_err(|error| failed(&error));
+        }
+        // A plain copy of a service takes no demands.
+        if [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::CONFLICT].contains(&status) {
+            return Ok(Demanded::default());
         }
         // The service says why.
         let problem: serde_json::Value = answer.json().await.unwrap_or_default();
