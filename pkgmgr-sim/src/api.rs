@@ -7,8 +7,10 @@
 
 pub mod binaries;
 pub mod blocklist;
+pub mod builders;
 pub mod contents;
 pub mod filter;
+pub mod git_credentials;
 pub mod packages;
 pub mod repos;
 pub mod sources;

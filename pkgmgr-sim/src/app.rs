@@ -11,6 +11,7 @@ use sim_kit::origin::Origin;
 
 use crate::auth::{self, Known};
 use crate::blocklist::Rule;
+use crate::builders::Builders;
 use crate::config::Config;
 use crate::documents::Documents;
 use crate::downloads::Downloads;
@@ -49,6 +50,7 @@ pub(crate) struct Inner {
     syncs: Mutex<HashMap<i64, Progress>>,
     pub(crate) stamps: Stamps,
     pub(crate) downloads: Downloads,
+    pub(crate) builders: Builders,
     /// One synchronisation of a source at a time.
     pub(crate) turns: Mutex<HashMap<i64, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -150,6 +152,7 @@ impl App {
             syncs: Mutex::default(),
             stamps: Stamps::default(),
             downloads: Downloads::default(),
+            builders: Builders::of(&world),
             turns: Mutex::default(),
             world,
         }));

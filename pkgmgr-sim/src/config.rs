@@ -32,6 +32,8 @@ pub struct Config {
     pub bioconductor: Feed,
     /// How long the package service may take for an answer without length. Long answers get more: a second for every 64 KiB.
     pub patience: Duration,
+    /// What builders of packages from git repositories may do.
+    pub git: crate::git::Settings,
 }
 
 /// How sources are synchronised.
@@ -74,6 +76,7 @@ impl Config {
             pypi: Feed::daily_at("0 1 * * *"),
             bioconductor: Feed::daily_at("0 2 * * *"),
             patience: Duration::from_secs(90),
+            git: crate::git::Settings::default(),
         }
     }
 }

@@ -17,6 +17,7 @@
 //! | `documents` | distributions, system requirements and vulnerabilities, as the package service tells them |
 //! | `vulns` | vulnerabilities of packages |
 //! | `downloads` | counting downloads |
+//! | [`builders`], [`git`] | packages built from git repositories |
 //! | `blocklist` | rules that keep packages from clients |
 //! | [`ui`] | the web interface |
 //! | [`rspm`] | the administrator's command line |
@@ -35,6 +36,7 @@ pub mod app;
 pub mod auth;
 pub mod bioc;
 mod blocklist;
+pub mod builders;
 pub mod bundle;
 mod change;
 pub mod cli;
@@ -46,6 +48,7 @@ mod documents;
 mod downloads;
 pub mod error;
 pub mod files;
+pub mod git;
 mod hot;
 pub mod local;
 pub mod openapi;
@@ -95,6 +98,7 @@ async fn build(world: World, config: Config) -> Result<Simulator, error::Error> 
     if syncs {
         world.spawn(app.clone().sync_for_ever());
     }
+    world.spawn(app.clone().build_for_ever());
     let (router, routes) = routes::table().finish(app.clone(), routes::not_found);
     let router = routes::guarded(router, app.clone());
     Ok(Simulator { router: routes::with_plain_paths(router, app), routes, control: axum::Router::new() })

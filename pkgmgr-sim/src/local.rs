@@ -25,6 +25,7 @@ use crate::record::{self, instant};
 use crate::renderings::blocking;
 use crate::spool::Spool;
 use crate::stamp::LIMITS;
+use crate::store::builders::{self, Build};
 use crate::store::packages;
 use crate::store::sources::Source;
 use crate::store::transactions::Transaction;
@@ -79,6 +80,17 @@ impl App {
     /// Adds package files to a local source, all of them in one transaction or none.
     pub(crate) async fn add(&self, source: &Source, uploads: Vec<Upload>) -> Result<Vec<Done>, Error> {
         is_local(source)?;
+        self.keep(source, uploads, None).await
+    }
+
+    /// Puts package files into a source; with `build` as the end of a git build.
+    pub(crate) async fn keep(
+        &self,
+        source: &Source,
+        uploads: Vec<Upload>,
+        build: Option<Finishing<'_>>,
+    ) -> Result<Vec<Done>, Error> {
+        let action = if build.is_some() { BUILD } else { "Add" };
         let python = source.is_python();
         let mut ready = Vec::with_capacity(uploads.len());
         for upload in uploads {
@@ -103,7 +115,7 @@ impl App {
                         tag: None,
                     };
                     let (text, replace) = (version.to_string(), upload.told.replace);
-                    let changed = edit_r(&mut change, source, &name, "Add", move |record, at| {
+                    let changed = edit_r(&mut change, source, &name, action, move |record, at| {
                         add_r(record, &version, artifact, description, at, replace)
                     });
                     sum.count(changed.await?);
@@ -127,7 +139,7 @@ impl App {
                     };
                     let (name, version) = (normalize(&metadata.name), metadata.version.clone());
                     let replace = upload.told.replace;
-                    let changed = edit_python(&mut change, source, &name, "Add", move |record, at| {
+                    let changed = edit_python(&mut change, source, &name, action, move |record, at| {
                         add_python(record, &metadata, file, at, replace)
                     });
                     sum.count(changed.await?);
@@ -140,13 +152,19 @@ impl App {
             [one] => format!("{} {}", one.name, if python { &one.filename } else { &one.version }),
             many => format!("{} files", many.len()),
         };
-        self.finish_local(change, source, "Add", &what, sum).await?;
+        if let Some(Finishing { owner, end }) = build {
+            let end = Build { transaction_id: Some(change.id), ..end.clone() };
+            if !builders::finish(&mut change.tx, owner, &end).await? {
+                return Err(Error::Conflict("another node has taken this build over".to_owned()));
+            }
+        }
+        self.finish_local(change, source, action, &what, sum).await?;
         Ok(done)
     }
 
     /// Removes `what` of a package: `all`, `current`, a version, or a file of a Python project.
     pub(crate) async fn remove(&self, source: &Source, name: &str, what: &str) -> Result<i64, Error> {
-        is_local(source)?;
+        can_be_changed(source)?;
         match source.is_python() {
             true => {
                 let name = normalize(name);
@@ -158,7 +176,7 @@ impl App {
 
     /// Archives the current version of an R package, so that the index has none.
     pub(crate) async fn archive(&self, source: &Source, name: &str) -> Result<i64, Error> {
-        is_local(source)?;
+        can_be_changed(source)?;
         if source.is_python() {
             return Err(Error::BadRequest("Python projects have no archive; yank the version".to_owned()));
         }
@@ -180,7 +198,7 @@ impl App {
         what: &str,
         reason: Option<String>,
     ) -> Result<i64, Error> {
-        is_local(source)?;
+        can_be_changed(source)?;
         if !source.is_python() {
             return Err(Error::BadRequest("R packages cannot be yanked; archive or remove the version".to_owned()));
         }
@@ -249,6 +267,21 @@ impl App {
     }
 }
 
+/// The build that a change ends, which counts only if `owner` still has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Finishing<'a> {
+    pub(crate) owner: &'a str,
+    pub(crate) end: &'a Build,
+}
+
+/// What the transaction of a git build is called.
+pub(crate) const BUILD: &str = "Git build";
+
+/// Packages of git sources come from builds, but go like those of local ones.
+fn can_be_changed(source: &Source) -> Result<(), Error> {
+    if source.is_git() { Ok(()) } else { is_local(source) }
+}
+
 /// Packages that a change is about.
 #[derive(Default)]
 struct Sum {
@@ -283,7 +316,7 @@ async fn edit_r(
     let held: Option<RRecord> = held.map(|json| serde_json::from_str(&json)).transpose()?;
     let held = held.filter(|record| record.removed_at.is_none());
     let is_new = held.is_none();
-    if is_new && action != "Add" {
+    if is_new && action != "Add" && action != BUILD {
         return Err(Error::NotFound(format!("source {} has no package {name}", source.name)));
     }
     let empty = RRecord { name: name.to_owned(), removed_at: None, versions: Vec::new() };
@@ -307,7 +340,7 @@ async fn edit_python(
     let held: Option<PythonRecord> = held.map(|json| serde_json::from_str(&json)).transpose()?;
     let held = held.filter(|record| record.removed_at.is_none());
     let is_new = held.is_none();
-    if is_new && action != "Add" {
+    if is_new && action != "Add" && action != BUILD {
         return Err(Error::NotFound(format!("source {} has no project {name}", source.name)));
     }
     let empty = PythonRecord {

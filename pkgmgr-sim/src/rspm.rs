@@ -7,6 +7,7 @@
 
 mod airgap;
 mod command;
+mod git;
 
 use std::path::Path;
 
@@ -122,6 +123,11 @@ impl Server {
     async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
         let bytes = self.answer(request).await?.bytes().await.context("the answer was cut")?;
         Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    async fn text(&self, segments: &[&str]) -> anyhow::Result<String> {
+        let answer = self.answer(self.client.get(self.url(segments, &[])?)).await?;
+        answer.text().await.context("the answer was cut")
     }
 
     async fn get(&self, segments: &[&str], query: &[(&str, &str)]) -> anyhow::Result<Value> {
@@ -240,7 +246,8 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
             Ok(said(done, if quiet { String::new() } else { format!("{verb} {kind}.") }))
         }
         Command::Export(what) => airgap::export(server, what).await,
-        Command::Import { path } => airgap::import(server, &path).await,
+        Command::Import { path: _, what: Some(what) } => git::import(server, what).await,
+        Command::Import { path, what: None } => airgap::import(server, &path.unwrap_or_default()).await,
         Command::Verify { path } => airgap::verify(&path),
         Command::Clear { kind, version, confirm } => {
             let body = json!({ "type": kind, "version": version, "confirm": confirm });
@@ -257,6 +264,9 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
             Ok(said(found, text))
         }
         Command::Url(what) => url(server, what).await,
+        Command::Run(what) => git::run(server, what).await,
+        Command::Rerun(what) => git::rerun(server, what).await,
+        Command::Logs(what) => git::logs(server, what).await,
     }
 }
 
@@ -353,6 +363,7 @@ async fn create(server: &Server, what: Create) -> anyhow::Result<Told> {
             }
             Ok(said(made, token))
         }
+        Create::GitBuilder(new) => git::create(server, new).await,
         Create::BlocklistRule(rule) => {
             let made = server.call(Method::POST, &["blocklist", "rules"], &serde_json::to_value(&rule)?).await?;
             let text = format!("Blocklist rule {} created.", made["id"]);
@@ -377,6 +388,7 @@ async fn edit(server: &Server, what: Edit) -> anyhow::Result<Told> {
             let now = server.call(Method::PATCH, &["sources", &name], &json!({ "name": new_name })).await?;
             Ok(said(now, format!("Source {name} is now {new_name}.")))
         }
+        Edit::GitBuilder(changed) => git::edit(server, changed).await,
         Edit::BlocklistRule { id, rule } => {
             let path = ["blocklist", "rules", &id];
             let now = server.call(Method::PUT, &path, &serde_json::to_value(&rule)?).await?;
@@ -391,6 +403,10 @@ async fn delete(server: &Server, what: Delete) -> anyhow::Result<Told> {
         Delete::Source { name } => (vec!["sources", name], format!("Source {name} deleted.")),
         Delete::Token { id } => (vec!["tokens", id], format!("Token {id} revoked.")),
         Delete::BlocklistRule { id } => (vec!["blocklist", "rules", id], format!("Blocklist rule {id} deleted.")),
+        Delete::GitBuilder(builder) => return git::delete(server, builder).await,
+        Delete::GitCredential { name, kind: _ } => {
+            (vec!["git-credentials", name], format!("Git credential {name} deleted."))
+        }
     };
     server.delete(&path, &[]).await?;
     Ok(said(json!({ "deleted": true }), text))
@@ -427,6 +443,9 @@ async fn list(server: &Server, what: List) -> anyhow::Result<Told> {
             }
             (all.into(), &["name", "version"])
         }
+        List::GitBuilders { source } => return git::list(server, &source).await,
+        List::GitBuilds(which) => return git::builds(server, which).await,
+        List::GitCredentials => return git::credentials(server).await,
         List::Tokens => (
             server.get(&["tokens"], &[]).await?,
             &["id", "user", "scopes", "repos", "sources", "expires", "description"],

@@ -3,6 +3,7 @@
 //! Sources hold packages, repos are lists of sources, and every change is a transaction with a number. Nothing that a
 //! past transaction showed is ever overwritten: package rows are valid from one transaction to before another.
 
+pub mod builders;
 pub mod downloads;
 pub mod packages;
 pub mod repos;
@@ -25,6 +26,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 21, name: "curated", sql: include_str!("../migrations/0021_curated.sql") },
     Migration { version: 22, name: "files", sql: include_str!("../migrations/0022_files.sql") },
     Migration { version: 23, name: "trust", sql: include_str!("../migrations/0023_trust.sql") },
+    Migration { version: 30, name: "git_builders", sql: include_str!("../migrations/0030_git_builders.sql") },
 ];
 
 /// A transaction number above all that will ever be given.

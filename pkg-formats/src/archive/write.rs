@@ -85,12 +85,21 @@ fn gzip_stored(bytes: &[u8]) -> Vec<u8> {
 /// # Errors
 /// [`Error::BadPath`] when a path is not plain and relative.
 pub fn tar_gz(files: &Files, compression: Compression) -> Result<Vec<u8>, Error> {
+    tar_gz_at(files, compression, 0)
+}
+
+/// The same with a time for all files, in seconds since 1970.
+///
+/// # Errors
+/// [`Error::BadPath`] when a path is not plain and relative.
+pub fn tar_gz_at(files: &Files, compression: Compression, at: u64) -> Result<Vec<u8>, Error> {
     let size = files.values().map(|file| file.bytes.len() + 1024).sum::<usize>() + 1024;
     let mut tar = tar::Builder::new(Vec::with_capacity(size));
     for (path, file) in files {
         check_path(path)?;
         let mut header = tar::Header::new_gnu();
         header.set_size(file.bytes.len() as u64);
+        header.set_mtime(at);
         // R's unpacker does not know the old spelling of this, a zero byte.
         header.set_entry_type(tar::EntryType::Regular);
         header.set_mode(if file.executable { 0o755 } else { 0o644 });

@@ -16,6 +16,7 @@ use crate::cran::blocks;
 use crate::error::{ApiError, Error};
 use crate::record::{self, instant};
 use crate::snapshot::{Part, Snapshot};
+use crate::store::builders;
 use crate::store::packages::{self, Shows};
 use crate::store::repos::Repo;
 
@@ -314,7 +315,18 @@ pub(super) async fn r_package(
     }
     out.insert("readme".into(), shown.readme.clone().into());
     out.insert("readme_type".into(), shown.readme_type.clone().into());
+    if let Some(sha) = remote_sha(app, source, name, &shown.version).await? {
+        out.insert("remote_sha".into(), sha.into());
+    }
     Ok(Some(out.into()))
+}
+
+/// The commit that a package of a git source was built from.
+async fn remote_sha(app: &App, source: i64, name: &str, version: &str) -> Result<Option<String>, Error> {
+    if !app.view().source(source).is_some_and(|source| source.is_git()) {
+        return Ok(None);
+    }
+    Ok(builders::sha_of(app.world().db(), source, name, version).await?)
 }
 
 fn dependency_json(dependency: &r::deps::Dependency) -> Value {
@@ -338,9 +350,11 @@ pub(super) async fn python_package(
     let Some(shown) = version.or_else(|| record::newest(&record, t)) else { return Ok(None) };
     let files: Vec<_> = record::files(&record, t).filter(|(file, _)| file.version == shown).collect();
     let Some((first, yanked)) = files.first() else { return Ok(None) };
+    let remote_sha = remote_sha(app, source, &record.name, shown).await?;
     Ok(Some(json!({
         "id": id,
         "source_id": source,
+        "remote_sha": remote_sha,
         "name": record.project,
         "version": shown,
         "summary": record.summary,

@@ -15,6 +15,7 @@ use crate::app::{App, View};
 use crate::auth::Caller;
 use crate::curated::Settings;
 use crate::error::{ApiError, Error};
+use crate::store::builders;
 use crate::store::repos;
 use crate::store::sources::{self, Source};
 use crate::store::transactions::{self, Transaction};
@@ -34,7 +35,13 @@ pub async fn show(State(app): State<App>, Path(source): Path<String>) -> Result<
 }
 
 /// The source types that can be created.
-pub(crate) const KINDS: [&str; 5] = ["local", "local-python", "cran-snapshot", "curated-cran", "curated-pypi"];
+pub(crate) const KINDS: [&str; 7] =
+    ["local", "local-python", "git", "git-python", "cran-snapshot", "curated-cran", "curated-pypi"];
+
+/// Whether a source of this type shows or takes its packages from a date of another one.
+fn has_snapshot(kind: &str) -> bool {
+    !kind.starts_with("local") && !kind.starts_with("git")
+}
 
 /// What there is to say of a source.
 #[derive(Debug, Default, Deserialize)]
@@ -68,12 +75,12 @@ pub async fn create(State(app): State<App>, caller: Caller, body: Bytes) -> Resu
             Error::BadRequest(format!("sources of type {kind:?} cannot be created; the types are {kinds}")).into()
         );
     }
-    if kind.starts_with("local") && draft.snapshot.is_some() {
+    if !has_snapshot(kind) && draft.snapshot.is_some() {
         return Err(Error::BadRequest(format!("a source of type {kind} has no snapshot")).into());
     }
-    let pin = match kind.starts_with("local") {
-        true => None,
-        false => Some(app.pinned(kind, draft.snapshot.as_deref()).await?),
+    let pin = match has_snapshot(kind) {
+        true => Some(app.pinned(kind, draft.snapshot.as_deref()).await?),
+        false => None,
     };
     let settings = Settings::new(kind, draft.include, draft.no_archived)?;
     let mut change = app.begin().await?;
@@ -129,6 +136,9 @@ pub async fn delete(
     let repos = repos::list_in(&mut change.tx).await?;
     if let Some(repo) = repos.iter().find(|r| r.subscriptions.last().is_some_and(|s| s.sources.contains(&source.id))) {
         return Err(Error::Conflict(format!("repository {} subscribes to it; unsubscribe it first", repo.name)).into());
+    }
+    for builder in builders::list(app.world().db(), Some(source.id)).await? {
+        builders::delete(&mut change.tx, builder.id, change.at).await?;
     }
     sources::delete(&mut change.tx, source.id).await?;
     app.conclude(change, changed(source.id, "Delete", format!("Source {}", source.name))).await?;

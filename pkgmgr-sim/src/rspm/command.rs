@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::airgap::Export;
+use super::git;
 
 /// What `rspm` can do.
 #[derive(Debug, Clone, Subcommand)]
@@ -106,11 +107,15 @@ pub enum Command {
     },
     /// Write feeds and their files into a bundle, for a server that cannot reach the package service.
     Export(Export),
-    /// Give a bundle to a server.
+    /// Give a bundle to a server, or credentials for git servers.
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Import {
         /// A bundle: a .tar.gz file or a folder.
-        #[arg(long)]
-        path: PathBuf,
+        #[arg(long, required = true)]
+        path: Option<PathBuf>,
+        #[command(subcommand)]
+        #[allow(missing_docs)] // its commands say it
+        what: Option<git::Import>,
     },
     /// Check a bundle: digests, chain and signatures. Needs no server.
     Verify {
@@ -136,6 +141,14 @@ pub enum Command {
     /// Addresses of snapshots.
     #[command(subcommand)]
     Url(Url),
+    /// Look at what a git builder follows, now.
+    #[command(subcommand)]
+    Run(git::Run),
+    /// Build again.
+    #[command(subcommand)]
+    Rerun(git::Rerun),
+    /// The log of a git build.
+    Logs(git::Logs),
 }
 
 /// What can be created.
@@ -164,7 +177,7 @@ pub enum Create {
         /// Its name.
         #[arg(long)]
         name: String,
-        /// local, local-python, cran-snapshot, curated-cran or curated-pypi.
+        /// local, local-python, git, git-python, cran-snapshot, curated-cran or curated-pypi.
         #[arg(long = "type", default_value = "local")]
         kind: String,
         /// The date that it shows or takes its packages from.
@@ -203,6 +216,8 @@ pub enum Create {
     },
     /// A rule that keeps packages from clients.
     BlocklistRule(Rule),
+    /// A builder of packages from a git repository.
+    GitBuilder(git::NewBuilder),
 }
 
 /// A blocklist rule; what is left out fits everything.
@@ -282,6 +297,8 @@ pub enum Edit {
         #[allow(missing_docs)] // the flags say it
         rule: Rule,
     },
+    /// A git builder.
+    GitBuilder(git::ChangedBuilder),
 }
 
 /// What can be deleted.
@@ -311,6 +328,17 @@ pub enum Delete {
         #[arg(long)]
         id: String,
     },
+    /// A git builder; what it has built stays.
+    GitBuilder(git::Named),
+    /// A git credential.
+    GitCredential {
+        /// Its name.
+        #[arg(long)]
+        name: String,
+        /// https; the only type there is here.
+        #[arg(long = "type", default_value = "https", value_parser = ["https"])]
+        kind: String,
+    },
 }
 
 /// What can be listed.
@@ -334,6 +362,16 @@ pub enum List {
     Tokens,
     /// Blocklist rules.
     BlocklistRules,
+    /// Git builders of a source.
+    GitBuilders {
+        /// The source.
+        #[arg(long)]
+        source: String,
+    },
+    /// Builds of git builders.
+    GitBuilds(git::Builds),
+    /// Git credentials.
+    GitCredentials,
 }
 
 /// A repository and a source.

@@ -54,6 +54,12 @@ impl Source {
     pub fn is_local(&self) -> bool {
         self.kind == "local" || self.kind == "local-python"
     }
+
+    /// Whether git builders fill it.
+    #[must_use]
+    pub fn is_git(&self) -> bool {
+        self.kind == "git" || self.kind == "git-python"
+    }
 }
 
 /// What the names of feeds of Bioconductor begin with.

@@ -51,7 +51,7 @@ async fn repos_and_sources_come_and_go() {
         400,
         "R, Python and Bioconductor",
     );
-    refused(&team.admin("POST", "/__api__/sources", json!({"name": "x", "type": "git"})).await, 400, "local-python");
+    refused(&team.admin("POST", "/__api__/sources", json!({"name": "x", "type": "svn"})).await, 400, "local-python");
     refused(&team.admin("POST", "/__api__/repos", json!({"nome": "x"})).await, 400, "nome");
 
     let edited = team.does("PATCH", "/__api__/repos/prod", json!({"name": "live", "hidden": true})).await;

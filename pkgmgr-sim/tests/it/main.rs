@@ -8,6 +8,7 @@ mod api;
 mod bioc;
 mod blocklist;
 mod browser;
+mod builders;
 mod clients;
 mod cran;
 mod desktop;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::Team;
 use crate::administration::{r_package, wheel};
+use crate::builders::server::GitServer;
 
 #[derive(Parser)]
 struct Line {
@@ -201,4 +202,41 @@ async fn tokens_and_refusals() {
     let line = ["rspm", "--address=http://127.0.0.1:9", "list", "repos"];
     let error = rspm::run(Line::try_parse_from(line).unwrap().rspm).await.expect_err("nobody is there").to_string();
     assert!(error.contains("does not answer"), "{error}");
+}
+
+#[tokio::test]
+async fn git_builders_and_their_logs() {
+    let Some(server) = GitServer::start(None).await else { return };
+    let description = "Package: own\nVersion: 1.0\nTitle: T\nDescription: D.\nLicense: MIT\n";
+    let sha = server.commit("own", 3, &[("DESCRIPTION", description), ("NAMESPACE", "")]);
+    let shell = Shell::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    shell.run(&["create", "source", "--name=git", "--type=git"]).await;
+    let url = format!("--url={}", server.address("own"));
+    let made = shell.run(&["create", "git-builder", "--source=git", &url]).await;
+    let (first, second) = made.trim().split_once('\n').unwrap();
+    assert_eq!(first, "Git builder own created.");
+    assert!(second.starts_with(&format!("Built own 1.0.20240115.3 from {sha} in transaction ")), "{second}");
+    let builds = shell.json(&["list", "git-builds", "--source=git", "--name=own", "--count=1"]).await;
+    let transaction = format!("--transaction-id={}", builds[0]["transaction_id"]);
+    assert!(shell.run(&["logs", &transaction]).await.contains("* building 'own_1.0.20240115.3.tar.gz'"));
+    let file = folder.path().join("log");
+    shell.run(&["logs", &transaction, "--file-out", file.to_str().unwrap()]).await;
+    assert!(std::fs::read_to_string(file).unwrap().contains(&sha));
+    shell.fails(&["logs", "--transaction-id=1"], "no git build").await;
+    let named = ["--source=git", "--name=own"];
+    assert_eq!(shell.run(&[&["run", "git-builder"], &named[..]].concat()).await, "There is nothing new to build.\n");
+    assert!(shell.run(&[&["rerun", "git-builder"], &named[..]].concat()).await.starts_with("Built own"));
+    let credential = ["import", "https-credential", "--name=ci", "--username=u", "--password=p"];
+    assert_eq!(shell.run(&credential).await, "Git credential ci imported.\n");
+    shell.fails(&credential, "taken").await;
+    shell.run(&[&credential[..], &["--succeed-on-existing"]].concat()).await;
+    shell.run(&[&["edit", "git-builder", "--new-branch=main", "--new-credential=ci"], &named[..]].concat()).await;
+    let list = shell.run(&["list", "git-builders", "--source=git"]).await;
+    assert!(list.contains("main") && list.contains("ci"), "{list}");
+    shell.run(&[&["edit", "git-builder", "--remove-credential"], &named[..]].concat()).await;
+    assert!(shell.run(&["list", "git-credentials"]).await.contains("https"));
+    shell.run(&["delete", "git-credential", "--name=ci"]).await;
+    shell.run(&[&["delete", "git-builder"], &named[..]].concat()).await;
+    assert_eq!(shell.json(&["list", "git-builders", "--source=git"]).await, json!([]));
 }
