@@ -152,6 +152,7 @@ impl Clock {
             let wait = match mode {
                 // No longer than an hour at a stretch: the machine's clock may be set meanwhile.
                 Mode::Offset(_) => (at - mode.now()).to_std().unwrap_or(Duration::ZERO).min(Duration::from_secs(3600)),
+                Mode::Frozen(now) if now >= at => Duration::ZERO,
                 Mode::Frozen(_) => Duration::from_secs(3600),
             };
             tokio::select! {
@@ -279,6 +280,14 @@ mod tests {
         let _ = sleeper.await;
         clock.advance(Duration::from_secs(60)).await;
         assert!(lock(&clock.0.state).timers.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_due_is_not_waited_for() {
+        let start = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+        let clock = Clock::frozen(start);
+        drop(clock.sleep_until(start).await);
+        drop(clock.sleep_until(start - TimeDelta::days(1)).await);
     }
 
     #[tokio::test]
