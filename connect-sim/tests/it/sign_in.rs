@@ -387,7 +387,12 @@ async fn the_directory_adds_people_and_groups_by_ticket() {
     for bad in [json!("x"), json!(""), json!("a.b.c")] {
         assert_eq!(publisher.put("/v1/users", &json!({"temp_ticket": bad})).await.code(), (400, 127), "{bad}");
     }
-    assert_eq!(publisher.put("/v1/users", &json!({})).await.code(), (400, 12));
+    for path in ["/v1/users", "/v1/groups"] {
+        assert_eq!(publisher.put(path, &json!({})).await.code(), (400, 12));
+        for wrong in [json!(1), json!([]), json!({}), json!("a\u{0}b")] {
+            assert_eq!(publisher.put(path, &json!({"temp_ticket": wrong})).await.status, 400, "{wrong}");
+        }
+    }
     let erik = publisher.get("/v1/users/remote?prefix=erik").await.ok()["results"][0]["temp_ticket"].clone();
     app.world.clock().advance(std::time::Duration::from_secs(3601)).await;
     assert_eq!(publisher.put("/v1/users", &json!({"temp_ticket": erik})).await.code(), (400, 127));
