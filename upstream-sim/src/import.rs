@@ -187,6 +187,7 @@ fn read(path: &Path) -> Result<Vec<u8>, ImportError> {
     std::fs::read(path).map_err(io)
 }
 
+#[allow(clippy::needless_pass_by_value)] // errors and URLs that are at hand, mostly made for this
 fn not_a_package(path: &Path, reason: impl ToString) -> ImportError {
     ImportError::NotAPackage { path: path.to_owned(), reason: reason.to_string() }
 }

@@ -119,11 +119,13 @@ pub(crate) enum MirrorError {
 }
 
 impl MirrorError {
+    #[allow(clippy::needless_pass_by_value)] // errors and URLs that are at hand, mostly made for this
     fn io(what: impl ToString) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.to_string();
         move |source| Self::Io { what, source }
     }
 
+    #[allow(clippy::needless_pass_by_value)] // errors and URLs that are at hand, mostly made for this
     fn malformed(url: impl ToString, reason: impl ToString) -> Self {
         Self::Malformed { url: url.to_string(), reason: reason.to_string() }
     }
@@ -365,7 +367,7 @@ impl Mirror {
 
     /// Reads the log, or begins it with the listed packages; once.
     pub(crate) async fn open(&self, world: &World) -> Result<(), MirrorError> {
-        self.opened.get_or_try_init(|| self.begin(world)).await.map(|()| ())
+        self.opened.get_or_try_init(|| self.begin(world)).await.copied()
     }
 
     async fn begin(&self, world: &World) -> Result<(), MirrorError> {

@@ -196,3 +196,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_serial_number_may_be_a_string_of_digits() {
+    for (written, read) in [("7", Some(7)), ("\"7\"", Some(7)), ("\"x\"", None), ("null", None)] {
+        let page =
+            format!(r#"{{"meta": {{"api-version": "1.4", "_last-serial": {written}}}, "name": "a", "files": []}}"#);
+        assert_eq!(ProjectPage::from_json(page.as_bytes()).unwrap().last_serial, read, "{written}");
+    }
+}

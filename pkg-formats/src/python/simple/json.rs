@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{CoreMetadata, Error, File, ProjectPage, RootPage, check_size, check_version};
 
@@ -8,8 +8,14 @@ use super::{CoreMetadata, Error, File, ProjectPage, RootPage, check_size, check_
 struct Meta {
     #[serde(rename = "api-version")]
     api_version: String,
-    #[serde(rename = "_last-serial", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "_last-serial", default, skip_serializing_if = "Option::is_none", deserialize_with = "serial")]
     last_serial: Option<u64>,
+}
+
+/// No specification tells what this member is; indexes write a number, or a string of its digits.
+fn serial<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(value.as_u64().or_else(|| value.as_str()?.parse().ok()))
 }
 
 #[derive(Serialize, Deserialize)]
