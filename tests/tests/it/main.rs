@@ -1,6 +1,7 @@
 //! Real clients and whole scenarios against a whole team.
 #![allow(clippy::unwrap_used)]
 
+mod days;
 mod faults;
 mod fidelity;
 mod install_python;
