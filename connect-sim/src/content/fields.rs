@@ -178,7 +178,7 @@ fn in_order<T: PartialOrd>(resource: &Resource<'_>, request: Option<T>, limit: O
 
 /// # Errors
 /// 400 when `value` is above what the server allows; 0 allows everything.
-fn within<T: PartialOrd + Default + std::fmt::Display>(
+fn within<T: Copy + PartialOrd + Default + std::fmt::Display>(
     name: &str,
     value: Option<T>,
     limit: T,

@@ -139,7 +139,7 @@ fn ignored(tree: &Tree, name: &str, log: &mut Vec<String>) -> Vec<Regex> {
         match pattern(line) {
             Ok(pattern) => patterns.push(pattern),
             Err(_) => {
-                log.push(format!("* the pattern {line:?} of .Rbuildignore is not understood here and does nothing"))
+                log.push(format!("* the pattern {line:?} of .Rbuildignore is not understood here and does nothing"));
             }
         }
     }

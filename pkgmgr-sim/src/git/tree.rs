@@ -260,7 +260,7 @@ async fn files_of(
         match followed(&path, &target).and_then(|target| files.get(&target).cloned()) {
             Some(file) => drop(files.insert(path, file)),
             None => {
-                log.push(format!("{path} is a link to {target:?}, which is no file of the repository; it is left out"))
+                log.push(format!("{path} is a link to {target:?}, which is no file of the repository; it is left out"));
             }
         }
     }
