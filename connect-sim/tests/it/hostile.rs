@@ -316,6 +316,9 @@ fn bodies() -> Vec<(&'static str, Value, Vec<Field>)> {
             vec![("user_guid", Text(255), true)],
         ),
         ("POST /__api__/v1/content", json!({}), CONTENT.to_vec()),
+        ("POST /__api__/applications", json!({}), CONTENT.to_vec()),
+        ("POST /__api__/applications/{guid}", json!({}), CONTENT.to_vec()),
+        ("POST /__api__/applications/{guid}/deploy", json!({}), vec![("bundle", Id, false)]),
         (
             "PATCH /__api__/v1/content/{guid}",
             json!({}),
@@ -448,6 +451,7 @@ const OTHERS: &[&str] = &[
     "DELETE /__api__/applications/{id}/image",
     "PATCH /__api__/v1/content/{guid}/environment",
     "POST /__api__/applications/{id}/image",
+    "POST /__api__/applications/{id}/upload",
     "POST /__api__/v1/bootstrap",
     "POST /__api__/v1/content/{guid}/access-test",
     "POST /__api__/v1/content/{guid}/bookmark",

@@ -137,6 +137,10 @@ impl Git {
         };
         // It has waited for its children, and the number may soon be another's.
         group.0 = None;
+        // A quick command ends between two looks.
+        if size(self.home.path()) > self.bytes {
+            return Err(GitError::TooLarge(self.bytes));
+        }
         if out.len() as u64 > most {
             return Err(GitError::TooLarge(most));
         }
