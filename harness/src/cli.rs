@@ -26,6 +26,7 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, made once")]
 pub enum Command {
     /// Start a team in one process and print its URLs, users and keys
     Up(UpArgs),
@@ -181,6 +182,7 @@ pub struct RunArgs {
 
 /// `teamsim serve`.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, made once")]
 pub enum Role {
     /// Posit Connect
     Connect(connect_sim::cli::Cli),

@@ -129,6 +129,8 @@ impl Team {
                 ("UV_NO_CACHE", "1"),
                 ("UV_NO_CONFIG", "1"),
             ])
+            // Nor may R find packages that the machine has.
+            .env("R_LIBS_SITE", home.join("none"))
             // The machine's own sources of packages must not help out.
             .env_remove("PIP_FIND_LINKS")
             .env_remove("PIP_EXTRA_INDEX_URL")

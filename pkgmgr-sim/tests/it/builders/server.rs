@@ -143,10 +143,10 @@ async fn serve(root: &Path, state: &State, credentials: Option<&str>, path: Stri
     if state.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, refuse).is_ok() {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
-    if let Some(credentials) = credentials {
-        if given != Some(format!("Basic {credentials}")) {
-            return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Basic realm=\"git\"")]).into_response();
-        }
+    if let Some(credentials) = credentials
+        && given != Some(format!("Basic {credentials}"))
+    {
+        return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Basic realm=\"git\"")]).into_response();
     }
     match tokio::fs::read(root.join(&path)).await {
         Ok(bytes) if !path.contains("..") => bytes.into_response(),
