@@ -9,6 +9,7 @@ pub mod binaries;
 pub mod blocklist;
 pub mod builders;
 pub mod contents;
+pub(crate) mod current;
 pub mod filter;
 pub mod git_credentials;
 pub mod packages;

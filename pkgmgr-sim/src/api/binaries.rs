@@ -5,17 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::{Path, Query, Request, State};
 use axum::response::Response;
-use pkg_formats::psp::{ArtifactKind, RRecord};
+use pkg_formats::psp::ArtifactKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::current::each_current;
 use crate::app::App;
 use crate::error::{ApiError, Error};
 use crate::platform::{Client, Distro};
-use crate::record::{self, instant};
 use crate::renderings::Kind;
 use crate::snapshot::Snapshot;
-use crate::store::packages::{self, Shows};
 
 /// Of which state.
 #[derive(Debug, Deserialize)]
@@ -65,41 +64,24 @@ fn row((kind, r, place, arch): Target, packages: u64) -> Value {
     })
 }
 
-const PAGE: i64 = 500;
-
 async fn count(app: &App, snapshot: &Snapshot) -> Result<BTreeMap<Target, u64>, Error> {
     let distros = app.view().documents.distros.clone();
     let mut counted = BTreeMap::new();
-    let mut seen = BTreeSet::new();
-    for part in &snapshot.parts {
-        let t = instant(part.at.as_of);
-        let mut after = String::new();
-        loop {
-            let page = packages::page(app.world().db(), part.source, part.at, true, &after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after.clone_from(&last.name);
-            for listed in page {
-                let Shows::Record(json) = listed.shows else { continue };
-                let record: RRecord = serde_json::from_str(&json)?;
-                let Some(version) = record::current(&record, t) else { continue };
-                if !seen.insert(listed.name) {
-                    continue;
-                }
-                let targets = version.artifacts.iter().flat_map(|artifact| {
-                    let r = artifact.r.clone().unwrap_or_default();
-                    let place = artifact.tag.as_deref().unwrap_or_default();
-                    let arch = artifact.arch.as_deref().unwrap_or_default();
-                    places(&distros, artifact.kind, place, arch)
-                        .into_iter()
-                        .map(move |(place, arch)| (artifact.kind, r.clone(), place, arch))
-                });
-                let targets: BTreeSet<Target> = targets.collect();
-                for target in targets {
-                    *counted.entry(target).or_default() += 1;
-                }
-            }
+    each_current(app, snapshot, |_, version| {
+        let targets = version.artifacts.iter().flat_map(|artifact| {
+            let r = artifact.r.clone().unwrap_or_default();
+            let place = artifact.tag.as_deref().unwrap_or_default();
+            let arch = artifact.arch.as_deref().unwrap_or_default();
+            places(&distros, artifact.kind, place, arch)
+                .into_iter()
+                .map(move |(place, arch)| (artifact.kind, r.clone(), place, arch))
+        });
+        let targets: BTreeSet<Target> = targets.collect();
+        for target in targets {
+            *counted.entry(target).or_default() += 1;
         }
-    }
+    })
+    .await?;
     Ok(counted)
 }
 

@@ -11,18 +11,18 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::{IntoResponse as _, Response};
-use pkg_formats::psp::{RRecord, SysreqsRule};
+use pkg_formats::psp::SysreqsRule;
 use pkg_formats::{dcf, r};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::current::each_current;
 use crate::app::App;
 use crate::error::{ApiError, Error};
 use crate::platform::Distro;
-use crate::record::{self, instant};
+use crate::record;
 use crate::renderings::Kind;
 use crate::snapshot::Snapshot;
-use crate::store::packages::{self, Shows};
 
 /// What is asked for, and of which platform.
 #[derive(Debug, Default)]
@@ -194,36 +194,18 @@ async fn description_of(app: &App, snapshot: &Snapshot, name: &str) -> Result<Op
     Ok(record::current(&record, t).map(|version| dcf::parse_one(&version.description).unwrap_or_default()))
 }
 
-const PAGE: i64 = 500;
-
 /// Of every package, by name.
 async fn whole(app: &App, snapshot: &Snapshot, distro: &Distro) -> Result<Vec<Value>, Error> {
     let rules = app.view().documents.sysreqs.clone();
     let mut list = BTreeMap::new();
-    let mut seen = BTreeSet::new();
-    for part in &snapshot.parts {
-        let t = instant(part.at.as_of);
-        let mut after = String::new();
-        loop {
-            let page = packages::page(app.world().db(), part.source, part.at, true, &after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after.clone_from(&last.name);
-            for listed in page {
-                let Shows::Record(json) = listed.shows else { continue };
-                let record: RRecord = serde_json::from_str(&json)?;
-                let Some(version) = record::current(&record, t) else { continue };
-                if !seen.insert(listed.name.clone()) {
-                    continue;
-                }
-                let description = dcf::parse_one(&version.description).unwrap_or_default();
-                let found = Requirements::of_description(&rules, distro, &listed.name, &description);
-                if let Some(requirements) = found {
-                    let shown = json!({ "name": listed.name, "requirements": requirements });
-                    list.insert(listed.name, shown);
-                }
-            }
+    each_current(app, snapshot, |name, version| {
+        let description = dcf::parse_one(&version.description).unwrap_or_default();
+        if let Some(requirements) = Requirements::of_description(&rules, distro, &name, &description) {
+            let shown = json!({ "name": name, "requirements": requirements });
+            list.insert(name, shown);
         }
-    }
+    })
+    .await?;
     Ok(list.into_values().collect())
 }
 
