@@ -20,6 +20,7 @@ mod identity;
 mod oauth;
 mod oauth_server;
 mod people;
+mod posit_sdk;
 mod process;
 mod processes;
 mod publisher;
