@@ -250,6 +250,8 @@ async fn finish(
             .await?;
     }
     if store::tasks::finish(&mut tx, &task.id, worker, now, &End { code, error, result }).await? {
+        // Who sees the task's end may move the clock: not before the watches know.
+        let _held = app.world().clock().hold();
         tx.commit().await?;
         app.ring_for_processes();
         if tracked.is_some() {
