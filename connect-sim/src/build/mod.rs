@@ -87,7 +87,11 @@ async fn work(app: App, worker: String) {
 async fn claim(app: &App, worker: &str) -> Result<Option<Task>> {
     let now = app.now();
     let mut tx = app.write().await?;
-    let task = store::tasks::claim(&mut tx, worker, now, now + LEASE).await?;
+    let scheduled = match app.config().schedule_concurrency {
+        0 => i64::MAX,
+        most => most,
+    };
+    let task = store::tasks::claim(&mut tx, worker, (now, now + LEASE), scheduled).await?;
     tx.commit().await?;
     Ok(task)
 }
