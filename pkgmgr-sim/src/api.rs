@@ -30,6 +30,7 @@ use chrono::SecondsFormat;
 use http::{HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::Error;
 use crate::record::instant;
@@ -93,8 +94,47 @@ impl Paging {
 
 /// The JSON in a request's body. `example` shows what is expected.
 fn body<T: DeserializeOwned>(bytes: &[u8], example: &str) -> Result<T, Error> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Error::BadRequest(format!("the body must be JSON such as {example}: {error}")))
+    let bad = |field: &str, why: &dyn std::fmt::Display| {
+        let field = if field == "." { String::new() } else { format!("`{field}`: ") };
+        Error::BadRequest(format!("the body must be JSON such as {example}: {field}{why}"))
+    };
+    // A list would be taken for the values of the fields, one after the other.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(bad(".", &"it is no object"));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let read = serde_path_to_error::deserialize(&mut reader);
+    let read = read.map_err(|error| bad(&error.path().to_string(), error.inner()))?;
+    reader.end().map_err(|error| bad(".", &error))?;
+    // No database holds it, and no name has it.
+    if bytes.windows(6).any(|six| six == b"\\u0000") {
+        let whole: Value = serde_json::from_slice(bytes).map_err(|error| bad(".", &error))?;
+        let fields = whole.as_object().into_iter().flatten();
+        if let Some((field, _)) = fields.into_iter().find(|(name, value)| name.contains('\0') || holds_nul(value)) {
+            return Err(bad(field, &"text must not have the character U+0000"));
+        }
+    }
+    Ok(read)
+}
+
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_nul),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// Characters of a description, or of a reason.
+const MOST_DESCRIPTION: usize = 4096;
+
+/// Refuses text of more than `most` characters.
+fn check_length(field: &str, text: Option<&str>, most: usize) -> Result<(), Error> {
+    match text.is_some_and(|text| text.chars().count() > most) {
+        true => Err(Error::BadRequest(format!("`{field}` has at most {most} characters"))),
+        false => Ok(()),
+    }
 }
 
 /// Refuses names of repos and sources that could not be addressed.
@@ -109,8 +149,9 @@ fn check_name(name: &str) -> Result<(), Error> {
     if good {
         return Ok(());
     }
+    let start: String = name.chars().take(80).collect();
     Err(Error::BadRequest(format!(
-        "{name:?} cannot be a name: use up to 64 letters, digits, dots, dashes and underscores, not only digits, starting with a \
+        "{start:?} cannot be a name: use up to 64 letters, digits, dots, dashes and underscores, not only digits, starting with a \
          letter or digit, and none of {}",
         reserved.join(", ")
     )))

@@ -140,9 +140,10 @@ pub async fn config_at(
 /// `/{repo}/__linux__/{distro}/{snapshot}/config.yaml`
 pub async fn config_for_linux(
     State(app): State<App>,
-    Path((repo, _distro, snapshot)): Path<(String, String, String)>,
+    Path((repo, distro, snapshot)): Path<(String, String, String)>,
     request: Request,
 ) -> Result<Response, Error> {
+    crate::cran::known(&app, &distro)?;
     answer_config(&app, &repo, &snapshot, &request.into_parts().0).await
 }
 

@@ -66,7 +66,7 @@ impl Rule {
             && vulns::severity(text).is_none()
         {
             return Err(Error::BadRequest(format!(
-                "{text:?} is no severity; use low, medium, high, critical, or a base score such as 7.5"
+                "min_severity {text:?} is no severity; use low, medium, high, critical, or a base score such as 7.5"
             )));
         }
         if !self.vulns && (self.min_severity.is_some() || self.block_unscored) {

@@ -126,7 +126,7 @@ impl Flavor {
 }
 
 /// The distribution of a segment in a URL.
-fn known(app: &App, code: &str) -> Result<Distro, Error> {
+pub(crate) fn known(app: &App, code: &str) -> Result<Distro, Error> {
     let view = app.view();
     let found = view.documents.distros.iter().find(|distro| distro.os == "linux" && distro.binary_url == code);
     found.cloned().ok_or_else(|| {

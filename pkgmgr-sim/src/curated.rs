@@ -124,12 +124,17 @@ impl App {
             Some(date) => date,
         };
         if let Some(id) = parse_id(date) {
-            let point = transactions::point(self.world().db(), base.id, id).await?;
             let missing = || Error::BadRequest(format!("source {name} had no state at transaction {id}"));
+            if !transactions::exists(self.world().db(), id).await? {
+                return Err(missing());
+            }
+            let point = transactions::point(self.world().db(), base.id, id).await?;
             return Ok((base.id, point.ok_or_else(missing)?));
         }
         let day = parse_date(date).ok_or_else(|| {
-            Error::BadRequest(format!("{date:?} is not a date such as 2025-01-31, nor the number of a transaction"))
+            Error::BadRequest(format!(
+                "snapshot {date:?} is not a date such as 2025-01-31, nor the number of a transaction"
+            ))
         })?;
         let at = day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros();
         let first = view.history_from.get(&base.id).copied().unwrap_or(newest.as_of);
@@ -348,7 +353,8 @@ fn fields(include: &[String]) -> Result<(Vec<&'static str>, bool), Error> {
 }
 
 fn read_requirements(text: &str) -> Result<Vec<Requirement>, Error> {
-    let items = requirements::parse(text.as_bytes()).map_err(|error| Error::BadRequest(error.to_string()))?;
+    let items =
+        requirements::parse(text.as_bytes()).map_err(|error| Error::BadRequest(format!("requirements: {error}")))?;
     let mut found = Vec::new();
     for item in items {
         match item.kind {
@@ -356,7 +362,9 @@ fn read_requirements(text: &str) -> Result<Vec<Requirement>, Error> {
             Kind::Option { .. } => {}
             Kind::Unsupported { what, text } => {
                 let line = item.line;
-                return Err(Error::BadRequest(format!("line {line}: {text}: {what} cannot be looked up in a source")));
+                return Err(Error::BadRequest(format!(
+                    "requirements: line {line}: {text}: {what} cannot be looked up in a source"
+                )));
             }
         }
     }

@@ -283,6 +283,9 @@ pub(crate) fn with_plain_paths(router: Router, app: App) -> Router {
                 return Ok(answer);
             }
             let is_repository = !request.uri().path().starts_with("/__");
+            if request.uri().path_and_query().is_some_and(|asked| asked.as_str().contains("%00")) {
+                return Ok(without_nul(request.uri()));
+            }
             if is_repository && request.uri().path().contains("//") {
                 plain_path(&mut request);
             }
@@ -303,6 +306,12 @@ pub(crate) fn with_plain_paths(router: Router, app: App) -> Router {
             Ok(response)
         }
     }))
+}
+
+/// No name has the character U+0000, and no database can look for it.
+fn without_nul(uri: &Uri) -> Response {
+    let error = Error::BadRequest("an address cannot have the character %00".to_owned());
+    if uri.path().starts_with("/__api__/") { ApiError(error).into_response() } else { error.into_response() }
 }
 
 /// Refusals that come from before the handlers (wrong method, unreadable query) in the shape of the API's own.

@@ -309,6 +309,9 @@ impl App {
             };
         }
         if let Some(id) = parse_id(segment) {
+            if !transactions::exists(db, id).await? {
+                return Err(Error::NotFound(format!("there is no transaction {segment}")));
+            }
             return Ok(transactions::point(db, source, id).await?);
         }
         let date = parse_date(segment).ok_or_else(|| {

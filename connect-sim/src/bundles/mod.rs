@@ -9,7 +9,6 @@
 
 pub mod check;
 pub mod files;
-pub mod retention;
 pub mod spool;
 pub mod upload;
 

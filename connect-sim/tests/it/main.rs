@@ -29,7 +29,6 @@ mod recordings;
 mod search;
 mod security;
 mod serving;
-mod settings;
 mod sign_in;
 mod store;
 mod system;

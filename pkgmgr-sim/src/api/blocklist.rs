@@ -8,6 +8,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::{MOST_DESCRIPTION, check_length};
 use crate::app::{App, View};
 use crate::auth::Caller;
 use crate::blocklist::{Rule, Suspect, When};
@@ -39,6 +40,14 @@ impl Draft {
             return Err(Error::BadRequest(
                 "the package service has told no vulnerabilities to go by; block packages or versions".to_owned(),
             ));
+        }
+        for (field, text, most) in [
+            ("package_name", self.package_name.as_deref(), 256),
+            ("version", self.version.as_deref(), 256),
+            ("license", self.license.as_deref(), 256),
+            ("description", Some(self.description.as_str()), MOST_DESCRIPTION),
+        ] {
+            check_length(field, text, most)?;
         }
         let min_severity = match self.min_severity {
             None | Some(Value::Null) => None,

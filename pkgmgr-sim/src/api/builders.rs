@@ -43,6 +43,8 @@ const MOST_COMMITS: i64 = 1_000_000;
 
 impl Draft {
     fn apply(self, builder: &mut Builder) -> Result<(), Error> {
+        super::check_length("url", self.url.as_deref(), 2048)?;
+        super::check_length("sub_dir", self.sub_dir.as_deref(), 1024)?;
         if let Some(url) = self.url {
             builder.url = url;
         }
@@ -60,7 +62,7 @@ impl Draft {
         }
         if let Some(folder) = self.sub_dir {
             builder.sub_dir = plain_sub_dir(&folder)
-                .ok_or_else(|| Error::BadRequest(format!("{folder:?} is not a folder inside a repository")))?;
+                .ok_or_else(|| Error::BadRequest(format!("sub_dir {folder:?} is not a folder inside a repository")))?;
         }
         if let Some(name) = self.credential {
             builder.credential = Some(name).filter(|name| !name.is_empty());

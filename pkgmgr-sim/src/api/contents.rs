@@ -10,6 +10,7 @@ use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::{MOST_DESCRIPTION, check_length};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::curated::{Update, Updated};
@@ -131,6 +132,7 @@ pub async fn yank(
     let source = app.view().source_named(&source)?.clone();
     caller.may_write(&source)?;
     let wanted: Yank = super::body(&body, r#"{"which": "1.0", "reason": "broken"}"#)?;
+    check_length("reason", wanted.reason.as_deref(), MOST_DESCRIPTION)?;
     let transaction = app.yank(&source, &name, &wanted.which, wanted.reason).await?;
     Ok(Json(json!({ "name": name, "transaction": transaction })))
 }

@@ -48,8 +48,8 @@ pub async fn create(State(app): State<App>, caller: Caller, body: Bytes) -> Resu
     super::check_name(&draft.name)?;
     let odd = |text: &String| text.len() > LONGEST || text.chars().any(char::is_control);
     if draft.username.is_empty() || draft.username.contains(':') || odd(&draft.username) || odd(&draft.password) {
-        let text = "a credential has a user without colons and a password, both without control characters";
-        return Err(Error::BadRequest(text.to_owned()).into());
+        let text = "a credential has a `username` without colons and a `password`, both without control characters and of at most";
+        return Err(Error::BadRequest(format!("{text} {LONGEST} bytes")).into());
     }
     let mut change = app.begin().await?;
     let credential = Credential {

@@ -11,7 +11,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Paging, sources, time};
+use super::{MOST_DESCRIPTION, Paging, check_length, sources, time};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, Error};
@@ -72,17 +72,13 @@ fn kind(text: &str) -> Result<&'static str, Error> {
     })
 }
 
-const MOST_DESCRIPTION: usize = 4096;
-
 impl Draft {
     fn read(bytes: &[u8]) -> Result<Self, Error> {
         let draft: Self = super::body(bytes, r#"{"name": "prod", "type": "R", "description": "For production"}"#)?;
         if let Some(name) = &draft.name {
             super::check_name(name)?;
         }
-        if draft.description.as_ref().is_some_and(|text| text.len() > MOST_DESCRIPTION) {
-            return Err(Error::BadRequest(format!("a description has at most {MOST_DESCRIPTION} bytes")));
-        }
+        check_length("description", draft.description.as_deref(), MOST_DESCRIPTION)?;
         Ok(draft)
     }
 
@@ -112,7 +108,7 @@ pub async fn create(State(app): State<App>, caller: Caller, body: Bytes) -> Resu
         kind: kind.to_owned(),
         description: String::new(),
         hidden: false,
-        authenticated: app.0.config.new_repos_authenticated,
+        authenticated: false,
         created_at: change.at,
         subscriptions: Vec::new(),
     };

@@ -108,7 +108,9 @@ pub async fn edit(
     caller.may_edit(&source)?;
     let draft: Draft = super::body(&body, r#"{"name": "team"}"#)?;
     let (Some(name), None, None) = (draft.name, draft.kind, draft.snapshot) else {
-        return Err(Error::BadRequest("of a source only the name can be changed".to_owned()).into());
+        return Err(
+            Error::BadRequest("of a source only the name can be changed, not `type` or `snapshot`".to_owned()).into()
+        );
     };
     if source.feed.is_some() {
         return Err(Error::BadRequest(format!("source {} is built in and keeps its name", source.name)).into());

@@ -236,6 +236,9 @@ pub async fn of_description(
     let snapshot = asked.snapshot(&app, &repo).await?;
     let distro = asked.distro(&app)?;
     let text = String::from_utf8_lossy(&body);
+    if text.contains('\0') {
+        return Err(Error::BadRequest("a DESCRIPTION file does not have the character U+0000".to_owned()).into());
+    }
     let description = dcf::parse_one(&text)
         .map_err(|error| Error::BadRequest(format!("the body must be the text of a DESCRIPTION file: {error}")))?;
     let rules = app.view().documents.sysreqs.clone();

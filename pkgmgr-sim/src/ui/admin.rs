@@ -42,6 +42,14 @@ impl Filled {
         self.get(name).split(',').map(str::trim).filter(|text| !text.is_empty()).collect()
     }
 
+    /// No name has the character U+0000, and no database can look for it.
+    fn check(&self) -> Result<(), Error> {
+        match self.0.iter().any(|(_, value)| value.contains('\0')) {
+            true => Err(Error::BadRequest("a form cannot have the character U+0000".to_owned())),
+            false => Ok(()),
+        }
+    }
+
     /// For the form that is shown again.
     fn again(&self) -> Value {
         let values = self.0.iter().map(|(name, value)| (name.clone(), Value::from(value.clone())));
@@ -101,10 +109,7 @@ async fn make(visit: &Visit, area: &str, more: Value) -> Made {
         "repos" => {
             let all = view.repos_in_order().into_iter();
             let all: Vec<Value> = all.map(|r| context! { sources => names(&now(r)), ..repo_value(r) }).collect();
-            (
-                "admin_repos.html",
-                context! { repos => all, kinds => repos::KINDS, asks => app.0.config.new_repos_authenticated },
-            )
+            ("admin_repos.html", context! { repos => all, kinds => repos::KINDS })
         }
         "sources" => {
             let used = |id: i64| {
@@ -179,7 +184,7 @@ pub async fn act(
     Form(form): Form<Vec<(String, String)>>,
 ) -> Response {
     let form = Filled(form);
-    if let Err(error) = session::check(&visit, &headers, form.get("xsrf")) {
+    if let Err(error) = session::check(&visit, &headers, form.get("xsrf")).and_then(|()| form.check()) {
         return visit.show(Err(error)).await;
     }
     match in_area(&app, &visit, &area, &form).await {
@@ -204,7 +209,7 @@ pub async fn act_on_repo(
     Form(form): Form<Vec<(String, String)>>,
 ) -> Response {
     let form = Filled(form);
-    if let Err(error) = session::check(&visit, &headers, form.get("xsrf")) {
+    if let Err(error) = session::check(&visit, &headers, form.get("xsrf")).and_then(|()| form.check()) {
         return visit.show(Err(error)).await;
     }
     match on_repo(&app, &visit, &name, &form).await {

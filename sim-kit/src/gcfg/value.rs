@@ -13,8 +13,6 @@ pub enum Place<'a> {
     Line(usize),
     /// By this variable.
     Variable(&'a str),
-    /// By the command line.
-    CommandLine,
 }
 
 impl fmt::Display for Place<'_> {
@@ -22,7 +20,6 @@ impl fmt::Display for Place<'_> {
         match self {
             Self::Line(line) => write!(f, "line {line}"),
             Self::Variable(name) => f.write_str(name),
-            Self::CommandLine => f.write_str("--set"),
         }
     }
 }
