@@ -53,6 +53,38 @@ impl FromStr for Role {
     }
 }
 
+/// Who may open content. Orders from fewest to most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AccessType {
+    /// Those it is shared with.
+    Acl,
+    /// Every user.
+    LoggedIn,
+    /// Anybody.
+    All,
+}
+
+impl AccessType {
+    /// Every one, widest first.
+    pub const EVERY: [Self; 3] = [Self::All, Self::LoggedIn, Self::Acl];
+
+    /// The product's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Acl => "acl",
+            Self::LoggedIn => "logged_in",
+            Self::All => "all",
+        }
+    }
+
+    /// By the product's word.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        Self::EVERY.into_iter().find(|access| access.as_str() == text)
+    }
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sim_kit::http_client::Link;
 use sim_kit::origin::Origin;
+use sim_kit::watch::Bell;
 use sim_kit::{Tx, World};
 use sqlx::Any;
 use sqlx::pool::PoolConnection;
@@ -32,12 +33,12 @@ struct Inner {
     /// Rung when a task waits for a worker.
     work: Notify,
     /// Rung when a schedule was changed.
-    scheduled: Notify,
+    scheduled: Bell,
     /// Rung when a process is to be looked at.
-    process_bell: Notify,
+    process_bell: Bell,
     processes: Processes,
     /// Rung when a repository was changed.
-    polls: Notify,
+    polls: Bell,
     has_git: AtomicBool,
     recorder: Recorder,
     /// One bell a task, for those who wait for its output.
@@ -68,15 +69,14 @@ impl App {
         let issuers = Issuers::new(&world);
         let replays = Replays::new(config.signature_window);
         Ok(Self(Arc::new(Inner {
-            world,
             pages: Pages::new(&config)?,
             config,
             replays,
             work: Notify::new(),
-            scheduled: Notify::new(),
-            process_bell: Notify::new(),
+            scheduled: Bell::new(world.clock()),
+            process_bell: Bell::new(world.clock()),
             processes: Processes::default(),
-            polls: Notify::new(),
+            polls: Bell::new(world.clock()),
             has_git: AtomicBool::new(false),
             recorder: Recorder::new(recorded),
             bells: Mutex::default(),
@@ -87,6 +87,7 @@ impl App {
             clones,
             package_manager,
             issuers,
+            world,
         })))
     }
 
@@ -168,23 +169,23 @@ impl App {
 
     /// Tells the watch that a schedule was changed.
     pub fn ring_for_schedules(&self) {
-        self.0.scheduled.notify_one();
+        self.0.scheduled.ring();
     }
 
     /// The bell that [`App::ring_for_schedules`] rings.
     #[must_use]
-    pub fn scheduled(&self) -> &Notify {
+    pub fn scheduled(&self) -> &Bell {
         &self.0.scheduled
     }
 
     /// Tells the watch of processes that one of them is idle or to be ended.
     pub fn ring_for_processes(&self) {
-        self.0.process_bell.notify_one();
+        self.0.process_bell.ring();
     }
 
     /// The bell that [`App::ring_for_processes`] rings.
     #[must_use]
-    pub fn process_bell(&self) -> &Notify {
+    pub fn process_bell(&self) -> &Bell {
         &self.0.process_bell
     }
 
@@ -196,12 +197,12 @@ impl App {
 
     /// Tells the watch that a repository was changed or fetched.
     pub fn ring_for_polls(&self) {
-        self.0.polls.notify_one();
+        self.0.polls.ring();
     }
 
     /// The bell that [`App::ring_for_polls`] rings.
     #[must_use]
-    pub fn polls(&self) -> &Notify {
+    pub fn polls(&self) -> &Bell {
         &self.0.polls
     }
 

@@ -3,15 +3,15 @@
 use sim_kit::cli::{ServerArgs, asked_to_stop};
 use sim_kit::{Host, logging};
 
-use crate::config::ConnectArgs;
+use crate::config::{ConnectArgs, Setup};
 use crate::{NAME, PORT, listening_line, product, starting_line};
 
 /// Flags of a Connect.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Cli {
-    /// Port to listen on; 0 for any free one.
-    #[arg(long, env = "TEAMSIM_CONNECT_PORT", default_value_t = PORT)]
-    port: u16,
+    /// Port to listen on; 0 for any free one. Default: 3939, or what HTTP.Listen says.
+    #[arg(long, env = "TEAMSIM_CONNECT_PORT")]
+    port: Option<u16>,
     #[command(flatten)]
     connect: ConnectArgs,
     #[command(flatten)]
@@ -24,9 +24,20 @@ pub struct Cli {
 /// In one line that says what to do.
 pub async fn run(args: Cli) -> anyhow::Result<()> {
     logging::start(&args.server.log, args.server.log_json);
-    let config = args.connect.config()?;
+    let setup = args.connect.from_environment()?;
+    for warning in &setup.warnings {
+        tracing::warn!("{warning}");
+    }
+    let Setup { config, place, .. } = setup;
+    let server = ServerArgs {
+        bind: args.server.bind.or(place.listen.and_then(|listen| listen.address)),
+        database_url: args.server.database_url.clone().or(place.database_url()?),
+        data_dir: args.server.data_dir.clone().or(place.data_dir),
+        ..args.server
+    };
+    let port = args.port.or(place.listen.map(|listen| listen.port)).unwrap_or(PORT);
     println!("{}", starting_line(&config));
-    let running = Host::start(product(config), args.server.host(args.port, NAME)).await?;
+    let running = Host::start(product(config), server.host(port, NAME)).await?;
     println!("{}", listening_line(running.address().port()));
     asked_to_stop().await;
     running.stop().await;

@@ -18,6 +18,7 @@ use crate::store;
 use crate::store::groups::Group;
 use crate::store::permissions::Grant;
 use crate::store::users::Filter;
+use crate::users;
 
 pub(crate) fn shown(group: &Group) -> Value {
     json!({"guid": group.guid, "name": group.name, "owner_guid": group.owner_guid, "gid": group.gid})
@@ -38,8 +39,11 @@ async fn changeable(db: &mut AnyConnection, principal: &Principal, guid: &str) -
 ///
 /// # Errors
 /// 400 for a bad page.
-pub async fn list(State(app): State<App>, _: Principal, query: Query) -> Result<Json<Value>> {
+pub async fn list(State(app): State<App>, principal: Principal, query: Query) -> Result<Json<Value>> {
     let page = Page::of(&query, 500)?;
+    if users::sees_nobody_else(&app, &principal) {
+        return Ok(page.answer(&[], 0));
+    }
     let mut db = app.read().await?;
     let prefix = query.text("prefix");
     let pages = prefix.is_none() || app.config().version.with(Difference::GroupPagesWithPrefix);
@@ -52,7 +56,10 @@ pub async fn list(State(app): State<App>, _: Principal, query: Query) -> Result<
 ///
 /// # Errors
 /// 404 when there is none.
-pub async fn get(State(app): State<App>, _: Principal, Path(guid): Path<String>) -> Result<Json<Value>> {
+pub async fn get(State(app): State<App>, principal: Principal, Path(guid): Path<String>) -> Result<Json<Value>> {
+    if users::sees_nobody_else(&app, &principal) {
+        return Err(Error::missing("group"));
+    }
     Ok(Json(shown(&find(&mut *app.read().await?, &guid).await?)))
 }
 

@@ -109,6 +109,7 @@ pub fn product(config: Config) -> Product {
                 git::prepare(&app).await?;
                 build::start(&app).await?;
                 git::poll::start(&app);
+                bundles::retention::start(&app);
                 runtime::processes::prepare(&app).await?;
                 schedules::start(&app);
                 recorder::start(&app).await?;

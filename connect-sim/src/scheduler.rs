@@ -7,73 +7,51 @@ use serde_json::{Value, json};
 use crate::store::content::Settings;
 
 /// See the module.
-#[derive(Debug, Clone, PartialEq, clap::Args)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Scheduler {
     /// Processes that content keeps running, unless it says otherwise.
-    #[arg(long = "min-processes", env = "CONNECT_SCHEDULER_MINPROCESSES", default_value_t = 0)]
     pub min_processes: i64,
     /// Processes that content may have, unless it says otherwise.
-    #[arg(long = "max-processes", env = "CONNECT_SCHEDULER_MAXPROCESSES", default_value_t = 3)]
     pub max_processes: i64,
     /// Connections that a process may have, unless its content says otherwise.
-    #[arg(long = "max-conns-per-process", env = "CONNECT_SCHEDULER_MAXCONNSPERPROCESS", default_value_t = 20)]
     pub max_conns_per_process: i64,
     /// How full processes are, from 0 to 1, when another one starts, unless their content says otherwise.
-    #[arg(long = "load-factor", env = "CONNECT_SCHEDULER_LOADFACTOR", default_value_t = 0.5)]
     pub load_factor: f64,
     /// Seconds a process has to start.
-    #[arg(long = "init-timeout", env = "CONNECT_SCHEDULER_INITTIMEOUT", default_value_t = 60)]
     pub init_timeout: i64,
     /// Seconds until an idle process is stopped.
-    #[arg(long = "idle-timeout", env = "CONNECT_SCHEDULER_IDLETIMEOUT", default_value_t = 5)]
     pub idle_timeout: i64,
     /// Seconds of silence after which a connection is closed.
-    #[arg(long = "connection-timeout", env = "CONNECT_SCHEDULER_CONNECTIONTIMEOUT", default_value_t = 3600)]
     pub connection_timeout: i64,
     /// Seconds without anything from the browser after which a connection is closed.
-    #[arg(long = "read-timeout", env = "CONNECT_SCHEDULER_READTIMEOUT", default_value_t = 3600)]
     pub read_timeout: i64,
     /// The most processes that content can ask to keep running.
-    #[arg(long = "min-processes-limit", env = "CONNECT_SCHEDULER_MINPROCESSESLIMIT", default_value_t = 20)]
     pub min_processes_limit: i64,
     /// The most processes that content can ask for.
-    #[arg(long = "max-processes-limit", env = "CONNECT_SCHEDULER_MAXPROCESSESLIMIT", default_value_t = 20)]
     pub max_processes_limit: i64,
     /// Cores that are kept for a process, unless its content says otherwise.
-    #[arg(long = "cpu-request", env = "CONNECT_SCHEDULER_CPUREQUEST", default_value_t = 0.0)]
     pub cpu_request: f64,
     /// The most cores that content can have kept.
-    #[arg(long = "max-cpu-request", env = "CONNECT_SCHEDULER_MAXCPUREQUEST", default_value_t = 0.0)]
     pub max_cpu_request: f64,
     /// Cores that a process may use, unless its content says otherwise.
-    #[arg(long = "cpu-limit", env = "CONNECT_SCHEDULER_CPULIMIT", default_value_t = 0.0)]
     pub cpu_limit: f64,
     /// The most cores that content can ask for.
-    #[arg(long = "max-cpu-limit", env = "CONNECT_SCHEDULER_MAXCPULIMIT", default_value_t = 0.0)]
     pub max_cpu_limit: f64,
     /// Bytes that are kept for a process, unless its content says otherwise.
-    #[arg(long = "memory-request", env = "CONNECT_SCHEDULER_MEMORYREQUEST", default_value_t = 0)]
     pub memory_request: i64,
     /// The most bytes that content can have kept.
-    #[arg(long = "max-memory-request", env = "CONNECT_SCHEDULER_MAXMEMORYREQUEST", default_value_t = 0)]
     pub max_memory_request: i64,
     /// Bytes that a process may use, unless its content says otherwise.
-    #[arg(long = "memory-limit", env = "CONNECT_SCHEDULER_MEMORYLIMIT", default_value_t = 0)]
     pub memory_limit: i64,
     /// The most bytes that content can ask for.
-    #[arg(long = "max-memory-limit", env = "CONNECT_SCHEDULER_MAXMEMORYLIMIT", default_value_t = 0)]
     pub max_memory_limit: i64,
     /// AMD GPUs of a process, unless its content says otherwise.
-    #[arg(long = "amd-gpu-limit", env = "CONNECT_SCHEDULER_AMDGPULIMIT", default_value_t = 0)]
     pub amd_gpu_limit: i64,
     /// The most AMD GPUs that content can ask for.
-    #[arg(long = "max-amd-gpu-limit", env = "CONNECT_SCHEDULER_MAXAMDGPULIMIT", default_value_t = 0)]
     pub max_amd_gpu_limit: i64,
     /// NVIDIA GPUs of a process, unless its content says otherwise.
-    #[arg(long = "nvidia-gpu-limit", env = "CONNECT_SCHEDULER_NVIDIAGPULIMIT", default_value_t = 0)]
     pub nvidia_gpu_limit: i64,
     /// The most NVIDIA GPUs that content can ask for.
-    #[arg(long = "max-nvidia-gpu-limit", env = "CONNECT_SCHEDULER_MAXNVIDIAGPULIMIT", default_value_t = 0)]
     pub max_nvidia_gpu_limit: i64,
 }
 
@@ -157,18 +135,6 @@ impl Scheduler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser as _;
-
-    #[test]
-    fn defaults_are_those_of_the_command_line() {
-        #[derive(clap::Parser)]
-        struct Line {
-            #[command(flatten)]
-            scheduler: Scheduler,
-        }
-        assert_eq!(Line::parse_from(["x"]).scheduler, Scheduler::default());
-        assert_eq!(Line::parse_from(["x", "--max-processes-limit", "7"]).scheduler.max_processes_limit, 7);
-    }
 
     #[test]
     fn another_process_starts_when_those_there_are_half_full() {

@@ -7,9 +7,10 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
-use crate::access::Role;
+use crate::access::{AccessType, Role};
 use crate::app::App;
 use crate::auth::{Principal, Recognised};
+use crate::config::Config;
 use crate::content_type::{ContentType, Kind};
 use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
@@ -20,6 +21,8 @@ pub async fn ping() -> Json<Value> {
 }
 
 fn authentication(app: &App) -> Value {
+    let config = app.config();
+    let name = |usual: &str| config.authentication_name.clone().unwrap_or_else(|| usual.to_owned());
     if app.config().identity_provider.is_some() {
         // Only the built-in provider has a directory to search.
         let search = app.config().serves_identity();
@@ -30,7 +33,7 @@ fn authentication(app: &App) -> Value {
             "external_group_id": false, "external_group_owner": false, "unique_usernames": true,
             "name_editable_by": "provider", "email_editable_by": "provider",
             "username_editable_by": "provider", "role_editable_by": "admin",
-            "name": "OAuth2", "notice": "", "warning_delay": 0,
+            "name": name("OAuth2"), "notice": config.authentication_notice, "warning_delay": 0,
         });
     }
     json!({
@@ -40,7 +43,7 @@ fn authentication(app: &App) -> Value {
         "external_group_id": false, "external_group_owner": false, "unique_usernames": true,
         "name_editable_by": "adminandself", "email_editable_by": "adminandself",
         "username_editable_by": "admin", "role_editable_by": "admin",
-        "name": "Connect", "notice": "", "warning_delay": 0,
+        "name": name("Connect"), "notice": config.authentication_notice, "warning_delay": 0,
     })
 }
 
@@ -58,6 +61,11 @@ fn license(app: &App) -> Value {
     license
 }
 
+fn runtimes(config: &Config) -> Vec<&'static str> {
+    let all = [("R", &config.r_versions), ("Python", &config.python_versions), ("Quarto", &config.quarto_versions)];
+    all.into_iter().filter(|(_, versions)| !versions.is_empty()).map(|(name, _)| name).collect()
+}
+
 /// `GET /server_settings`
 pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> Json<Value> {
     let version = app.config().version.to_string();
@@ -70,10 +78,14 @@ pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> J
         "logout_url": "__logout__",
         "system_display_name": app.config().system_name,
         "self_registration": false,
-        "public_warning": "",
+        "public_warning": app.config().public_warning,
         "http_warning": false,
     });
     if principal.is_none() {
+        if app.config().hide_version {
+            settings["version"] = json!("");
+            settings["about"] = json!("Posit Connect");
+        }
         return Json(settings);
     }
     let more = json!({
@@ -86,17 +98,17 @@ pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> J
         "viewer_kiosk": false,
         "mail_all": false,
         "mail_configured": false,
-        "logged_in_warning": "",
+        "logged_in_warning": app.config().logged_in_warning,
         "metrics_rrd_enabled": false,
         "metrics_instrumentation": true,
         "customized_landing": false,
         "prohibited_usernames": ["connect", "apps", "users", "groups", "setpassword", "user-completion", "confirm"],
         "username_validator": "default",
-        "viewers_can_only_see_themselves": false,
+        "viewers_can_only_see_themselves": app.config().viewers_can_only_see_themselves,
         "queue_ui": false,
-        "runtimes": ["R", "Python", "Quarto"],
-        "default_content_list_view": "compact",
-        "maximum_app_image_size": crate::thumbnails::LARGEST,
+        "runtimes": runtimes(app.config()),
+        "default_content_list_view": app.config().content_list_view,
+        "maximum_app_image_size": app.config().limits.image_bytes,
         "server_settings_toggler": false,
         "git_enabled": app.config().git.enabled,
         "git_available": app.has_git(),
@@ -131,7 +143,7 @@ pub async fn public(State(app): State<App>) -> Json<Value> {
         "logout_url": "__logout__",
         "system_display_name": app.config().system_name,
         "self_registration": false,
-        "public_warning": "",
+        "public_warning": app.config().public_warning,
         "http_warning": false,
         "customized_landing": false,
     }))
@@ -141,13 +153,15 @@ pub async fn public(State(app): State<App>) -> Json<Value> {
 ///
 /// # Errors
 /// 403 for viewers.
-pub async fn applications(principal: Principal) -> Result<Json<Value>> {
+pub async fn applications(State(app): State<App>, principal: Principal) -> Result<Json<Value>> {
     principal.require(Role::Publisher)?;
+    let config = app.config();
+    let types = AccessType::EVERY.into_iter().rev().filter(|access| *access <= config.widest_access);
     Ok(Json(json!({
-        "access_types": ["acl", "logged_in", "all"],
-        "run_as": "rstudio-connect",
-        "run_as_group": "rstudio-connect",
-        "run_as_current_user": true,
+        "access_types": types.map(AccessType::as_str).collect::<Vec<_>>(),
+        "run_as": config.run_as,
+        "run_as_group": config.run_as,
+        "run_as_current_user": config.run_as_current_user,
     })))
 }
 
@@ -192,7 +206,9 @@ pub async fn r(State(app): State<App>, principal: Principal) -> Result<Json<Valu
 /// 403 for viewers.
 pub async fn python(State(app): State<App>, principal: Principal) -> Result<Json<Value>> {
     principal.require(Role::Publisher)?;
-    Ok(Json(json!({"installations": installations(&app.config().python_versions), "api_enabled": true})))
+    Ok(Json(
+        json!({"installations": installations(&app.config().python_versions), "api_enabled": !app.config().python_versions.is_empty()}),
+    ))
 }
 
 /// `GET /v1/server_settings/quarto`
@@ -219,5 +235,7 @@ pub async fn tensorflow(State(app): State<App>, principal: Principal) -> Result<
 /// 403 for viewers.
 pub async fn nodejs(State(app): State<App>, principal: Principal) -> Result<Json<Value>> {
     principal.require(Role::Publisher)?;
-    Ok(Json(json!({"installations": installations(&app.config().node_versions), "enabled": true})))
+    Ok(Json(
+        json!({"installations": installations(&app.config().node_versions), "enabled": !app.config().node_versions.is_empty()}),
+    ))
 }

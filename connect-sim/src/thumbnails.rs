@@ -19,9 +19,6 @@ use crate::input;
 use crate::store;
 use crate::store::thumbnails::Thumbnail;
 
-/// Bytes of the largest picture, as `maximum_app_image_size` tells clients.
-pub const LARGEST: usize = 10_000_000;
-
 /// The media type of a picture by its first bytes. Formats that can hold scripts are none.
 fn media_type(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
@@ -35,7 +32,7 @@ fn media_type(bytes: &[u8]) -> Option<&'static str> {
 
 async fn set(app: &App, principal: &Principal, guid: &str, body: Body) -> Result<()> {
     editable(&mut *app.read().await?, principal, guid).await?;
-    let bytes = input::read(body, LARGEST).await?;
+    let bytes = input::read(body, app.config().limits.image_bytes).await?;
     let media_type = media_type(&bytes)
         .ok_or_else(|| Error::bad(Code::InvalidParameter, "The body must be a picture: PNG, JPEG, GIF or WebP."))?;
     let old = {

@@ -250,6 +250,9 @@ pub async fn list(State(app): State<App>, principal: Principal, query: Query) ->
     let prefix = query.text("prefix").map(str::to_owned);
     let filter = Filter { prefix, roles: roles(query.text("user_role"))?, locked, group: None };
     let mut db = app.read().await?;
+    if sees_nobody_else(&app, &principal) {
+        return Ok(page.answer(&[shown(&principal.user, &principal)], 1));
+    }
     let (users, total) = store::users::list(&mut db, &filter, page.size, page.offset()).await?;
     Ok(page.answer(&users.iter().map(|user| shown(user, &principal)).collect::<Vec<_>>(), total))
 }
@@ -259,7 +262,16 @@ pub async fn list(State(app): State<App>, principal: Principal, query: Query) ->
 /// # Errors
 /// 404 when there is none.
 pub async fn get(State(app): State<App>, principal: Principal, Path(guid): Path<String>) -> Result<Json<Value>> {
+    if sees_nobody_else(&app, &principal) && principal.user.guid != guid {
+        return Err(Error::missing("user"));
+    }
     Ok(Json(shown(&find(&app, &guid).await?, &principal)))
+}
+
+/// Whether the server hides everybody else from this user.
+#[must_use]
+pub fn sees_nobody_else(app: &App, principal: &Principal) -> bool {
+    app.config().viewers_can_only_see_themselves && principal.role == Role::Viewer
 }
 
 async fn find(app: &App, guid: &str) -> Result<User> {
@@ -336,7 +348,7 @@ pub async fn create(State(app): State<App>, principal: Principal, fields: Fields
         email: given.email.unwrap_or_default(),
         first_name: given.first_name.unwrap_or_default(),
         last_name: given.last_name.unwrap_or_default(),
-        role: given.role.unwrap_or(Role::Viewer),
+        role: given.role.unwrap_or(app.config().default_role),
         password,
         external_id,
         service: false,

@@ -93,6 +93,15 @@ pub async fn get(State(app): State<App>, principal: Principal, Path(guid): Path<
     Ok(Json(shown(&vanity.ok_or_else(|| Error::missing("vanity URL"))?)))
 }
 
+/// # Errors
+/// 403 where only administrators give vanity URLs.
+fn may_name(app: &App, principal: &Principal) -> Result<()> {
+    match app.config().publishers_can_manage_vanities {
+        true => Ok(()),
+        false => principal.require(Role::Administrator),
+    }
+}
+
 /// `PUT /v1/content/{guid}/vanity`
 ///
 /// # Errors
@@ -105,6 +114,7 @@ pub async fn put(
     fields: Fields,
 ) -> Result<Json<Value>> {
     let path = normal(&fields.required("path")?)?;
+    may_name(&app, &principal)?;
     let force = fields.flag("force")?.value().unwrap_or(false);
     let mut tx = app.write().await?;
     editable(&mut tx, &principal, &guid).await?;
@@ -130,6 +140,7 @@ pub async fn put(
 /// # Errors
 /// As [`get`], and 403 for an item one may not change.
 pub async fn delete(State(app): State<App>, principal: Principal, Path(guid): Path<String>) -> Result<StatusCode> {
+    may_name(&app, &principal)?;
     let mut tx = app.write().await?;
     editable(&mut tx, &principal, &guid).await?;
     if !store::vanities::delete(&mut tx, &guid).await? {

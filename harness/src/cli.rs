@@ -77,6 +77,12 @@ pub struct TeamArgs {
     /// The catalogue.
     #[command(flatten)]
     pub upstream: upstream_sim::Config,
+    /// Settings file of Package Manager (rstudio-pm.gcfg); of what it says about listening and storage the flags here decide
+    #[arg(long, env = "TEAMSIM_PKGMGR_CONFIG", value_name = "FILE")]
+    pub pkgmgr_config: Option<PathBuf>,
+    /// How Package Manager follows the catalogue.
+    #[command(flatten)]
+    pub feeds: pkgmgr_sim::cli::FeedArgs,
     /// Token for the control planes (/__sim__/v1/) when listening beyond loopback
     #[arg(long, env = "TEAMSIM_CONTROL_TOKEN", hide_env_values = true)]
     pub control_token: Option<String>,
@@ -92,8 +98,12 @@ impl TeamArgs {
     /// The team these flags mean, on `ports`.
     ///
     /// # Errors
-    /// When --as names a product or a release that is none.
+    /// When --as names a product or a release that is none, or Package Manager's settings are wrong.
     pub fn stack(&self, ports: Ports) -> anyhow::Result<StackConfig> {
+        let defaults = StackConfig::default();
+        let feed = defaults.package_manager.upstream;
+        let package_manager =
+            pkgmgr_sim::cli::settings(self.pkgmgr_config.as_deref(), self.feeds.clone(), feed)?.config;
         let mut config = StackConfig {
             bind: self.bind,
             ports,
@@ -102,6 +112,7 @@ impl TeamArgs {
             frozen_at: self.freeze,
             control_token: self.control_token.clone(),
             upstream: self.upstream.clone(),
+            package_manager,
             ..StackConfig::default()
         };
         config.workbench.runtime = self.runtime.at(self.bind);
@@ -125,7 +136,9 @@ impl TeamArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  teamsim up\n  teamsim up --data-dir ./team            keep what is published\n  \
                         teamsim up --env-file team.env          then: set -a; . ./team.env\n  \
-                        teamsim up --connect-port 0 --json      any free port, told as JSON")]
+                        teamsim up --connect-port 0 --json      any free port, told as JSON\n  \
+                        teamsim up --cran-sync-mode eager       all files of CRAN at once\n  \
+                        teamsim up --pypi-sync-schedule '*/30 * * * *'")]
 pub struct UpArgs {
     /// The team.
     #[command(flatten)]

@@ -7,6 +7,9 @@ use harness::cli::{Cli, Command, Role, ScenarioCommand};
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if pkgmgr_sim::rspm::is_name(std::env::args_os().next().as_deref()) {
+        return pkgmgr_sim::rspm::main().await;
+    }
     match dispatch(Cli::parse()).await {
         Ok(code) => code,
         Err(error) => {

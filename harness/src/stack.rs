@@ -29,6 +29,8 @@ pub struct StackConfig {
     pub control_token: Option<String>,
     /// The package service.
     pub upstream: upstream_sim::Config,
+    /// Package Manager; the URL of its feed is filled in.
+    pub package_manager: pkgmgr_sim::Config,
     /// Connect; its URLs are filled in.
     pub connect: connect_sim::Config,
     /// Workbench; its URLs are filled in.
@@ -59,6 +61,9 @@ impl Default for StackConfig {
             frozen_at: None,
             control_token: None,
             upstream: upstream_sim::Config::default(),
+            package_manager: pkgmgr_sim::Config::new(
+                "http://127.0.0.1:4241".parse().expect("a constant that is a URL"),
+            ),
             connect: connect_sim::Config::default(),
             workbench: workbench_sim::Config::default(),
         }
@@ -99,11 +104,9 @@ impl Stack {
         let upstream =
             Host::start(upstream_sim::product(config.upstream.clone()), host(ports.upstream, "upstream")).await?;
         let feed: Url = upstream.url().parse()?;
-        let package_manager = Host::start(
-            pkgmgr_sim::product(pkgmgr_sim::Config::new(feed)),
-            host(ports.package_manager, "package-manager"),
-        )
-        .await?;
+        let package_manager = pkgmgr_sim::Config { upstream: feed, ..config.package_manager.clone() };
+        let package_manager =
+            Host::start(pkgmgr_sim::product(package_manager), host(ports.package_manager, "package-manager")).await?;
         let mut urls = Urls {
             workbench: String::new(),
             connect: String::new(),
@@ -125,7 +128,7 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Waits until Package Manager's status says that every source shows a state.
+    /// Waits until Package Manager's status says that every source that is synchronised on its own shows a state.
     async fn wait_for_packages(&self, limit: Duration) -> anyhow::Result<()> {
         let url = format!("{}/__api__/status", self.package_manager.url());
         let client = crate::http_client();
@@ -133,10 +136,11 @@ impl Stack {
         loop {
             let status: serde_json::Value = client.get(&url).send().await?.json().await?;
             let sources = status["sync"].as_array().context("the status tells of no sync")?;
-            if sources.iter().all(|source| !source["transaction"].is_null()) {
+            let waits = |source: &&serde_json::Value| source["transaction"].is_null() && source["schedule"] != "";
+            if !sources.iter().any(|source| waits(&source)) {
                 return Ok(());
             }
-            for source in sources.iter().filter(|source| source["transaction"].is_null()) {
+            for source in sources.iter().filter(waits) {
                 anyhow::ensure!(source["error"].is_null(), "source {}: {}", source["source"], source["error"]);
                 anyhow::ensure!(tokio::time::Instant::now() < until, "source {} is still at it", source["source"]);
             }

@@ -18,7 +18,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sim_kit::World;
 use sim_kit::db::Engine;
-use tokio::sync::{Notify, watch};
+use sim_kit::watch::{Bell, Next};
+use tokio::sync::watch;
 
 use crate::app::App;
 use crate::error::Error;
@@ -36,13 +37,13 @@ use package::{Made, Stamp};
 pub(crate) struct Builders {
     /// Who this process is, among the nodes that share a database.
     owner: String,
-    wake: Notify,
+    bell: Bell,
     ended: watch::Sender<()>,
 }
 
 impl Builders {
     pub(crate) fn of(world: &World) -> Self {
-        Self { owner: world.ids().secret(16), wake: Notify::new(), ended: watch::Sender::new(()) }
+        Self { owner: world.ids().secret(16), bell: Bell::new(world.clock()), ended: watch::Sender::new(()) }
     }
 }
 
@@ -150,7 +151,7 @@ impl App {
             build = Some(builders::enqueue(&mut change.tx, (draft.id, source.id), &tag, &sha, now).await?);
         }
         self.conclude(change, told(source, "Create git builder", &draft.name)).await?;
-        self.0.builders.wake.notify_one();
+        self.0.builders.bell.ring();
         Ok((draft, build))
     }
 
@@ -165,7 +166,7 @@ impl App {
         }
         builders::update(&mut change.tx, &now).await?;
         self.conclude(change, told(source, "Edit git builder", &now.name)).await?;
-        self.0.builders.wake.notify_one();
+        self.0.builders.bell.ring();
         Ok(())
     }
 
@@ -217,7 +218,7 @@ impl App {
         let now = self.world().clock().now_micros();
         let id = builders::enqueue(&mut tx, (builder.id, builder.source_id), &tag, &sha, now).await?;
         tx.commit().await?;
-        self.0.builders.wake.notify_one();
+        self.0.builders.bell.ring();
         Ok(id)
     }
 
@@ -244,36 +245,24 @@ impl App {
         if let Err(error) = self.take_up().await {
             tracing::error!(%error, "git builds that were under way are not taken up again");
         }
-        loop {
-            let world = self.world();
-            let due = match builders::next_due(world.db()).await {
+        sim_kit::watch::watch(&self.0.builders.bell, || self.build_what_is_due()).await;
+    }
+
+    async fn build_what_is_due(&self) -> Next {
+        let done = async {
+            self.work().await?;
+            Ok::<_, Error>(builders::next_due(self.world().db()).await?)
+        };
+        match done.await {
+            Ok(due) => Next {
+                due: due.map(instant),
                 // What another node has asked for may be this one's to do.
-                Ok(due) if world.db().engine() == Engine::Postgres => {
-                    let soon = after(world.clock().now_micros(), Duration::from_secs(60));
-                    Some(due.unwrap_or(soon).min(soon))
-                }
-                Ok(due) => due,
-                Err(error) => {
-                    tracing::error!(%error, "cannot look for git builds");
-                    tokio::time::sleep(Duration::from_secs(5)).await;
-                    continue;
-                }
-            };
-            let firing = match due {
-                None => {
-                    self.0.builders.wake.notified().await;
-                    None
-                }
-                Some(due) => tokio::select! {
-                    firing = world.clock().sleep_until(instant(due)) => Some(firing),
-                    () = self.0.builders.wake.notified() => None,
-                },
-            };
-            if let Err(error) = self.work().await {
+                again: (self.world().db().engine() == Engine::Postgres).then_some(Duration::from_secs(60)),
+            },
+            Err(error) => {
                 tracing::error!(%error, "git builds are not made");
-                tokio::time::sleep(Duration::from_secs(5)).await;
+                Next { due: None, again: Some(Duration::from_secs(5)) }
             }
-            drop(firing);
         }
     }
 
@@ -332,7 +321,7 @@ impl App {
             }
         }
         tx.commit().await?;
-        self.0.builders.wake.notify_one();
+        self.0.builders.bell.ring();
         Ok(found.map(|_| builds))
     }
 

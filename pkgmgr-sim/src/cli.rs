@@ -1,11 +1,17 @@
 //! The command line of a Package Manager on its own.
 
+use std::path::{Path, PathBuf};
+
 use sim_kit::cli::{ServerArgs, asked_to_stop};
 use sim_kit::{Host, logging};
 
+use crate::settings::{self, Settings, SettingsError};
 use crate::sync::eager::Mode;
 use crate::sync::schedule::Schedule;
 use crate::{Config, VERSION, product};
+
+/// The real server's port.
+const PORT: u16 = 4242;
 
 /// Flags of a Package Manager.
 #[derive(Debug, Clone, clap::Args)]
@@ -13,18 +19,15 @@ pub struct Cli {
     /// The package service to synchronise from.
     #[arg(long, env = "TEAMSIM_UPSTREAM_URL", default_value = "http://127.0.0.1:4241")]
     upstream: url::Url,
-    /// Port to listen on; 0 for any free one.
-    #[arg(long, env = "TEAMSIM_PKGMGR_PORT", default_value_t = 4242)]
-    port: u16,
+    /// A settings file such as the real server's rstudio-pm.gcfg. PACKAGEMANAGER_… variables go before it, flags before both.
+    #[arg(short, long, env = "TEAMSIM_PKGMGR_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Port to listen on; 0 for any free one. 4242 when nothing is said.
+    #[arg(long, env = "TEAMSIM_PKGMGR_PORT")]
+    port: Option<u16>,
     /// The server's own address as clients see it, such as https://packages.example.org/rspm.
     #[arg(long, env = "TEAMSIM_PKGMGR_ADDRESS")]
     address: Option<String>,
-    /// The vendor's variable for the same.
-    #[arg(long, env = "PACKAGEMANAGER_SERVER_ADDRESS", hide = true)]
-    server_address: Option<String>,
-    /// The vendor's variable for address and port, such as :4242.
-    #[arg(long, env = "PACKAGEMANAGER_HTTP_LISTEN", hide = true)]
-    http_listen: Option<String>,
     /// Redirect to the package service for files that are not here yet.
     #[arg(long, env = "TEAMSIM_PKGMGR_REDIRECT")]
     redirect: bool,
@@ -47,22 +50,22 @@ pub struct Cli {
 #[derive(Debug, Clone, clap::Args)]
 pub struct FeedArgs {
     /// When CRAN is synchronised; empty: only when asked to.
-    #[arg(long, env = "PACKAGEMANAGER_CRAN_SYNCSCHEDULE", value_name = "CRON")]
+    #[arg(long, env = "TEAMSIM_CRAN_SYNC_SCHEDULE", value_name = "CRON")]
     cran_sync_schedule: Option<Schedule>,
     /// When PyPI is synchronised.
-    #[arg(long, env = "PACKAGEMANAGER_PYPI_SYNCSCHEDULE", value_name = "CRON")]
+    #[arg(long, env = "TEAMSIM_PYPI_SYNC_SCHEDULE", value_name = "CRON")]
     pypi_sync_schedule: Option<Schedule>,
     /// When Bioconductor is synchronised.
-    #[arg(long, env = "PACKAGEMANAGER_BIOCONDUCTOR_SYNCSCHEDULE", value_name = "CRON")]
+    #[arg(long, env = "TEAMSIM_BIOCONDUCTOR_SYNC_SCHEDULE", value_name = "CRON")]
     bioconductor_sync_schedule: Option<Schedule>,
     /// Whether the files of CRAN are fetched when clients ask (lazy) or with the synchronisation (eager).
-    #[arg(long, env = "PACKAGEMANAGER_CRAN_SYNCMODE", value_name = "MODE")]
+    #[arg(long, env = "TEAMSIM_CRAN_SYNC_MODE", value_name = "MODE")]
     cran_sync_mode: Option<Mode>,
     /// The same for PyPI.
-    #[arg(long, env = "PACKAGEMANAGER_PYPI_SYNCMODE", value_name = "MODE")]
+    #[arg(long, env = "TEAMSIM_PYPI_SYNC_MODE", value_name = "MODE")]
     pypi_sync_mode: Option<Mode>,
     /// The same for Bioconductor.
-    #[arg(long, env = "PACKAGEMANAGER_BIOCONDUCTOR_SYNCMODE", value_name = "MODE")]
+    #[arg(long, env = "TEAMSIM_BIOCONDUCTOR_SYNC_MODE", value_name = "MODE")]
     bioconductor_sync_mode: Option<Mode>,
 }
 
@@ -80,28 +83,40 @@ impl FeedArgs {
     }
 }
 
+/// The settings of file and environment, with what the flags say over them.
+///
+/// # Errors
+/// In one line that says what to do.
+pub fn settings(file: Option<&Path>, feeds: FeedArgs, upstream: url::Url) -> Result<Settings, SettingsError> {
+    let mut settings = settings::read(file, Config::new(upstream))?;
+    feeds.apply(&mut settings.config);
+    Ok(settings)
+}
+
 /// Serves until asked to stop.
 ///
 /// # Errors
 /// In one line that says what to do.
 pub async fn run(args: Cli) -> anyhow::Result<()> {
     logging::start(&args.server.log, args.server.log_json);
-    let mut config = Config {
-        address: args.address.or(args.server_address),
+    let Settings { config, port, bind, data_dir, database_url, .. } =
+        settings(args.config.as_deref(), args.feeds, args.upstream)?;
+    let config = Config {
+        address: args.address.or(config.address),
         redirect_mode: args.redirect,
         simple_json: !args.no_simple_json,
         simple_metadata: !args.no_simple_metadata,
         sync: !args.no_sync,
-        ..Config::new(args.upstream)
+        ..config
     };
-    args.feeds.apply(&mut config);
-    let port = match args.http_listen.as_deref().and_then(|listen| listen.rsplit(':').next()) {
-        Some(port) => {
-            port.parse().map_err(|_| anyhow::anyhow!("PACKAGEMANAGER_HTTP_LISTEN must end in a port, such as :4242"))?
-        }
-        None => args.port,
+    let server = ServerArgs {
+        bind: args.server.bind.or(bind),
+        data_dir: args.server.data_dir.or(data_dir),
+        database_url: args.server.database_url.or(database_url),
+        ..args.server
     };
-    let running = Host::start(product(config), args.server.host(port, "package-manager")).await?;
+    let port = args.port.or(port).unwrap_or(PORT);
+    let running = Host::start(product(config), server.host(port, "package-manager")).await?;
     println!("Starting Posit Package Manager v{VERSION} (simulated)");
     println!("Starting HTTP server on {}", running.address());
     asked_to_stop().await;

@@ -22,6 +22,8 @@ pub struct Config {
     pub simple_json: bool,
     /// Offer metadata files beside wheels (PEP 658).
     pub simple_metadata: bool,
+    /// New repositories ask for a token unless they are made otherwise (`Authentication.NewReposAuthByDefault`).
+    pub new_repos_authenticated: bool,
     /// Synchronise in the background at the start and then by the schedules of the feeds.
     pub sync: bool,
     /// Of CRAN, and of feeds that are no packages.
@@ -71,6 +73,7 @@ impl Config {
             redirect_mode: false,
             simple_json: true,
             simple_metadata: true,
+            new_repos_authenticated: false,
             sync: true,
             cran: Feed::daily_at("0 0 * * *"),
             pypi: Feed::daily_at("0 1 * * *"),

@@ -7,7 +7,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`config`] | settings |
+//! | [`config`], [`settings`] | settings, and the file and variables they come from |
 //! | [`routes`] | the one table of routes |
 //! | [`openapi`] | that table as an OpenAPI document |
 //! | [`store`] | sources, repos, transactions, packages: the only SQL |
@@ -57,6 +57,7 @@ pub mod record;
 pub mod renderings;
 pub mod routes;
 pub mod rspm;
+pub mod settings;
 pub mod simple;
 pub mod snapshot;
 mod spool;

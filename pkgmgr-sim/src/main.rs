@@ -14,6 +14,9 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if pkgmgr_sim::rspm::is_name(std::env::args_os().next().as_deref()) {
+        return pkgmgr_sim::rspm::main().await;
+    }
     match pkgmgr_sim::cli::run(Args::parse().cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

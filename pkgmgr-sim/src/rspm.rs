@@ -9,7 +9,9 @@ mod airgap;
 mod command;
 mod git;
 
+use std::ffi::OsStr;
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
@@ -36,6 +38,39 @@ pub struct Rspm {
     config: Option<std::path::PathBuf>,
     #[command(subcommand)]
     command: Command,
+}
+
+/// `rspm` as a command of its own, which it is when the program is called by that name (a link named `rspm` does that).
+#[derive(Debug, clap::Parser)]
+#[command(
+    name = "rspm",
+    version = crate::VERSION,
+    about = "Administer a Package Manager (simulated)",
+    after_help = "Examples:\n  rspm sync --type=PyPI\n  rspm create repo --name=prod\n  rspm subscribe --repo=prod --source=cran"
+)]
+struct Alone {
+    #[command(flatten)]
+    rspm: Rspm,
+}
+
+/// Whether a program was called as `rspm`.
+#[must_use]
+pub fn is_name(program: Option<&OsStr>) -> bool {
+    program.and_then(|path| Path::new(path).file_name()).is_some_and(|name| name == "rspm")
+}
+
+/// The whole program, when it was called as `rspm`.
+pub async fn main() -> ExitCode {
+    match run(<Alone as clap::Parser>::parse().rspm).await {
+        Ok(told) => {
+            print!("{told}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("rspm: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// How results are written.
@@ -334,9 +369,13 @@ async fn url(server: &Server, what: Url) -> anyhow::Result<Told> {
 async fn create(server: &Server, what: Create) -> anyhow::Result<Told> {
     match what {
         Create::Repo { name, description, kind, authenticated, hidden } => {
-            let body = json!({
-                "name": name, "description": description, "type": kind, "authenticated": authenticated, "hidden": hidden
-            });
+            let body = given(vec![
+                ("name", name.clone().into()),
+                ("description", description.into()),
+                ("type", kind.into()),
+                ("authenticated", authenticated.into()),
+                ("hidden", hidden.into()),
+            ]);
             let made = server.call(Method::POST, &["repos"], &body).await?;
             Ok(said(made, format!("Repository {name} created.")))
         }

@@ -1,6 +1,6 @@
 //! What every server's command line shares.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
@@ -12,9 +12,9 @@ use crate::world::WorldConfig;
 /// Flags of every server. Each has a `TEAMSIM_…` variable.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServerArgs {
-    /// Address to listen on. Anything but loopback needs --control-token for the control plane.
-    #[arg(long, env = "TEAMSIM_BIND", default_value = "127.0.0.1")]
-    pub bind: IpAddr,
+    /// Address to listen on; default: loopback. Anything else needs --control-token for the control plane.
+    #[arg(long, env = "TEAMSIM_BIND")]
+    pub bind: Option<IpAddr>,
     /// Folder where everything is kept; without it nothing is kept.
     #[arg(long, env = "TEAMSIM_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
@@ -39,11 +39,17 @@ pub struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// The address to listen on.
+    #[must_use]
+    pub fn address(&self) -> IpAddr {
+        self.bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
     /// The host of a server on `port` (0: any free one). `folder` is the server's own place in the data folder.
     #[must_use]
     pub fn host(&self, port: u16, folder: &str) -> HostConfig {
         HostConfig {
-            bind: self.bind,
+            bind: self.address(),
             port,
             control_token: self.control_token.clone(),
             world: WorldConfig {

@@ -37,8 +37,8 @@ enum Mode {
     Frozen(DateTime<Utc>),
 }
 
-/// Held by work that a timer woke. [`Clock::advance`] returns only after every such guard is dropped, so keep it until
-/// the work is done, and do not wait for another timer while holding it.
+/// Held by work that a timer or a [`Bell`](crate::watch::Bell) woke. [`Clock::advance`] returns only after every such guard is dropped, so
+/// keep it until the work is done, and do not wait for another timer while holding it.
 #[must_use = "dropping the firing tells the clock that the work is done"]
 pub struct Firing(Option<Arc<Inner>>);
 
@@ -133,6 +133,13 @@ impl Clock {
                 self.0.changed.notify_waiters();
             }
         }
+    }
+
+    /// Keeps [`Clock::advance`] from moving the time until this is dropped: for work that sets a timer, from before
+    /// others can see that it was done.
+    pub fn hold(&self) -> Firing {
+        lock(&self.0.state).in_flight += 1;
+        Firing(Some(self.0.clone()))
     }
 
     /// Waits until the clock shows `at` or later.

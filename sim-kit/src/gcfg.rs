@@ -14,7 +14,8 @@
 //! ```
 //!
 //! A variable of the environment takes the place of what the file says: `PREFIX_SECTION_KEY`, or
-//! `PREFIX_SECTION_SUB_KEY`, in capitals.
+//! `PREFIX_SECTION_SUB_KEY`, in capitals. What the command line says goes before both: `Section.Key=value`, or
+//! `Section.Sub.Key=value`.
 
 mod lex;
 mod value;
@@ -42,6 +43,9 @@ pub enum GcfgError {
     /// More than [`LARGEST`] bytes or [`MOST`] values.
     #[error("the file is too large: {0}")]
     TooLarge(&'static str),
+    /// A command line's text that sets nothing.
+    #[error("--set {0}: expected Section.Key=value")]
+    Assignment(String),
     /// A value is not what its setting takes.
     #[error("{place}: {name} must be {expected}, not {value:?}")]
     Value {
@@ -92,10 +96,12 @@ fn dotted(section: &str, subsection: Option<&str>, key: &str) -> String {
     }
 }
 
-/// A settings file, and the variables that go before it.
+/// A settings file, and the command line and the variables that go before it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Gcfg {
     entries: Vec<Entry>,
+    /// Of the command line; their lines count from 1 as well.
+    assigned: Vec<Entry>,
     prefix: String,
     variables: BTreeMap<String, String>,
 }
@@ -118,6 +124,29 @@ impl Gcfg {
         Self { prefix: prefix.to_owned(), variables, ..self }
     }
 
+    /// The same with what a command line says, which goes before everything: `Section.Key=value` each.
+    ///
+    /// # Errors
+    /// With the text that is none.
+    pub fn with_assignments(mut self, texts: &[String]) -> Result<Self, GcfgError> {
+        for (text, line) in texts.iter().zip(1..) {
+            let parts = text.split_once('=').and_then(|(name, value)| {
+                let (section, rest) = name.trim().split_once('.')?;
+                let (subsection, key) = rest.rsplit_once('.').map_or((None, rest), |(sub, key)| (Some(sub), key));
+                (!section.is_empty() && !key.is_empty()).then_some((section, subsection, key, value.trim()))
+            });
+            let (section, subsection, key, value) = parts.ok_or_else(|| GcfgError::Assignment(text.clone()))?;
+            self.assigned.push(Entry {
+                section: section.to_owned(),
+                subsection: subsection.map(str::to_owned),
+                key: key.to_owned(),
+                value: value.to_owned(),
+                line,
+            });
+        }
+        Ok(self)
+    }
+
     /// The value of a setting; of several the last one. Names of sections and keys are found in any case.
     #[must_use]
     pub fn get(&self, section: &str, subsection: Option<&str>, key: &str) -> Option<Value<'_>> {
@@ -128,6 +157,15 @@ impl Gcfg {
     #[must_use]
     pub fn all(&self, section: &str, subsection: Option<&str>, key: &str) -> Vec<Value<'_>> {
         let name = dotted(section, subsection, key);
+        let assigned: Vec<Value<'_>> = self
+            .assigned
+            .iter()
+            .filter(|entry| entry.is(section, subsection, key))
+            .map(|entry| Value { name: name.clone(), text: &entry.value, place: Place::CommandLine })
+            .collect();
+        if !assigned.is_empty() {
+            return assigned;
+        }
         let variable = variable(&self.prefix, section, subsection, key);
         if let Some((variable, text)) = self.variables.get_key_value(&variable) {
             return vec![Value { name, text, place: Place::Variable(variable) }];
@@ -143,7 +181,8 @@ impl Gcfg {
     #[must_use]
     pub fn subsections(&self, section: &str) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
-        for entry in self.entries.iter().filter(|entry| entry.section.eq_ignore_ascii_case(section)) {
+        let all = self.entries.iter().chain(&self.assigned);
+        for entry in all.filter(|entry| entry.section.eq_ignore_ascii_case(section)) {
             if let Some(name) = entry.subsection.as_deref().filter(|name| !names.contains(name)) {
                 names.push(name);
             }
@@ -155,6 +194,17 @@ impl Gcfg {
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// What the command line has.
+    #[must_use]
+    pub fn assigned(&self) -> &[Entry] {
+        &self.assigned
+    }
+
+    /// The names of the variables that begin with the prefix.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(String::as_str)
     }
 
     /// What the file says of settings that are not among `known` pairs of section and key, to be warned of.
@@ -244,6 +294,17 @@ mod tests {
         assert_eq!(file.get("Name", Some("Sub \"x\""), "Key").unwrap().text, "v");
         assert_eq!(text(&file, "HTTP", "Listen"), Some(":4242"));
         assert_eq!(variable("CONNECT", "Server", None, "DataDir"), "CONNECT_SERVER_DATADIR");
+        let set = ["git.pollinterval=2h", "Name.Sub \"x\".Key = w", "HTTP.Listen="].map(str::to_owned);
+        let file = file.with_assignments(&set).unwrap();
+        assert_eq!(text(&file, "Git", "PollInterval"), Some("2h"));
+        assert_eq!(file.get("Name", Some("Sub \"x\""), "Key").unwrap().text, "w");
+        assert_eq!(
+            file.get("HTTP", None, "Listen").unwrap().must_be("a port").to_string(),
+            "--set: HTTP.Listen must be a port, not \"\""
+        );
+        for bad in ["Listen=1", "HTTP.Listen", ".=", "a.="] {
+            assert!(Gcfg::default().with_assignments(&[bad.to_owned()]).is_err(), "{bad}");
+        }
     }
 
     #[test]

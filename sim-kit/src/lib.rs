@@ -45,6 +45,7 @@ pub mod seed;
 pub mod serve_bytes;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod watch;
 pub mod world;
 
 pub use blobs::{Blobs, Digest};

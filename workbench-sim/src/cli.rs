@@ -65,7 +65,7 @@ pub async fn run(args: Cli) -> anyhow::Result<()> {
         connect: args.connect.map(|url| Connect { url, seeded_keys }),
         encrypt_password: !args.plain_sign_in,
         throttle: Duration::from_secs(args.sign_in_throttle),
-        runtime: args.runtime.at(args.server.bind),
+        runtime: args.runtime.at(args.server.address()),
         launch_delay: Duration::from_millis(args.launch_delay),
         ..defaults
     };

@@ -53,7 +53,10 @@ pub async fn page(State(app): State<App>, origin: Origin, jar: CookieJar, query:
 }
 
 fn show(app: &App, status: StatusCode, return_to: &str, username: &str, error: Option<&str>) -> Result<Response> {
-    let page = app.pages().render("login.html", context! { return_to, username, error })?;
+    let config = app.config();
+    let notices = [config.public_warning.clone(), config.authentication_notice.clone()];
+    let notices: Vec<String> = notices.into_iter().filter(|text| !text.is_empty()).collect();
+    let page = app.pages().render("login.html", context! { return_to, username, error, notices })?;
     Ok((status, page).into_response())
 }
 
@@ -127,7 +130,7 @@ pub async fn start_session(
     audit::event(app, Some(user), "user_login", "");
     let cookie = |name, value, hidden| {
         let cookie = Cookie::build((name, value)).path("/").http_only(hidden).same_site(SameSite::Lax);
-        cookie.secure(origin.is_secure()).build()
+        cookie.secure(origin.is_secure() || app.config().force_secure).build()
     };
     let jar = jar.add(cookie(SESSION_COOKIE, secret, true)).add(cookie(XSRF_COOKIE, session.xsrf, false));
     Ok((jar, (StatusCode::SEE_OTHER, [(http::header::LOCATION, origin.url(return_to))])).into_response())

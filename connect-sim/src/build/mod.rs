@@ -87,7 +87,11 @@ async fn work(app: App, worker: String) {
 async fn claim(app: &App, worker: &str) -> Result<Option<Task>> {
     let now = app.now();
     let mut tx = app.write().await?;
-    let task = store::tasks::claim(&mut tx, worker, now, now + LEASE).await?;
+    let scheduled = match app.config().schedule_concurrency {
+        0 => i64::MAX,
+        most => most,
+    };
+    let task = store::tasks::claim(&mut tx, worker, (now, now + LEASE), scheduled).await?;
     tx.commit().await?;
     Ok(task)
 }
@@ -250,6 +254,8 @@ async fn finish(
             .await?;
     }
     if store::tasks::finish(&mut tx, &task.id, worker, now, &End { code, error, result }).await? {
+        // Who sees the task's end may move the clock: not before the watches know.
+        let _held = app.world().clock().hold();
         tx.commit().await?;
         app.ring_for_processes();
         if tracked.is_some() {

@@ -9,6 +9,7 @@
 
 pub mod check;
 pub mod files;
+pub mod retention;
 pub mod spool;
 pub mod upload;
 

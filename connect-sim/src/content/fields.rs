@@ -1,6 +1,6 @@
 //! The fields of a content item that callers set, each checked.
 
-use crate::access::Role;
+use crate::access::{AccessType, Role};
 use crate::auth::Principal;
 use crate::config::Config;
 use crate::content_type::{ContentType, Kind};
@@ -69,8 +69,13 @@ pub fn apply(
         }
     }
     if let Some(access) = fields.text("access_type")?.value() {
-        if !matches!(access.as_str(), "all" | "logged_in" | "acl") {
+        let Some(wanted) = AccessType::of(&access) else {
             return Err(bad(Code::UnknownAccessType, "`access_type` must be all, logged_in or acl."));
+        };
+        if wanted > config.widest_access && access != content.access_type {
+            let text =
+                format!("`access_type` must not be wider than {} on this server.", config.widest_access.as_str());
+            return Err(bad(Code::UnknownAccessType, text));
         }
         content.access_type = access;
     }

@@ -122,6 +122,18 @@ pub async fn newest(db: &mut AnyConnection, content_guid: &str) -> sqlx::Result<
     sqlx::query(sql).bind(content_guid).fetch_optional(db).await?.as_ref().map(bundle).transpose()
 }
 
+/// The bundles that are older than the newest `keep` of their item, are not active, and that no task waits for.
+///
+/// # Errors
+/// When the database fails.
+pub async fn beyond(db: &mut AnyConnection, keep: i64) -> sqlx::Result<Vec<Bundle>> {
+    let sql = "SELECT * FROM bundles AS old WHERE (SELECT COUNT(*) FROM bundles AS newer \
+         WHERE newer.content_guid = old.content_guid AND newer.id > old.id) >= $1 \
+         AND NOT EXISTS (SELECT 1 FROM content WHERE content.bundle_id = old.id) \
+         AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.bundle_id = old.id AND tasks.state <> 'finished') ORDER BY id";
+    sqlx::query(sql).bind(keep).fetch_all(db).await?.iter().map(bundle).collect()
+}
+
 /// Takes a bundle away.
 ///
 /// # Errors

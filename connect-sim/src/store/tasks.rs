@@ -228,20 +228,29 @@ pub async fn append(db: &mut AnyConnection, id: &str, lines: &[String]) -> sqlx:
 }
 
 /// Gives `worker` the oldest task that waits or whose lease ran out before `now`, until `lease`. The tasks of one item
-/// are carried out one after the other, so that the last deploy asked for is the last that takes effect.
+/// are carried out one after the other, so that the last deploy asked for is the last that takes effect. Of the renders
+/// that schedules asked for, at most `scheduled` are carried out at a time.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn claim(db: &mut AnyConnection, worker: &str, now: i64, lease: i64) -> sqlx::Result<Option<Task>> {
+pub async fn claim(
+    db: &mut AnyConnection,
+    worker: &str,
+    (now, lease): (i64, i64),
+    scheduled: i64,
+) -> sqlx::Result<Option<Task>> {
     // Never its own: a worker whose clock was moved past its lease is still at work. Two servers may choose the same
     // row; the second finds that it does not qualify any more.
     let sql = "UPDATE tasks SET state = 'running', worker = $1, lease = $3, attempts = attempts + 1 \
          WHERE id = (SELECT id FROM tasks AS next WHERE (state = 'queued' OR (state = 'running' AND lease < $2 \
          AND worker <> $1)) AND NOT EXISTS (SELECT 1 FROM tasks AS earlier WHERE earlier.content_guid = next.content_guid \
-         AND earlier.number < next.number AND earlier.state <> 'finished') ORDER BY number LIMIT 1) \
+         AND earlier.number < next.number AND earlier.state <> 'finished') \
+         AND (next.kind <> 'render' OR next.detail IS NULL OR (SELECT COUNT(*) FROM tasks AS busy \
+         WHERE busy.state = 'running' AND busy.kind = 'render' AND busy.detail IS NOT NULL AND busy.id <> next.id) < $4) \
+         ORDER BY number LIMIT 1) \
          AND (state = 'queued' OR (state = 'running' AND lease < $2 AND worker <> $1)) RETURNING *";
-    let row = sqlx::query(sql).bind(worker).bind(now).bind(lease).fetch_optional(db).await?;
-    row.as_ref().map(task).transpose()
+    let query = sqlx::query(sql).bind(worker).bind(now).bind(lease).bind(scheduled);
+    query.fetch_optional(db).await?.as_ref().map(task).transpose()
 }
 
 /// When the next lease of another worker runs out, in microseconds.

@@ -29,6 +29,7 @@ mod recordings;
 mod search;
 mod security;
 mod serving;
+mod settings;
 mod sign_in;
 mod store;
 mod system;

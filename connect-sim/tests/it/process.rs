@@ -126,6 +126,42 @@ async fn visits_and_changes_outlive_a_kill() {
     }
 }
 
+/// Command line before variable before file; the file says where it listens and what it keeps.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_come_from_a_file_variables_and_the_command_line() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data, port) = (folder.path().join("rstudio-connect.gcfg"), folder.path().join("data"), free_port());
+    let text = format!(
+        "[Server]\nDataDir = {}\nAddress = http://file.example\nFrobnicate = yes\n[HTTP]\nListen = :{port}\n\
+         [Scheduler]\nMaxProcesses = 4\nMinProcesses = 1\nMaxConnsPerProcess = 5\n",
+        data.display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_connect-sim"))
+        .arg("--config")
+        .arg(&file)
+        .args(["--set", "Scheduler.MaxProcesses=6"])
+        .env("CONNECT_SCHEDULER_MAXPROCESSES", "5")
+        .env("CONNECT_SCHEDULER_MINPROCESSES", "2")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let printed = vec![lines.next().unwrap().unwrap(), lines.next().unwrap().unwrap()];
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    let server = Server { child, url: format!("http://127.0.0.1:{port}"), port, printed };
+    let scheduler = server.json("GET", "/server_settings/scheduler", Vec::new()).await;
+    let [most, least, each] = ["max_processes", "min_processes", "max_conns_per_process"].map(|name| &scheduler[name]);
+    assert_eq!((most, least, each), (&json!(6), &json!(2), &json!(5)));
+    let made = server.json("POST", "/v1/content", json!({"name": "kept"}).to_string().into()).await;
+    assert!(made["content_url"].as_str().unwrap().starts_with("http://file.example/content/"), "{made}");
+    assert!(data.join(connect_sim::NAME).join("lock").exists());
+    let warned = told.next().unwrap().unwrap();
+    assert!(warned.contains("rstudio-connect.gcfg: line 4: Server.Frobnicate is not a setting"), "{warned}");
+}
+
 #[test]
 fn bad_flags_say_what_to_do_in_one_line() {
     let run = |arguments: &[&str]| {
@@ -133,8 +169,16 @@ fn bad_flags_say_what_to_do_in_one_line() {
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
-    let secret = run(&["--bootstrap", "--port", "0"]);
+    let secret = run(&["--set", "Bootstrap.Enabled=true", "--port", "0"]);
     assert!(secret.contains("CONNECT_BOOTSTRAP_SECRETKEY") && secret.trim().lines().count() == 1, "{secret}");
+    assert!(run(&["--set", "Bootstrap"]).contains("--set Bootstrap: expected Section.Key=value"));
+    assert!(run(&["--config", "/none/such.gcfg"]).contains("/none/such.gcfg cannot be read"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rstudio-connect.gcfg");
+    std::fs::write(&file, "[Scheduler]\nMaxProcesses = many\n").unwrap();
+    let told = run(&["--config", file.to_str().unwrap()]);
+    let expected = "rstudio-connect.gcfg: line 2: Scheduler.MaxProcesses must be a whole number from 0, not \"many\"";
+    assert!(told.contains(expected), "{told}");
     let url = run(&["--pypi-url", "index", "--port", "0"]);
     assert!(url.contains("--pypi-url must be an http or https URL"), "{url}");
     assert!(run(&["--as", "newest"]).contains("2026.06.0"));

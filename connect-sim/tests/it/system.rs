@@ -309,7 +309,7 @@ async fn work_that_waits_can_be_taken_away() {
     let task = publisher.finished(&tasks[2]).await;
     assert_eq!((&task["code"], task["error"].as_str().unwrap().contains("queue")), (&json!(1), true));
     let mut tx = app.world.db().write().await.unwrap();
-    connect_sim::store::tasks::claim(&mut tx, "somebody", 0, i64::MAX).await.unwrap().unwrap();
+    connect_sim::store::tasks::claim(&mut tx, "somebody", (0, i64::MAX), 9).await.unwrap().unwrap();
     tx.commit().await.unwrap();
     let busy = admin.get("/v1/queue").await.ok()["results"][0]["id"].clone();
     assert_eq!(admin.delete(&format!("/v1/queue/{}", busy.as_str().unwrap())).await.code(), (409, 100));

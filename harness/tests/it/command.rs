@@ -30,6 +30,51 @@ fn rspm_administers_the_team_around_it() {
 }
 
 #[test]
+fn a_link_named_rspm_is_rspm() {
+    let folder = tempfile::tempdir().unwrap();
+    let rspm = folder.path().join("rspm");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_teamsim"), &rspm).unwrap();
+    let script = format!(
+        "PATH={}:$PATH && rspm create repo --name=ours && rspm -o json info --repo=ours",
+        folder.path().display()
+    );
+    let output = teamsim(&["run", "--", "sh", "-c", &script]).output().unwrap();
+    assert!(output.status.success() && text(&output).contains("\"name\": \"ours\""), "{}", text(&output));
+    let run = |arguments: &[&str]| std::process::Command::new(&rspm).args(arguments).output().unwrap();
+    let help = run(&["--help"]);
+    assert!(text(&help).contains("Usage: rspm [OPTIONS] <COMMAND>"), "{}", text(&help));
+    let wrong = run(&["--address", "http://127.0.0.1:9", "list", "repos"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(text(&wrong).starts_with("rspm: http://127.0.0.1:9/ does not answer"), "{}", text(&wrong));
+    assert!(text(&run(&["up"])).contains("unrecognized subcommand 'up'"), "the other roles go by the other name");
+}
+
+#[test]
+fn package_managers_settings_go_by_flag_variable_and_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rstudio-pm.gcfg");
+    std::fs::write(&file, "[CRAN]\nSyncSchedule = 0 4 * * *\n[PyPI]\nSyncSchedule = 0 5 * * *\nSyncMode = eager\n")
+        .unwrap();
+    let status = |flags: &[&str]| {
+        let script = "curl -sf $PACKAGEMANAGER_ADDRESS/__api__/status";
+        let config = ["run", "--pkgmgr-config", file.to_str().unwrap()];
+        let mut command = teamsim(&[&config, flags, &["--", "sh", "-c", script]].concat());
+        let output = command.env("PACKAGEMANAGER_PYPI_SYNCSCHEDULE", "0 6 * * *").output().unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        ["cran", "pypi"].map(|name| {
+            let all = status["sync"].as_array().unwrap();
+            let source = all.iter().find(|source| source["source"] == name).unwrap();
+            ["schedule", "mode", "state"].map(|member| source[member].as_str().unwrap().to_owned()).join(" ")
+        })
+    };
+    assert_eq!(status(&["--pypi-sync-mode=lazy"]), ["0 4 * * * lazy synced", "0 6 * * * lazy synced"]);
+    let flags = ["--pypi-sync-mode=lazy", "--pypi-sync-schedule=0 7 * * *", "--cran-sync-schedule="];
+    assert_eq!(status(&flags), [" lazy never synced", "0 7 * * * lazy synced"]);
+    let output = teamsim(&["run", "--pkgmgr-config", "/no/such.gcfg", "--", "true"]).output().unwrap();
+    assert!(text(&output).starts_with("teamsim: cannot read the settings in /no/such.gcfg"), "{}", text(&output));
+}
+
+#[test]
 fn a_command_that_is_not_there_is_named() {
     let output = teamsim(&["run", "--", "no-such-command-here"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));

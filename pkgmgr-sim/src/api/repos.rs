@@ -108,7 +108,7 @@ pub async fn create(State(app): State<App>, caller: Caller, body: Bytes) -> Resu
         kind: kind.to_owned(),
         description: String::new(),
         hidden: false,
-        authenticated: false,
+        authenticated: app.0.config.new_repos_authenticated,
         created_at: change.at,
         subscriptions: Vec::new(),
     };

@@ -165,9 +165,9 @@ pub enum Create {
         /// r, python or bioconductor.
         #[arg(long = "type", default_value = "r")]
         kind: String,
-        /// Ask for a token.
-        #[arg(long)]
-        authenticated: bool,
+        /// Ask for a token; what the server does on its own is Authentication.NewReposAuthByDefault.
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        authenticated: Option<bool>,
         /// Leave it out of the home page.
         #[arg(long)]
         hidden: bool,

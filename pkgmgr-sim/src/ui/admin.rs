@@ -109,7 +109,10 @@ async fn make(visit: &Visit, area: &str, more: Value) -> Made {
         "repos" => {
             let all = view.repos_in_order().into_iter();
             let all: Vec<Value> = all.map(|r| context! { sources => names(&now(r)), ..repo_value(r) }).collect();
-            ("admin_repos.html", context! { repos => all, kinds => repos::KINDS })
+            (
+                "admin_repos.html",
+                context! { repos => all, kinds => repos::KINDS, asks => app.0.config.new_repos_authenticated },
+            )
         }
         "sources" => {
             let used = |id: i64| {

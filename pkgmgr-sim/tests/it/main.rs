@@ -20,6 +20,7 @@ mod odd_requests;
 mod r_clients;
 mod rspm;
 mod service;
+mod settings;
 mod simple;
 mod snapshots;
 mod store;

@@ -13,6 +13,8 @@ pub enum Place<'a> {
     Line(usize),
     /// By this variable.
     Variable(&'a str),
+    /// By the command line.
+    CommandLine,
 }
 
 impl fmt::Display for Place<'_> {
@@ -20,6 +22,7 @@ impl fmt::Display for Place<'_> {
         match self {
             Self::Line(line) => write!(f, "line {line}"),
             Self::Variable(name) => f.write_str(name),
+            Self::CommandLine => f.write_str("--set"),
         }
     }
 }

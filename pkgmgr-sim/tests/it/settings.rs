@@ -1,0 +1,120 @@
+//! The server as a process: its settings file, the variables and the flags.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::service::Service;
+
+/// A server process; ended when dropped.
+struct Server {
+    _process: Child,
+    url: String,
+}
+
+fn command(service: &Service, file: &Path, flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pkgmgr-sim"));
+    command.args(["--upstream", service.url().as_str(), "--no-sync", "--config"]).arg(file).args(flags);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+fn http() -> reqwest::Client {
+    sim_kit::http_client::client(|builder| builder)
+}
+
+impl Server {
+    async fn start(mut command: Command) -> Self {
+        let mut process = command.spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if let Some(address) = line.strip_prefix("Starting HTTP server on ") {
+                return Self { url: format!("http://{address}"), _process: process };
+            }
+        }
+        let output = process.wait_with_output().await.unwrap();
+        panic!("it did not start: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    async fn status(&self) -> Value {
+        http().get(format!("{}/__api__/status", self.url)).send().await.unwrap().json().await.unwrap()
+    }
+
+    async fn create_repo(&self, draft: Value) -> Value {
+        let token = pkgmgr_sim::admin_token(1);
+        let request = http().post(format!("{}/__api__/repos", self.url)).bearer_auth(token);
+        request.json(&draft).send().await.unwrap().json().await.unwrap()
+    }
+}
+
+fn schedule(status: &Value, name: &str) -> String {
+    let sources = status["sync"].as_array().unwrap();
+    let source = sources.iter().find(|source| source["source"] == name).unwrap();
+    source["schedule"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn flags_go_before_variables_and_variables_before_the_file() {
+    let service = Service::with_packages().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rstudio-pm.gcfg");
+    let data = folder.path().join("data");
+    let text = format!(
+        "[Server]\nDataDir = {}\nRVersion = /opt/R/4.4\n[HTTP]\nListen = localhost:0\n[CRAN]\nSyncSchedule = 0 3 * * *\n\
+         [PyPI]\nSyncSchedule = 0 3 * * *\n[Authentication]\nNewReposAuthByDefault = true\n",
+        data.display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut only_file = command(&service, &file, &[]);
+    only_file.env("PACKAGEMANAGER_CRAN_SYNCSCHEDULE", "0 4 * * *");
+    let server = Server::start(only_file).await;
+    let status = server.status().await;
+    assert_eq!((schedule(&status, "cran"), schedule(&status, "pypi")), ("0 4 * * *".into(), "0 3 * * *".into()));
+    assert!(data.join("package-manager").is_dir(), "Server.DataDir is where things are kept");
+    assert_eq!(server.create_repo(json!({ "name": "one" })).await["auth"], true);
+    assert_eq!(server.create_repo(json!({ "name": "two", "authenticated": false })).await["auth"], false);
+    drop(server);
+    let mut both = command(&service, &file, &["--cran-sync-schedule", "0 5 * * *", "--address", "http://pm.example"]);
+    both.env("PACKAGEMANAGER_CRAN_SYNCSCHEDULE", "0 4 * * *")
+        .env("PACKAGEMANAGER_SERVER_ADDRESS", "http://other.example");
+    let server = Server::start(both).await;
+    assert_eq!(schedule(&server.status().await, "cran"), "0 5 * * *");
+    let document: Value =
+        http().get(format!("{}/__api__/swagger/doc.json", server.url)).send().await.unwrap().json().await.unwrap();
+    assert_eq!(document["servers"][0]["url"], "http://pm.example", "{}", document["servers"]);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_and_what_does_nothing_is_warned_of() {
+    let service = Service::with_packages().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rstudio-pm.gcfg");
+    let said = async |text: &str, flags: &[&str]| {
+        std::fs::write(&file, text).unwrap();
+        let output = command(&service, &file, flags).output().await.unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let shown = file.display();
+    for (text, expected) in [
+        ("[HTTP]\nListen = all\n", format!("pkgmgr-sim: {shown}: line 2: HTTP.Listen must be a port")),
+        ("Listen = :1\n", format!("pkgmgr-sim: {shown}: line 1: Listen stands before the first [Section]")),
+        ("[HTTP]\nListen = 0.0.0.0:0\n", "pkgmgr-sim: package-manager: listening beyond loopback needs".to_owned()),
+    ] {
+        let (code, error) = said(text, &[]).await;
+        assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    // It ends because of the last line, and has told of the others before.
+    let text = "[Server]\nRVersion = /opt/R\nAdress = x\n[HTTP]\nListen = :x\n";
+    let (code, error) = said(text, &[]).await;
+    assert_eq!(code, Some(1));
+    assert!(error.contains("line 2: Server.RVersion is without effect here"), "{error}");
+    assert!(error.contains("line 3: there is no setting Server.Adress"), "{error}");
+    let gone = folder.path().join("gone.gcfg");
+    let output = command(&service, &gone, &[]).output().await.unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with(&format!("pkgmgr-sim: cannot read the settings in {}", gone.display())), "{error}");
+}
