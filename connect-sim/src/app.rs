@@ -17,6 +17,7 @@ use crate::auth::signature::Replays;
 use crate::config::Config;
 use crate::error::Result;
 use crate::identity::Issuers;
+use crate::messages;
 use crate::recorder::Recorder;
 use crate::runtime::processes::Processes;
 use crate::ui::Pages;
@@ -39,6 +40,8 @@ struct Inner {
     processes: Processes,
     /// Rung when a repository was changed.
     polls: Bell,
+    /// Rung when something is to be told to webhooks.
+    deliveries: Bell,
     has_git: AtomicBool,
     recorder: Recorder,
     /// One bell a task, for those who wait for its output.
@@ -51,7 +54,9 @@ struct Inner {
     unpacked: PathBuf,
     incoming: PathBuf,
     clones: PathBuf,
+    messages: messages::Known,
     package_manager: Link,
+    outside: Link,
     issuers: Issuers,
 }
 
@@ -66,6 +71,7 @@ impl App {
         let clones = world.folder("clones")?;
         let recorded = world.folder("recorded")?;
         let package_manager = Link::new(&world, "package-manager");
+        let outside = Link::outside(&world, "outside");
         let issuers = Issuers::new(&world);
         let replays = Replays::new(config.signature_window);
         Ok(Self(Arc::new(Inner {
@@ -77,6 +83,7 @@ impl App {
             process_bell: Bell::new(world.clock()),
             processes: Processes::default(),
             polls: Bell::new(world.clock()),
+            deliveries: Bell::new(world.clock()),
             has_git: AtomicBool::new(false),
             recorder: Recorder::new(recorded),
             bells: Mutex::default(),
@@ -85,7 +92,9 @@ impl App {
             unpacked,
             incoming,
             clones,
+            messages: messages::Known::default(),
             package_manager,
+            outside,
             issuers,
             world,
         })))
@@ -115,10 +124,22 @@ impl App {
         &self.0.replays
     }
 
+    /// What [`crate::messages`] knows.
+    #[must_use]
+    pub fn messages(&self) -> &messages::Known {
+        &self.0.messages
+    }
+
     /// The link that packages come over.
     #[must_use]
     pub fn package_manager(&self) -> &Link {
         &self.0.package_manager
+    }
+
+    /// The link to servers that callers name: of webhooks, of bundles.
+    #[must_use]
+    pub fn outside(&self) -> &Link {
+        &self.0.outside
     }
 
     /// The issuers of identity tokens.
@@ -204,6 +225,17 @@ impl App {
     #[must_use]
     pub fn polls(&self) -> &Bell {
         &self.0.polls
+    }
+
+    /// Tells the watch of webhooks that there is something to deliver.
+    pub fn ring_for_deliveries(&self) {
+        self.0.deliveries.ring();
+    }
+
+    /// The bell that [`App::ring_for_deliveries`] rings.
+    #[must_use]
+    pub fn deliveries(&self) -> &Bell {
+        &self.0.deliveries
     }
 
     /// Notes that git is turned on and works.

@@ -75,6 +75,12 @@ const ACTIONS: &[(&str, &str, &str, &str)] = &[
     ("PATCH", "/__api__/v1/oauth/integrations/{guid}", "edit_integration", "Changed an OAuth integration"),
     ("DELETE", "/__api__/v1/oauth/integrations/{guid}", "remove_integration", "Removed an OAuth integration"),
     ("DELETE", "/__api__/v1/oauth/clients/{client_id}", "remove_oauth_client", "Removed an OAuth client"),
+    ("POST", "/__api__/v1/webhooks", "add_webhook", "Added a webhook"),
+    ("PATCH", "/__api__/v1/webhooks/{guid}", "edit_webhook", "Changed a webhook"),
+    ("DELETE", "/__api__/v1/webhooks/{guid}", "remove_webhook", "Removed a webhook"),
+    ("POST", "/__api__/v1/system/messages", "add_message", "Added a message to all"),
+    ("PATCH", "/__api__/v1/system/messages/{guid}", "edit_message", "Changed a message to all"),
+    ("DELETE", "/__api__/v1/system/messages/{guid}", "remove_message", "Removed a message to all"),
     ("POST", "/__api__/v1/environments", "add_environment", "Added an execution environment"),
     ("PUT", "/__api__/v1/environments/{guid}", "edit_environment", "Changed an execution environment"),
     ("DELETE", "/__api__/v1/environments/{guid}", "remove_environment", "Removed an execution environment"),
@@ -147,16 +153,23 @@ pub async fn list(State(app): State<App>, origin: Origin, principal: Principal, 
     Ok(cursor.answer(&app.origin(origin), "/__api__/v1/audit_logs", &query, rows))
 }
 
+/// The names of what is noted and what they mean, in order.
+#[must_use]
+pub fn actions_known() -> Vec<(&'static str, &'static str)> {
+    let mut actions: Vec<_> = ACTIONS.iter().map(|action| (action.2, action.3)).chain(EVENTS.iter().copied()).collect();
+    actions.sort_unstable();
+    actions.dedup();
+    actions
+}
+
 /// `GET /v1/audit/actions`
 ///
 /// # Errors
 /// 403 unless an administrator asks.
 pub async fn actions(principal: Principal) -> Result<Json<Vec<Value>>> {
     principal.require(Role::Administrator)?;
-    let mut actions: Vec<_> = ACTIONS.iter().map(|action| (action.2, action.3)).chain(EVENTS.iter().copied()).collect();
-    actions.sort_unstable();
-    actions.dedup();
-    Ok(Json(actions.iter().map(|(action, text)| json!({"action": action, "description": text})).collect()))
+    let shown = |(action, text)| json!({"action": action, "description": text});
+    Ok(Json(actions_known().into_iter().map(shown).collect()))
 }
 
 /// `GET /v1/search/auditlogs`: newest first unless `order` is `asc`.

@@ -70,6 +70,7 @@ differences! {
     ContentLock "2024.08.0" Field "`locked` and `locked_message` of content; older releases ignore them",
     OAuthSetting "2024.12.0" Setting "`oauth_integrations_enabled` is true, and the licence has `oauth-integrations`",
     Gradio "2024.12.0" ContentType "`python-gradio`; older releases refuse its bundles",
+    BundleFromUrl "2024.11.0" Upload "`url` in place of a bundle's archive: the server fetches it",
     JobContentIds "2025.01.0" Field "`content_id` and `content_guid` of jobs, beside `app_id`",
     BundleActive "2025.02.0" Field "`active` of bundles",
     GroupPagesWithPrefix "2025.04.0" Parameter "`page_number` of groups together with `prefix`; older releases answer with the first page",

@@ -15,6 +15,7 @@
 //! | [`identity`], [`trusted_publishers`] | identity tokens of other issuers, and machines that publish with them |
 //! | [`idp`] | the built-in identity provider, for tests |
 //! | [`oauth_server`] | tokens for applications that act as a user |
+//! | [`webhooks`], [`messages`], [`subscriptions`] | who is told of what |
 //! | [`instrumentation`], [`audit`], [`system`], [`storage`], [`queue`] | what happened, and the server itself |
 //! | [`ui`] | pages |
 //! | [`store`] | SQL |
@@ -49,6 +50,7 @@ pub mod input;
 pub mod instrumentation;
 pub mod jobs;
 pub mod keys;
+pub mod messages;
 pub mod oauth;
 pub mod oauth_server;
 pub mod openapi;
@@ -67,6 +69,7 @@ pub mod service_tokens;
 pub mod serving;
 pub mod storage;
 pub mod store;
+pub mod subscriptions;
 pub mod system;
 pub mod tags;
 pub mod tasks;
@@ -78,7 +81,9 @@ pub mod users;
 pub mod vanities;
 pub mod variants;
 pub mod version;
+pub mod vulnerabilities;
 pub mod watch;
+pub mod webhooks;
 
 use std::sync::Arc;
 
@@ -112,6 +117,7 @@ pub fn product(config: Config) -> Product {
                 bundles::retention::start(&app);
                 runtime::processes::prepare(&app).await?;
                 schedules::start(&app);
+                webhooks::start(&app);
                 recorder::start(&app).await?;
                 let control = idp::control::router(app.clone());
                 let (router, routes) = routes::router(app);

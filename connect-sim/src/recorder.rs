@@ -20,6 +20,7 @@ use crate::error::Result;
 use crate::store;
 use crate::store::audit::Entry;
 use crate::store::hits::Hit;
+use crate::webhooks;
 
 /// The most that is gathered; more is left out.
 const MOST: usize = 100_000;
@@ -126,14 +127,22 @@ impl Recorder {
 
     async fn write(&self, app: &App, number: u64, events: &[Event]) -> Result<()> {
         let mut tx = app.write().await?;
+        let mut entries = Vec::new();
         for event in events {
             match event {
                 Event::Hit(hit) => store::hits::insert(&mut tx, hit).await?,
-                Event::Entry(entry) => store::audit::insert(&mut tx, entry).await?,
+                Event::Entry(entry) => {
+                    store::audit::insert(&mut tx, entry).await?;
+                    entries.push(entry);
+                }
             }
         }
+        let tell = webhooks::enqueue(app, &mut tx, &entries).await?;
         store::set_meta(&mut tx, &key(&self.name()?), &number.to_string()).await?;
         tx.commit().await?;
+        if tell {
+            app.ring_for_deliveries();
+        }
         self.forget(number)?;
         Ok(())
     }

@@ -20,9 +20,9 @@ use crate::ui::{self, api::Routes, dashboard};
 use crate::version::Version;
 use crate::{
     applications, audit, bookmarks, bundles, content, deploy, documentation, environment, environments, git, groups,
-    idp, instrumentation, jobs, keys, oauth, oauth_server, openapi, packages, permissions, queue, remote, schedules,
-    search, server_settings, service_tokens, serving, storage, system, tags, tasks, thumbnails, timezones,
-    trusted_publishers, users, vanities, variants,
+    idp, instrumentation, jobs, keys, messages, oauth, oauth_server, openapi, packages, permissions, queue, remote,
+    schedules, search, server_settings, service_tokens, serving, storage, subscriptions, system, tags, tasks,
+    thumbnails, timezones, trusted_publishers, users, vanities, variants, vulnerabilities, webhooks,
 };
 
 use Fidelity::{ClientProven, Documented, Inferred};
@@ -207,6 +207,10 @@ pub(crate) fn table(version: Version) -> Table<App> {
         .row("GET", "/__api__/variants/{id}/subscribers", variants::subscribers, "", Inferred)
         .row("POST", "/__api__/variants/{id}/subscribers", variants::subscribe, "", Inferred)
         .row("DELETE", "/__api__/variants/{id}/subscribers/{user_guid}", variants::unsubscribe, "", Documented)
+        .row("GET", "/__api__/v1/content/{guid}/subscriptions", subscriptions::list, "", Inferred)
+        .row("POST", "/__api__/v1/content/{guid}/subscriptions", subscriptions::subscribe, "", Inferred)
+        .row("DELETE", "/__api__/v1/content/{guid}/subscriptions/{user_guid}", subscriptions::unsubscribe, "", Inferred)
+        .row("POST", "/__api__/v1/content/{guid}/email", subscriptions::email, "", Inferred)
         .row("GET", "/__api__/schedules/{id}", schedules::get, "", Documented)
         .row("POST", "/__api__/schedules", schedules::create, "", ClientProven)
         .row("POST", "/__api__/schedules/{id}", schedules::update, "", ClientProven)
@@ -246,6 +250,8 @@ pub(crate) fn table(version: Version) -> Table<App> {
         .row("GET", "/__api__/v1/packages", packages::all, "2024.11.0", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}/packages", packages::of_content, "2024.11.0", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}/lockfile", packages::lockfile, "2025.12.0", ClientProven)
+        .row("GET", "/__api__/v1/vulnerabilities", vulnerabilities::all, "2026.02.0", Inferred)
+        .row("GET", "/__api__/v1/content/{guid}/vulnerabilities", vulnerabilities::of_content, "2026.02.0", Inferred)
         .group("Credentials for content")
         .row("GET", "/__api__/v1/oauth/integrations", oauth::list, "2024.08.0", ClientProven)
         .row("POST", "/__api__/v1/oauth/integrations", oauth::create, "2024.08.0", ClientProven)
@@ -253,6 +259,7 @@ pub(crate) fn table(version: Version) -> Table<App> {
         .row("GET", "/__api__/v1/oauth/integrations/{guid}", oauth::get, "2024.08.0", ClientProven)
         .row("PATCH", "/__api__/v1/oauth/integrations/{guid}", oauth::update, "2024.08.0", ClientProven)
         .row("DELETE", "/__api__/v1/oauth/integrations/{guid}", oauth::delete, "2024.08.0", ClientProven)
+        .row("POST", "/__api__/v1/oauth/integrations/{guid}/verify", oauth::verify, "2024.12.0", Documented)
         .row("GET", "/__api__/v1/oauth/integrations/{guid}/associations", oauth::associations, "2024.08.0", ClientProven)
         .row("GET", "/__api__/v1/content/{guid}/oauth/integrations/associations", oauth::of_content, "2024.08.0", ClientProven)
         .row("PUT", "/__api__/v1/content/{guid}/oauth/integrations/associations", oauth::associate, "2024.08.0", ClientProven)
@@ -287,6 +294,17 @@ pub(crate) fn table(version: Version) -> Table<App> {
         .row("GET", "/__api__/v1/system/documentation", documentation::get, "2025.06.0", Documented)
         .row("POST", "/__api__/v1/system/documentation", documentation::set, "2025.06.0", Documented)
         .row("DELETE", "/__api__/v1/system/documentation", documentation::delete, "2025.06.0", Documented)
+        .row("GET", "/__api__/v1/system/messages", messages::list, "2026.02.0", Inferred)
+        .row("POST", "/__api__/v1/system/messages", messages::create, "2026.02.0", Inferred)
+        .row("PATCH", "/__api__/v1/system/messages/{guid}", messages::update, "2026.02.0", Inferred)
+        .row("DELETE", "/__api__/v1/system/messages/{guid}", messages::delete, "2026.02.0", Inferred)
+        .row("GET", "/__api__/v1/webhooks", webhooks::list, "2026.02.0", Inferred)
+        .row("POST", "/__api__/v1/webhooks", webhooks::create, "2026.02.0", Inferred)
+        .row("GET", "/__api__/v1/webhooks/{guid}", webhooks::get, "2026.02.0", Inferred)
+        .row("PATCH", "/__api__/v1/webhooks/{guid}", webhooks::update, "2026.02.0", Inferred)
+        .row("DELETE", "/__api__/v1/webhooks/{guid}", webhooks::delete, "2026.02.0", Inferred)
+        .row("GET", "/__api__/v1/webhooks/{guid}/deliveries", webhooks::deliveries, "2026.02.0", Inferred)
+        .row("POST", "/__api__/v1/webhooks/{guid}/test", webhooks::test, "2026.02.0", Inferred)
         .row("GET", "/__api__/v1/feature-usage", system::features, "", Inferred)
         .row("GET", "/__api__/v1/queue", queue::list, "", Documented)
         .row("DELETE", "/__api__/v1/queue/{id}", queue::delete, "", Documented)

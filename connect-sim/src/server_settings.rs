@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::content_type::{ContentType, Kind};
 use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
+use crate::messages;
 
 /// `GET /__ping__`
 pub async fn ping() -> Json<Value> {
@@ -67,8 +68,9 @@ fn runtimes(config: &Config) -> Vec<&'static str> {
 }
 
 /// `GET /server_settings`
-pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> Json<Value> {
+pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> Result<Json<Value>> {
     let version = app.config().version.to_string();
+    let public_warning = messages::text(&app, "everyone").await?;
     let mut settings = json!({
         "hostname": "teamsim",
         "version": version,
@@ -78,7 +80,7 @@ pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> J
         "logout_url": "__logout__",
         "system_display_name": app.config().system_name,
         "self_registration": false,
-        "public_warning": app.config().public_warning,
+        "public_warning": public_warning,
         "http_warning": false,
     });
     if principal.is_none() {
@@ -86,8 +88,9 @@ pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> J
             settings["version"] = json!("");
             settings["about"] = json!("Posit Connect");
         }
-        return Json(settings);
+        return Ok(Json(settings));
     }
+    let logged_in_warning = messages::text(&app, "logged_in").await?;
     let more = json!({
         "build": format!("v{version}-simulated"),
         "license": license(&app),
@@ -98,7 +101,7 @@ pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> J
         "viewer_kiosk": false,
         "mail_all": false,
         "mail_configured": false,
-        "logged_in_warning": app.config().logged_in_warning,
+        "logged_in_warning": logged_in_warning,
         "metrics_rrd_enabled": false,
         "metrics_instrumentation": true,
         "customized_landing": false,
@@ -132,21 +135,22 @@ pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> J
     if let (Value::Object(settings), Value::Object(more)) = (&mut settings, more) {
         settings.extend(more);
     }
-    Json(settings)
+    Ok(Json(settings))
 }
 
 /// `GET /v1/server_settings/public`: what a login page needs.
-pub async fn public(State(app): State<App>) -> Json<Value> {
-    Json(json!({
+pub async fn public(State(app): State<App>) -> Result<Json<Value>> {
+    let public_warning = messages::text(&app, "everyone").await?;
+    Ok(Json(json!({
         "authentication": authentication(&app),
         "dashboard_path": "/connect",
         "logout_url": "__logout__",
         "system_display_name": app.config().system_name,
         "self_registration": false,
-        "public_warning": app.config().public_warning,
+        "public_warning": public_warning,
         "http_warning": false,
         "customized_landing": false,
-    }))
+    })))
 }
 
 /// `GET /server_settings/applications`

@@ -4,8 +4,6 @@
 //! a variant of an item that one may not see is not told from one that is not there. Whoever may change the item may
 //! change and render its variants.
 
-use std::collections::BTreeSet;
-
 use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
@@ -21,12 +19,10 @@ use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Json as Body, Query};
 use crate::store;
 use crate::store::content::Content;
-use crate::store::permissions::Grant;
 use crate::store::renderings::Rendering;
-use crate::store::system::Mail;
 use crate::store::tasks::Task;
-use crate::store::users::Filter;
 use crate::store::variants::{Settings, Variant};
+use crate::subscriptions::{self, Recipients};
 use crate::tasks;
 use crate::users::time;
 
@@ -321,59 +317,17 @@ pub async fn send(
     query: Query,
 ) -> Result<Json<Value>> {
     let wanted = query.text("email").unwrap_or("me");
-    if !matches!(wanted, "me" | "collaborators" | "collaborators_viewers") {
+    let to = Recipients::named(wanted, &principal.user.guid).filter(|to| !to.subscribers).ok_or_else(|| {
         let text = "`email` must be me, collaborators or collaborators_viewers.";
-        return Err(Error::bad(Code::InvalidParameter, text));
-    }
+        Error::bad(Code::InvalidParameter, text)
+    })?;
     let mut tx = app.write().await?;
     let (variant, Seen { content, .. }) = find(&mut tx, &principal, &id).await?;
-    if wanted != "me" {
+    if to.user.is_none() {
         editable(&mut tx, &principal, &content.guid).await?;
     }
-    let renderings = store::renderings::of_variant(&mut tx, variant.id).await?;
-    let known = query.text("rendering_id").is_none_or(|id| renderings.iter().any(|one| one.id.to_string() == id));
-    if renderings.is_empty() || !known {
-        return Err(Error::missing("rendering"));
-    }
-    let mut addresses = BTreeSet::new();
-    if wanted == "me" {
-        addresses.insert(principal.user.email.clone());
-    } else {
-        let owner = store::users::by_guid(&mut tx, &content.owner_guid).await?;
-        addresses.extend(owner.map(|owner| owner.email));
-        for permission in store::permissions::of_content(&mut tx, &content.guid).await? {
-            if permission.grant != Grant::Owner && wanted == "collaborators" {
-                continue;
-            }
-            let guid = permission.principal_guid;
-            if permission.principal_type == "group" {
-                let filter = Filter { group: Some(guid), ..Filter::default() };
-                let (members, _) = store::users::list(&mut tx, &filter, i64::MAX, 0).await?;
-                addresses.extend(members.into_iter().map(|user| user.email));
-            } else {
-                addresses.extend(store::users::by_guid(&mut tx, &guid).await?.map(|user| user.email));
-            }
-        }
-    }
-    addresses.remove("");
-    if addresses.is_empty() {
-        return Err(Error::bad(Code::EmailNoRecipients, "None of the recipients has an email address."));
-    }
-    let mut output = vec!["Keeping mails (simulated)...".to_owned()];
-    for recipient in addresses {
-        output.push(format!("Kept a mail to {recipient}"));
-        let mail = Mail {
-            sent: app.now(),
-            recipient,
-            subject: content.title.clone().unwrap_or_else(|| content.name.clone()),
-            body: format!("The document {} was rendered.", content.name),
-        };
-        store::system::send(&mut tx, &mail).await?;
-    }
-    let task = Task { kind: "mail".to_owned(), ..render_task(&app, &content, &variant, &principal.user.guid) };
-    store::tasks::insert_finished(&mut tx, &task, &output).await?;
+    let asked = (principal.user.guid.as_str(), query.text("rendering_id"));
+    let (task, output) = subscriptions::send(&app, &mut tx, &content, &variant, to, asked).await?;
     tx.commit().await?;
-    let lines = i64::try_from(output.len()).unwrap_or(i64::MAX);
-    let task = Task { state: "finished".to_owned(), lines, ..task };
     Ok(Json(tasks::legacy(&task, &output, principal.user.id)))
 }

@@ -28,6 +28,7 @@ use crate::store::content::Content;
 use crate::store::jobs::Job;
 use crate::store::renderings::Rendering;
 use crate::store::tasks::{End, Task};
+use crate::subscriptions::{self, Recipients};
 use crate::variants;
 use log::Log;
 use steps::{Built, Failure, Stop};
@@ -351,6 +352,25 @@ async fn failed(
     Ok(())
 }
 
+/// Mails what a schedule that mails has rendered: to those whom the variant's settings name, and to its subscribers.
+async fn mail(app: &App, tx: &mut sim_kit::Tx, task: &Task, content_guid: &str) -> Result<()> {
+    let wanted = task.detail.get("email") == Some(&Value::Bool(true));
+    let (true, Some(id)) = (wanted, task.variant_id) else { return Ok(()) };
+    if let Some(variant) = store::variants::get(tx, id).await?
+        && let Some(content) = store::content::by_guid(tx, content_guid).await?
+    {
+        let settings = &variant.settings;
+        let to = Recipients {
+            user: None,
+            collaborators: settings.email_collaborators || settings.email_all,
+            viewers: settings.email_viewers || settings.email_all,
+            subscribers: true,
+        };
+        subscriptions::mail(app, tx, &content, &variant, to).await?;
+    }
+    Ok(())
+}
+
 /// Notes the processes that the real product would have started, and what they rendered.
 async fn jobs(app: &App, tx: &mut sim_kit::Tx, task: &Task, bundle: &Bundle, built: &Built, now: i64) -> Result<()> {
     let log = job_log(tx, task, Some(bundle.id)).await?;
@@ -383,6 +403,7 @@ async fn jobs(app: &App, tx: &mut sim_kit::Tx, task: &Task, bundle: &Bundle, bui
             duration: (now - task.created).max(0).saturating_mul(1_000),
         };
         store::renderings::insert(&mut *tx, &rendering).await?;
+        mail(app, tx, task, &bundle.content_guid).await?;
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Receiving a bundle.
 //!
 //! Clients send the archive as the whole body, with any content type or none and often in chunks, or as the part
-//! `archive` of a multipart form whose part `metadata` is a flat JSON object.
+//! `archive` of a multipart form whose part `metadata` is a flat JSON object. Instead of the archive they may say where it
+//! is, in the part `url` or in the query; then the server fetches it.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ use crate::app::App;
 use crate::auth::Principal;
 use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
-use crate::input::check_checksum;
+use crate::input::{Query, check_checksum};
 use crate::store;
 use crate::store::bundles::Bundle;
 use crate::store::content::Runtime;
@@ -140,6 +141,11 @@ fn is_multipart(headers: &HeaderMap) -> bool {
 
 async fn receive(app: &App, request: Request) -> Result<(Spool, BTreeMap<String, String>)> {
     let mut spool = Spool::new(app.incoming(), app.config().limits.bundle_bytes);
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    if let Some(url) = query.text("url").filter(|_| app.config().version.with(Difference::BundleFromUrl)) {
+        fetch(app, url, &mut spool).await?;
+        return Ok((spool, BTreeMap::new()));
+    }
     // A form is no archive to releases that know none.
     if !is_multipart(request.headers()) || !app.config().version.with(Difference::BundleMetadata) {
         let mut body = request.into_body().into_data_stream();
@@ -159,7 +165,12 @@ async fn receive(app: &App, request: Request) -> Result<(Spool, BTreeMap<String,
                     spool.write(&bytes)?;
                 }
             }
-            Some("metadata") => metadata = read_metadata(part).await?,
+            Some("url") if !has_archive => {
+                has_archive = true;
+                let url = part_text(part, "url", 2048).await?;
+                fetch(app, String::from_utf8_lossy(&url).trim(), &mut spool).await?;
+            }
+            Some("metadata") => metadata = parse_metadata(&part_text(part, "metadata", 64 * 1024).await?)?,
             name => {
                 let text = format!("The form has the part `{}`, which is not known.", name.unwrap_or_default());
                 return Err(Error::bad(Code::BadRequest, text));
@@ -169,19 +180,38 @@ async fn receive(app: &App, request: Request) -> Result<(Spool, BTreeMap<String,
     if has_archive {
         Ok((spool, metadata))
     } else {
-        Err(Error::bad(Code::BundleMissing, "The form has no part `archive`."))
+        Err(Error::bad(Code::BundleMissing, "The form has neither a part `archive` nor a part `url`."))
     }
 }
 
-async fn read_metadata(mut part: Field<'_>) -> Result<BTreeMap<String, String>> {
+/// A part that is read whole, of at most `most` bytes.
+async fn part_text(mut part: Field<'_>, name: &str, most: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     while let Some(chunk) = part.chunk().await.map_err(|error| cut(error.body_text()))? {
         bytes.extend_from_slice(&chunk);
-        if bytes.len() > 64 * 1024 {
-            return Err(Error::too_large("The part `metadata`", 64 * 1024));
+        if bytes.len() > most {
+            return Err(Error::too_large(&format!("The part `{name}`"), most as u64));
         }
     }
-    parse_metadata(&bytes)
+    Ok(bytes)
+}
+
+/// Fetches an archive from another server.
+async fn fetch(app: &App, url: &str, spool: &mut Spool) -> Result<()> {
+    let url = url::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url = url.ok_or_else(|| Error::bad(Code::InvalidBundleUrl, "`url` must be an http or https URL."))?;
+    let failed = |why: String| {
+        Error::bad(Code::UnableToGetBundleFromUrl, format!("The bundle cannot be fetched from `url`: {why}."))
+    };
+    let answer = app.outside().get(&url, HeaderMap::new()).await.map_err(|error| failed(error.to_string()))?;
+    if !answer.status().is_success() {
+        return Err(failed(format!("it was answered with {}", answer.status())));
+    }
+    let mut body = answer.bytes_stream();
+    while let Some(bytes) = body.next().await {
+        spool.write(&bytes.map_err(|error| failed(error.to_string()))?)?;
+    }
+    Ok(())
 }
 
 /// Reads the flat JSON object that a client says about its bundle. Values that are no strings are kept as JSON.

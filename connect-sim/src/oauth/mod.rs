@@ -277,6 +277,26 @@ pub async fn delete(State(app): State<App>, principal: Principal, Path(guid): Pa
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// `POST /v1/oauth/integrations/{guid}/verify`: whether credentials of a service account can be had. The configuration is
+/// checked; the service itself is not asked, and the answer says so.
+///
+/// # Errors
+/// 400 with code 240 for an integration of another kind, with 228 for a configuration that is not whole; 403 unless an
+/// administrator asks, 404 when there is none.
+pub async fn verify(State(app): State<App>, principal: Principal, Path(guid): Path<String>) -> Result<Json<Value>> {
+    principal.require(Role::Administrator)?;
+    let one = find(&mut *app.read().await?, &guid).await?;
+    if auth_type(&one) != "Service Account" {
+        let text = "Only integrations of the auth_type Service Account can be verified.";
+        return Err(Error::bad(Code::OAuthServiceAccountTestInvalidAuthType, text));
+    }
+    let template = Template::of(&one.template);
+    template
+        .ok_or_else(|| Error::bad(Code::OAuthTemplateNotFound, "`template` is no template's."))?
+        .check(&one.config)?;
+    Ok(Json(json!({"verified": true, "simulated": true})))
+}
+
 fn association(content_guid: &str, one: &Integration, created: i64) -> Value {
     json!({
         "app_guid": content_guid, "content_guid": content_guid, "oauth_integration_guid": one.guid,

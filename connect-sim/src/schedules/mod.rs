@@ -48,7 +48,7 @@ async fn run_due(app: &App) -> Result<Option<i64>> {
             && !content.locked
             && content.bundle_id.is_some()
         {
-            let detail = json!({ "scheduled": at });
+            let detail = json!({ "scheduled": at, "email": schedule.email });
             let task = variants::render_task(app, &content, &variant, &content.owner_guid);
             store::tasks::insert(&mut tx, &Task { detail, ..task }).await?;
         }

@@ -10,6 +10,7 @@ pub mod hits;
 pub mod idp;
 pub mod jobs;
 pub mod keys;
+pub mod messages;
 pub mod oauth;
 pub mod oauth_server;
 pub mod permissions;
@@ -29,6 +30,7 @@ pub mod users;
 pub mod vanities;
 pub mod variables;
 pub mod variants;
+pub mod webhooks;
 
 use sim_kit::Migration;
 use sqlx::any::AnyRow;
@@ -55,6 +57,8 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 20, name: "git", sql: include_str!("../../migrations/0020_git.sql") },
     Migration { version: 21, name: "processes", sql: include_str!("../../migrations/0021_processes.sql") },
     Migration { version: 22, name: "records", sql: include_str!("../../migrations/0022_records.sql") },
+    Migration { version: 40, name: "webhooks", sql: include_str!("../../migrations/0040_webhooks.sql") },
+    Migration { version: 41, name: "messages", sql: include_str!("../../migrations/0041_messages.sql") },
 ];
 
 /// The next number of `kind`, from 1; never given twice, also not after its holder is gone. Needs a write transaction.

@@ -291,3 +291,39 @@ async fn deploys_of_one_item_take_effect_in_their_order() {
     assert_eq!((&slow["code"], &fast["code"]), (&json!(0), &json!(0)));
     assert_eq!(app.publisher().get(&format!("/v1/content/{guid}")).await.ok()["bundle_id"], "2");
 }
+
+/// Package Manager is asked in the words that it has for clients.
+#[tokio::test]
+async fn vulnerabilities_are_those_that_package_manager_knows() {
+    let index = Index::start().await;
+    let config = Config { pypi_url: Some(format!("{}/pypi/latest/simple", index.url)), ..index.config() };
+    let app = TestApp::with(config).await;
+    let publisher = app.publisher();
+    let guid = publisher.publish("api", python_bundle("python-api", "flask==3.0.0")).await;
+    let path = format!("/v1/content/{guid}/vulnerabilities");
+    // It does not answer yet.
+    let answer = publisher.get(&path).await.ok();
+    assert_eq!(answer["results"], json!([]));
+    assert!(answer["warnings"][0].as_str().unwrap().contains("404"), "{answer}");
+    let row = json!({"name": "Flask", "version": "3.0.0", "blocked": false, "vulns": [{
+        "id": "SIM-1", "aliases": ["CVE-0"], "summary": "s", "details": "d", "published": "2026-01-01T00:00:00Z",
+        "severity": [{"type": "CVSS_V3", "score": "x", "calculated_score": {"base_score": 7.5}}],
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "3.0.1"}]}], "simulated": true,
+    }]});
+    let lines = format!("{row}\n{}\n", json!({"name": "werkzeug", "version": "3.0.1", "blocked": false}));
+    index.put("/__api__/filter/packages".to_owned(), "application/x-ndjson", lines.into_bytes());
+    let expected = json!({
+        "id": "SIM-1", "aliases": ["CVE-0"], "summary": "s", "details": "d", "published": "2026-01-01T00:00:00Z",
+        "base_score": 7.5, "fixed_in": ["3.0.1"], "language": "python", "name": "flask", "version": "3.0.0",
+        "content_guids": [guid], "simulated": true,
+    });
+    let answer = publisher.get(&path).await.ok();
+    assert_eq!((&answer["results"], &answer["warnings"]), (&json!([expected]), &json!([])));
+    assert_eq!(publisher.get("/v1/vulnerabilities").await.ok()["results"], json!([expected]));
+    let (_, stranger) = app.user("stranger", "publisher").await;
+    let others = stranger.get("/v1/vulnerabilities").await.ok();
+    assert_eq!((&others["total"], &others["warnings"]), (&json!(0), &json!([])));
+    index.put("/__api__/filter/packages".to_owned(), "application/x-ndjson", b"{".to_vec());
+    let answer = publisher.get(&path).await.ok();
+    assert!(answer["warnings"][0].as_str().unwrap().contains("not understood"), "{answer}");
+}

@@ -8,6 +8,7 @@ use pkg_formats::archive::{self, Compression, gzip};
 use serde_json::{Value, json};
 
 use super::app::{TestApp, bundle, static_bundle};
+use super::index::Index;
 
 /// Every file below the folders of a world, blobs included.
 fn files(app: &TestApp) -> Vec<std::path::PathBuf> {
@@ -185,4 +186,52 @@ async fn locked_content_takes_no_bundle_and_no_deploy() {
     let visit = app.publisher().get(&format!("/content/{guid}/")).await;
     assert_eq!(visit.code(), (403, 223));
     assert!(app.publisher().page(&format!("/content/{guid}/")).await.text().contains("Under repair"));
+}
+
+#[tokio::test]
+async fn a_bundle_is_fetched_from_where_it_is() {
+    let index = Index::start().await;
+    index.put("/bundle.tar.gz".to_owned(), "application/gzip", static_bundle("fetched"));
+    index.put("/page".to_owned(), "text/html", b"<p>".to_vec());
+    let app = TestApp::new().await;
+    let publisher = app.publisher();
+    let guid = publisher.create("fetched").await;
+    let path = format!("/v1/content/{guid}/bundles");
+    let from = |url: String| {
+        let url: String = url::form_urlencoded::byte_serialize(url.as_bytes()).collect();
+        let (publisher, path) = (publisher.clone(), path.clone());
+        async move { publisher.raw("POST", &format!("{path}?url={url}"), &[], Default::default()).await }
+    };
+    let made = from(format!("{}/bundle.tar.gz", index.url)).await.ok();
+    assert_eq!(made["size"], static_bundle("fetched").len());
+    assert_eq!(publisher.deploy(&guid, &json!({})).await["code"], 0);
+    assert_eq!(publisher.get(&format!("/content/{guid}/")).await.text(), "fetched");
+    let form = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"url\"\r\n\r\n{}/bundle.tar.gz\r\n--b\r\n\
+         Content-Disposition: form-data; name=\"metadata\"\r\n\r\n{{\"source\":\"url\"}}\r\n--b--\r\n",
+        index.url
+    );
+    let head = [("content-type", "multipart/form-data; boundary=b")];
+    assert_eq!(publisher.raw("POST", &path, &head, form.into()).await.ok()["metadata"]["source"], "url");
+
+    for (url, code) in [
+        ("ftp://h/x".to_owned(), 232),
+        ("file:///etc/passwd".to_owned(), 232),
+        ("x".to_owned(), 232),
+        (format!("{}/none", index.url), 233),
+        ("http://127.0.0.1:9/".to_owned(), 233),
+        (format!("{}/page", index.url), 135),
+    ] {
+        assert_eq!(from(url.clone()).await.code(), (400, code), "{url}");
+    }
+    let small = Config { limits: Limits { bundle_bytes: 10, ..Limits::default() }, ..Config::default() };
+    let small = TestApp::with(small).await.publisher();
+    let guid = small.create("small").await;
+    let path = format!("/v1/content/{guid}/bundles?url={}/bundle.tar.gz", index.url);
+    assert_eq!(small.raw("POST", &path, &[], Default::default()).await.code(), (413, 125));
+    // Releases that know nothing of it take the body for the archive.
+    let old = TestApp::with(Config { version: "2024.09.0".parse().unwrap(), ..Config::default() }).await.publisher();
+    let guid = old.create("old").await;
+    let path = format!("/v1/content/{guid}/bundles?url={}/bundle.tar.gz", index.url);
+    assert_eq!(old.raw("POST", &path, &[], Default::default()).await.code(), (400, 135));
 }

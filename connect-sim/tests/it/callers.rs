@@ -185,6 +185,13 @@ fn rows() -> Vec<Row> {
         ("GET /__api__/v1/packages", "", publishers),
         ("GET /__api__/v1/content/{guid}/packages", "", seers),
         ("GET /__api__/v1/content/{guid}/lockfile", "", then(seers, 404)),
+        ("GET /__api__/v1/vulnerabilities", "", publishers),
+        ("GET /__api__/v1/content/{guid}/vulnerabilities", "", seers),
+        ("GET /__api__/v1/content/{guid}/subscriptions", "", seers),
+        // The item is no document: nobody can subscribe to it.
+        ("POST /__api__/v1/content/{guid}/subscriptions", "{}", then(seers, 404)),
+        ("DELETE /__api__/v1/content/{guid}/subscriptions/{user_guid}", "", then(seers, 404)),
+        ("POST /__api__/v1/content/{guid}/email", "{}", then(seers, 404)),
         ("PUT /__api__/v1/content/{guid}/thumbnail", "GIF89a", then(seers, 204)),
         ("DELETE /__api__/v1/content/{guid}/thumbnail", "", then(seers, 404)),
         ("GET /__api__/applications/{id}/image", "", then(guessers, 204)),
@@ -242,6 +249,18 @@ fn rows() -> Vec<Row> {
         ("GET /__api__/v1/system/documentation", "", then(everyone, 404)),
         ("DELETE /__api__/v1/system/documentation", "", then(administrators, 404)),
         ("POST /__api__/v1/system/documentation", "{\"content\":\"{unique}\"}", then(administrators, 204)),
+        ("GET /__api__/v1/system/messages", "", everyone),
+        ("POST /__api__/v1/system/messages", "{\"content\":\"x\"}", then(administrators, 201)),
+        ("PATCH /__api__/v1/system/messages/{guid}", "{}", administrators),
+        ("DELETE /__api__/v1/system/messages/{guid}", "", then(administrators, 204)),
+        ("GET /__api__/v1/webhooks", "", administrators),
+        // Turned off, so that nothing of what follows is told to anybody.
+        ("POST /__api__/v1/webhooks", "{\"url\":\"http://127.0.0.1:9/\",\"active\":false}", then(administrators, 201)),
+        ("GET /__api__/v1/webhooks/{guid}", "", administrators),
+        ("PATCH /__api__/v1/webhooks/{guid}", "{}", administrators),
+        ("DELETE /__api__/v1/webhooks/{guid}", "", then(administrators, 204)),
+        ("GET /__api__/v1/webhooks/{guid}/deliveries", "", administrators),
+        ("POST /__api__/v1/webhooks/{guid}/test", "", then(administrators, 202)),
         ("GET /__api__/v1/feature-usage", "", publishers),
         ("GET /__api__/v1/queue", "", administrators),
         ("DELETE /__api__/v1/queue/{id}", "", then(administrators, 404)),
@@ -265,6 +284,8 @@ fn rows() -> Vec<Row> {
         ("GET /__api__/v1/oauth/integrations/{guid}", "", publishers),
         ("PATCH /__api__/v1/oauth/integrations/{guid}", "{}", administrators),
         ("DELETE /__api__/v1/oauth/integrations/{guid}", "", then(administrators, 204)),
+        // The integration is none of a service account.
+        ("POST /__api__/v1/oauth/integrations/{guid}/verify", "", then(administrators, 400)),
         ("GET /__api__/v1/oauth/integrations/{guid}/associations", "", publishers),
         ("GET /__api__/v1/content/{guid}/oauth/integrations/associations", "", seers),
         ("PUT /__api__/v1/content/{guid}/oauth/integrations/associations", "[]", then(seers, 204)),
@@ -356,6 +377,13 @@ impl Fixture {
         } else if path.contains("oauth") && path.contains("/integrations/{guid}") {
             let body = json!({"name": unique, "template": "github", "config": {"client_id": "c"}});
             let made = self.app.admin().post("/v1/oauth/integrations", &body).await.ok();
+            guid = made["guid"].as_str().unwrap().to_owned();
+        } else if path.contains("/webhooks/") {
+            let body = json!({"name": unique, "url": "http://127.0.0.1:9/", "active": false});
+            let made = self.app.admin().post("/v1/webhooks", &body).await.ok();
+            guid = made["guid"].as_str().unwrap().to_owned();
+        } else if path.contains("/messages/") {
+            let made = self.app.admin().post("/v1/system/messages", &json!({"content": unique})).await.ok();
             guid = made["guid"].as_str().unwrap().to_owned();
         } else if path.contains("/environments/") {
             let body = json!({"name": format!("image-{unique}"), "cluster_name": "Kubernetes"});

@@ -292,6 +292,8 @@ fn bodies() -> Vec<(&'static str, Value, Vec<Field>)> {
         ("quarto", Object, false),
     ];
     let integration = [("name", Text(255), false), ("description", Text(4096), false), ("config", Object, false)];
+    let webhook =
+        [("name", Text(255), false), ("events", Words, false), ("secret", Text(255), false), ("active", Flag, false)];
     let with = |more: &[Field], some: &[Field]| [some, more].concat();
     let right_schedule = json!({"type": "weekday", "start_time": "2026-01-01T00:00:00Z", "timezone": "UTC"});
     vec![
@@ -423,6 +425,42 @@ fn bodies() -> Vec<(&'static str, Value, Vec<Field>)> {
         ("POST /__api__/v1/system/documentation", json!({"content": "x"}), vec![("content", Text(500_000), true)]),
         ("POST /__api__/v1/tasks/send-test-email", json!({"to": "a@example.com"}), vec![("to", Text(254), true)]),
         (
+            "POST /__api__/v1/system/messages",
+            json!({"content": "x"}),
+            vec![
+                ("content", Text(4096), true),
+                ("audience", Word, false),
+                ("start_time", Moment, false),
+                ("end_time", Moment, false),
+            ],
+        ),
+        (
+            "PATCH /__api__/v1/system/messages/{message}",
+            json!({}),
+            vec![
+                ("content", Text(4096), false),
+                ("audience", Word, false),
+                ("start_time", Moment, false),
+                ("end_time", Moment, false),
+            ],
+        ),
+        (
+            "POST /__api__/v1/webhooks",
+            json!({"url": "http://127.0.0.1:9/", "active": false}),
+            with(&[("url", Text(2048), true)], &webhook),
+        ),
+        ("PATCH /__api__/v1/webhooks/{webhook}", json!({}), with(&[("url", Text(2048), false)], &webhook)),
+        (
+            "POST /__api__/v1/content/{document}/subscriptions",
+            json!({}),
+            vec![("user_guid", Text(255), false), ("variant_key", Key, false)],
+        ),
+        (
+            "POST /__api__/v1/content/{document}/email",
+            json!({}),
+            vec![("recipients", Word, false), ("variant_key", Key, false)],
+        ),
+        (
             "POST /__api__/v1/oauth/integrations",
             json!({"name": "n", "template": "github", "config": {"client_id": "c"}}),
             with(&[("template", Word, true)], &integration),
@@ -458,6 +496,8 @@ const OTHERS: &[&str] = &[
     "POST /__api__/v1/content/{guid}/bundles",
     "POST /__api__/v1/experimental/bootstrap",
     "POST /__api__/v1/oauth/integrations/credentials",
+    "POST /__api__/v1/oauth/integrations/{guid}/verify",
+    "POST /__api__/v1/webhooks/{guid}/test",
     "POST /__api__/variants/{id}/render",
     "POST /__api__/variants/{id}/sender",
     "POST /__api__/variants/{id}/subscribers",
@@ -496,6 +536,9 @@ async fn targets(app: &TestApp) -> Vec<(&'static str, String)> {
     let environment = text(&admin.post("/v1/environments", &environment).await.ok(), "guid");
     let integration = json!({"name": "target", "template": "github", "config": {"client_id": "c"}});
     let integration = text(&admin.post("/v1/oauth/integrations", &integration).await.ok(), "guid");
+    let webhook = json!({"url": "http://127.0.0.1:9/", "active": false});
+    let webhook = text(&admin.post("/v1/webhooks", &webhook).await.ok(), "guid");
+    let message = text(&admin.post("/v1/system/messages", &json!({"content": "target"})).await.ok(), "guid");
     vec![
         ("{user}", user),
         ("{me}", me),
@@ -510,6 +553,8 @@ async fn targets(app: &TestApp) -> Vec<(&'static str, String)> {
         ("{leaf}", leaf),
         ("{environment}", environment),
         ("{integration}", integration),
+        ("{webhook}", webhook),
+        ("{message}", message),
     ]
 }
 

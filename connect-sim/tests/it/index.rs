@@ -58,7 +58,7 @@ impl Index {
         }
     }
 
-    fn put(&self, path: String, content_type: &'static str, bytes: Vec<u8>) {
+    pub(crate) fn put(&self, path: String, content_type: &'static str, bytes: Vec<u8>) {
         self.shelf.lock().unwrap().insert(path, (content_type, bytes));
     }
 
@@ -118,7 +118,9 @@ impl Index {
 }
 
 async fn answer(State(index): State<Index>, request: Request) -> Response {
-    let path = request.uri().path().to_owned();
+    // Also where Package Manager has its repositories.
+    let path = request.uri().path();
+    let path = path.strip_prefix("/pypi/latest").unwrap_or(path).to_owned();
     if path.starts_with("/files/") && !path.ends_with(".metadata") {
         let gate = index.gate.lock().unwrap().clone();
         if let Some(gate) = gate {

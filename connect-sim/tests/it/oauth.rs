@@ -256,3 +256,22 @@ async fn a_manifest_asks_for_integrations_on_the_first_deploy() {
     assert_eq!(publisher.deploy(&guid, &json!({})).await["code"], 0);
     assert_eq!(publisher.get(&path).await.ok(), json!([]));
 }
+
+#[tokio::test]
+async fn service_accounts_are_verified() {
+    let app = TestApp::new().await;
+    let admin = app.admin();
+    let verify = |body: Value| {
+        let admin = admin.clone();
+        async move {
+            let made = admin.post("/v1/oauth/integrations", &body).await.ok();
+            let path = format!("/v1/oauth/integrations/{}/verify", made["guid"].as_str().unwrap());
+            admin.post(&path, &json!({})).await
+        }
+    };
+    assert_eq!(verify(custom()).await.code(), (400, 240));
+    let mut account = custom();
+    account["config"]["auth_type"] = json!("Service Account");
+    assert_eq!(verify(account).await.ok(), json!({"verified": true, "simulated": true}));
+    assert_eq!(admin.post("/v1/oauth/integrations/none/verify", &json!({})).await.code(), (404, 4));
+}
