@@ -54,6 +54,7 @@ struct Inner {
     unpacked: PathBuf,
     incoming: PathBuf,
     clones: PathBuf,
+    session_tokens: PathBuf,
     messages: messages::Known,
     package_manager: Link,
     outside: Link,
@@ -69,6 +70,7 @@ impl App {
         let unpacked = world.folder("unpacked")?;
         let incoming = world.folder("incoming")?;
         let clones = world.folder("clones")?;
+        let session_tokens = world.folder("session-tokens")?;
         let recorded = world.folder("recorded")?;
         let package_manager = Link::new(&world, "package-manager");
         let outside = Link::outside(&world, "outside");
@@ -92,6 +94,7 @@ impl App {
             unpacked,
             incoming,
             clones,
+            session_tokens,
             messages: messages::Known::default(),
             package_manager,
             outside,
@@ -298,6 +301,12 @@ impl App {
     #[must_use]
     pub fn clones(&self) -> &Path {
         &self.0.clones
+    }
+
+    /// Where content finds its session token, each in a file named by its guid.
+    #[must_use]
+    pub fn session_tokens(&self) -> &Path {
+        &self.0.session_tokens
     }
 
     /// Where a bundle is or will be unpacked, and the lock of whoever unpacks it.

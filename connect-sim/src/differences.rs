@@ -71,8 +71,10 @@ differences! {
     OAuthSetting "2024.12.0" Setting "`oauth_integrations_enabled` is true, and the licence has `oauth-integrations`",
     Gradio "2024.12.0" ContentType "`python-gradio`; older releases refuse its bundles",
     BundleFromUrl "2024.11.0" Upload "`url` in place of a bundle's archive: the server fetches it",
+    VisitorApiKeys "2025.01.0" Setting "integrations of the template `connect`, which give API keys of visitors; older releases do not know the template",
     JobContentIds "2025.01.0" Field "`content_id` and `content_guid` of jobs, beside `app_id`",
     BundleActive "2025.02.0" Field "`active` of bundles",
+    AwsCredentials "2025.03.0" Parameter "the exchange of credentials gives keys of AWS for integrations of the template `aws`; older releases give a token",
     GroupPagesWithPrefix "2025.04.0" Parameter "`page_number` of groups together with `prefix`; older releases answer with the first page",
     DeployActivate "2025.06.0" Field "`activate` of deploys and builds; older releases refuse the field",
     CredentialAudience "2025.07.0" Parameter "`audience` of the exchange of credentials; older releases do not look at it",
@@ -80,6 +82,7 @@ differences! {
     BundleMetadata "2025.12.0" Upload "a bundle may be sent as a form with `metadata`; older releases take the archive alone",
     HitsOfContent "2026.01.0" Parameter "`content_guid` of hits; older releases answer with all",
     IdentityFederation "2026.01.0" Parameter "identity tokens of other issuers in the exchange of credentials",
+    SessionTokenFile "2026.02.0" Setting "content finds its session token in the file of `CONNECT_CONTENT_SESSION_TOKEN_FILE`, beside the variable without `_FILE`",
     NodeJs "2026.04.0" ContentType "`nodejs`; older releases refuse its bundles",
     NodeVersion "2026.04.0" Field "`node_version` of content and bundles, `nodejs` of environments",
 }

@@ -8,7 +8,9 @@
 //! | --- | --- | --- |
 //! | `connect` | the visitor's | an API key of the visitor, for an hour |
 //! | Viewer | the visitor's | the token of the visitor's session with the integration |
-//! | Service Account | the content's | a token that says that it is simulated; for `aws` keys that do |
+//! | Service Account | the content's | a token that says that it is simulated |
+//!
+//! Integrations of the template `aws` give keys that say the same, in place of a token.
 
 use axum::Json;
 use axum::extract::State;
@@ -168,13 +170,24 @@ pub async fn exchange(
     }
     let given = match (auth, integration.template.as_str()) {
         ("Visitor API Key", _) => API_KEY,
-        ("Service Account", "aws") => AWS,
+        (_, "aws") if app.config().version.with(Difference::AwsCredentials) => AWS,
         _ => ACCESS_TOKEN,
     };
     if asked.text("requested_token_type").is_some_and(|wanted| wanted != given) {
         let text = format!("`requested_token_type` must be {given} for this integration.");
         return Err(Error::bad(Code::OAuthCredentialRequestedTokenType, text));
     }
+    let session = if kind == USER && given != API_KEY {
+        let sessions = store::oauth::sessions(&mut tx).await?;
+        let own = |s: &store::oauth::Session| s.user_guid == claims.sub && s.integration_guid == integration.guid;
+        Some(sessions.into_iter().find(own).ok_or_else(|| {
+            let path = format!("/__oauth__/integrations/{}/login", integration.guid);
+            let text = format!("The visitor has not signed in with the integration; send it to {path}.");
+            Error::unauthorized(Code::OAuthSessionNotFound, text)
+        })?)
+    } else {
+        None
+    };
     let (token, token_type) = match given {
         API_KEY => (visitor_key(&app, &mut tx, &claims.sub, &integration).await?, "Key"),
         AWS => {
@@ -186,16 +199,9 @@ pub async fn exchange(
             });
             (STANDARD.encode(keys.to_string()), "aws_credentials")
         }
-        _ if kind == CONTENT => (format!("simulated-{}", app.world().ids().secret(32)), "Bearer"),
         _ => {
-            let sessions = store::oauth::sessions(&mut tx).await?;
-            let own = |s: &store::oauth::Session| s.user_guid == claims.sub && s.integration_guid == integration.guid;
-            let session = sessions.into_iter().find(own).ok_or_else(|| {
-                let path = format!("/__oauth__/integrations/{}/login", integration.guid);
-                let text = format!("The visitor has not signed in with the integration; send it to {path}.");
-                Error::unauthorized(Code::OAuthSessionNotFound, text)
-            })?;
-            (session.access_token, "Bearer")
+            let own = || format!("simulated-{}", app.world().ids().secret(32));
+            (session.map_or_else(own, |session| session.access_token), "Bearer")
         }
     };
     tx.commit().await?;

@@ -19,6 +19,7 @@ use sqlx::AnyConnection;
 use crate::access::{Role, editable, visible};
 use crate::app::App;
 use crate::auth::Principal;
+use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Json as Body};
 use crate::store;
@@ -227,6 +228,9 @@ pub async fn create(State(app): State<App>, principal: Principal, fields: Fields
         created: now,
         updated: now,
     };
+    if one.template == "connect" && !app.config().version.with(Difference::VisitorApiKeys) {
+        return Err(Error::bad(Code::OAuthTemplateNotFound, "`template` is no template's."));
+    }
     apply(&fields, &mut one)?;
     let mut tx = app.write().await?;
     one.id = store::next(&mut tx, "integration").await?;

@@ -4,11 +4,13 @@
 //! is reduced to what every OAuth client needs.
 
 use axum::Json;
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use serde_json::{Map, Value, json};
 
 use crate::access::Role;
+use crate::app::App;
 use crate::auth::Principal;
+use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 
 /// A kind of integration.
@@ -138,9 +140,10 @@ pub fn without_secrets(config: &Map<String, Value>) -> Value {
 ///
 /// # Errors
 /// 403 unless an administrator asks.
-pub async fn list(principal: Principal) -> Result<Json<Vec<Value>>> {
+pub async fn list(State(app): State<App>, principal: Principal) -> Result<Json<Vec<Value>>> {
     principal.require(Role::Administrator)?;
-    Ok(Json(ALL.iter().map(Template::shown).collect()))
+    let known = |one: &&Template| one.id != "connect" || app.config().version.with(Difference::VisitorApiKeys);
+    Ok(Json(ALL.iter().filter(known).map(Template::shown).collect()))
 }
 
 /// `GET /v1/oauth/templates/{key}`

@@ -15,6 +15,7 @@ use super::Visit;
 use super::files::{Found, find, serve, unpacked};
 use crate::app::App;
 use crate::content_type::{ContentType, Kind};
+use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::oauth::credentials;
 use crate::store;
@@ -73,6 +74,15 @@ async fn rendered(app: &App, visit: &Visit<'_>, source: Option<&str>) -> Result<
     Ok(None)
 }
 
+/// Writes a token into a file that only this server's user reads.
+fn write_secret(file: &std::path::Path, token: &str) -> Result<()> {
+    let mut options = std::fs::File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    Ok(std::io::Write::write_all(&mut options.open(file)?, format!("{token}\n").as_bytes())?)
+}
+
 async fn stand_in(app: &App, visit: &Visit<'_>, mode: ContentType) -> Result<Response> {
     let packages = store::bundles::packages(&mut *app.read().await?, visit.bundle.id).await?;
     let accept = visit.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -102,6 +112,11 @@ async fn stand_in(app: &App, visit: &Visit<'_>, mode: ContentType) -> Result<Res
             if user == visit.content.owner_guid {
                 let token = credentials::token(app, &mut db, guid, None).await?;
                 answer["environment"] = json!({"CONNECT_CONTENT_SESSION_TOKEN": token});
+                if app.config().version.with(Difference::SessionTokenFile) {
+                    let file = app.session_tokens().join(guid);
+                    write_secret(&file, &token)?;
+                    answer["environment"]["CONNECT_CONTENT_SESSION_TOKEN_FILE"] = json!(file);
+                }
             }
         }
         return Ok(Json(answer).into_response());
