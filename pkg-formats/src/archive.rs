@@ -9,7 +9,7 @@ mod read;
 mod write;
 
 pub use read::{Entry, Kind, Strip, Summary, extract, scan};
-pub use write::{Compression, File, Files, gzip, tar_gz, tar_gz_at, zip};
+pub use write::{Compression, File, Files, gzip, tar_gz, tar_gz_at, zip, zip_with_directories};
 
 /// Bounds on a foreign archive. The default suits a Connect bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -179,7 +179,11 @@ impl Files {
         let (this, started) = (self.clone(), flight.clone());
         self.0.world.spawn(async move {
             let landed = Landed { files: &this, flight: &started, digest };
-            let end = this.download(digest, size, &started).await;
+            // A flight may have landed since the caller saw that the blob was not here.
+            let end = match this.blobs().contains(&stored(digest)).await {
+                Ok(true) => Ok(()),
+                _ => this.download(digest, size, &started).await,
+            };
             landed.with(end);
         });
         flight

@@ -136,6 +136,21 @@ pub fn need_tool(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// What `scripts/test --setup` puts into `.cache`, such as `poetry/bin/poetry`; None (said on standard error) when it is
+/// missing, except in CI.
+///
+/// # Panics
+/// In CI, when it is missing.
+#[must_use]
+pub fn need_cached(name: &str) -> Option<PathBuf> {
+    let found = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(".cache").join(name);
+    if !found.exists() {
+        missing_tool(&format!("{name} (scripts/test --setup installs it into .cache)"));
+        return None;
+    }
+    Some(found)
+}
+
 #[allow(clippy::disallowed_methods)] // CI says so in its environment only
 fn missing_tool(name: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{name} is missing, and in CI every test must run");

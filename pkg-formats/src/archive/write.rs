@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use super::{Error, Limits, plain_path};
@@ -80,7 +80,8 @@ fn gzip_stored(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Packs files into a gzip-compressed tar archive: sorted, time 0, owner 0, no directory entries.
+/// Packs files into a gzip-compressed tar archive: sorted, time 0, owner 0. Directories have entries too, each before what
+/// lies in it: renv takes an R package for a binary one by that of `Meta`.
 ///
 /// # Errors
 /// [`Error::BadPath`] when a path is not plain and relative.
@@ -93,10 +94,19 @@ pub fn tar_gz(files: &Files, compression: Compression) -> Result<Vec<u8>, Error>
 /// # Errors
 /// [`Error::BadPath`] when a path is not plain and relative.
 pub fn tar_gz_at(files: &Files, compression: Compression, at: u64) -> Result<Vec<u8>, Error> {
-    let size = files.values().map(|file| file.bytes.len() + 1024).sum::<usize>() + 1024;
+    let size = files.values().map(|file| file.bytes.len() + 1024).sum::<usize>() + 4096;
     let mut tar = tar::Builder::new(Vec::with_capacity(size));
+    let mut known = BTreeSet::new();
     for (path, file) in files {
         check_path(path)?;
+        for directory in new_directories(path, &mut known) {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(0);
+            header.set_mtime(at);
+            header.set_entry_type(tar::EntryType::Directory);
+            header.set_mode(0o755);
+            tar.append_data(&mut header, directory, std::io::empty())?;
+        }
         let mut header = tar::Header::new_gnu();
         header.set_size(file.bytes.len() as u64);
         header.set_mtime(at);
@@ -108,23 +118,59 @@ pub fn tar_gz_at(files: &Files, compression: Compression, at: u64) -> Result<Vec
     Ok(gzip(&tar.into_inner()?, compression))
 }
 
+/// The directories above `path`, with a slash at the end, of which nothing was `known`.
+fn new_directories<'a>(path: &'a str, known: &mut BTreeSet<&'a str>) -> Vec<&'a str> {
+    path.match_indices('/').map(|(at, _)| &path[..=at]).filter(|directory| known.insert(directory)).collect()
+}
+
 /// Packs files into a zip file: in the order given, stored without compression, times 1980-01-01.
-///
-/// Written here rather than by a library, so that its bytes, and the digests that clients pin, stay what they are.
 ///
 /// # Errors
 /// [`Error::BadPath`] when a path is not plain and relative; [`Error::TooLarge`] beyond the classic format's 4 GiB or
 /// 65,535 files.
 pub fn zip<'a>(files: impl IntoIterator<Item = (&'a str, &'a File)>) -> Result<Vec<u8>, Error> {
-    let limit = u64::from(u32::MAX);
-    let mut out = Vec::new();
-    let mut directory = Vec::new();
-    let mut count = 0_u16;
+    let mut zip = Zip::default();
     for (path, file) in files {
         check_path(path)?;
-        count = count.checked_add(1).ok_or(Error::TooManyEntries { limit: u64::from(u16::MAX) })?;
-        let (Ok(size), Ok(offset)) = (u32::try_from(file.bytes.len()), u32::try_from(out.len())) else {
-            return Err(Error::TooLarge { limit });
+        zip.add(path, file)?;
+    }
+    zip.end()
+}
+
+/// As [`zip`], with entries for directories too, as [`tar_gz`] has them.
+///
+/// # Errors
+/// As [`zip`].
+pub fn zip_with_directories(files: &Files) -> Result<Vec<u8>, Error> {
+    let mut zip = Zip::default();
+    let mut known = BTreeSet::new();
+    for (path, file) in files {
+        check_path(path)?;
+        for directory in new_directories(path, &mut known) {
+            zip.add(directory, &File::default())?;
+        }
+        zip.add(path, file)?;
+    }
+    zip.end()
+}
+
+/// A zip file that is being written. Written here rather than by a library, so that its bytes, and the digests that clients
+/// pin, stay what they are.
+#[derive(Default)]
+struct Zip {
+    out: Vec<u8>,
+    directory: Vec<u8>,
+    count: u16,
+}
+
+impl Zip {
+    const LARGEST: u64 = u32::MAX as u64;
+
+    /// Adds a file; a directory, where the path ends in a slash.
+    fn add(&mut self, path: &str, file: &File) -> Result<(), Error> {
+        self.count = self.count.checked_add(1).ok_or(Error::TooManyEntries { limit: u64::from(u16::MAX) })?;
+        let (Ok(size), Ok(offset)) = (u32::try_from(file.bytes.len()), u32::try_from(self.out.len())) else {
+            return Err(Error::TooLarge { limit: Self::LARGEST });
         };
         let mut crc = flate2::Crc::new();
         crc.update(&file.bytes);
@@ -136,31 +182,40 @@ pub fn zip<'a>(files: impl IntoIterator<Item = (&'a str, &'a File)>) -> Result<V
         common.extend_from_slice(&(path.len() as u16).to_le_bytes());
         common.extend_from_slice(&[0, 0]);
 
-        out.extend_from_slice(b"PK\x03\x04");
-        out.extend_from_slice(&common);
-        out.extend_from_slice(path.as_bytes());
-        out.extend_from_slice(&file.bytes);
+        self.out.extend_from_slice(b"PK\x03\x04");
+        self.out.extend_from_slice(&common);
+        self.out.extend_from_slice(path.as_bytes());
+        self.out.extend_from_slice(&file.bytes);
 
         // Made by version 2.0 on Unix, so that the mode counts.
-        directory.extend_from_slice(b"PK\x01\x02\x14\x03");
-        directory.extend_from_slice(&common);
-        directory.extend_from_slice(&[0; 6]);
-        let mode: u32 = if file.executable { 0o100_755 } else { 0o100_644 };
-        directory.extend_from_slice(&(mode << 16).to_le_bytes());
-        directory.extend_from_slice(&offset.to_le_bytes());
-        directory.extend_from_slice(path.as_bytes());
+        self.directory.extend_from_slice(b"PK\x01\x02\x14\x03");
+        self.directory.extend_from_slice(&common);
+        self.directory.extend_from_slice(&[0; 6]);
+        let mode: u32 = match (path.ends_with('/'), file.executable) {
+            (true, _) => 0o040_755,
+            (false, true) => 0o100_755,
+            (false, false) => 0o100_644,
+        };
+        self.directory.extend_from_slice(&(mode << 16).to_le_bytes());
+        self.directory.extend_from_slice(&offset.to_le_bytes());
+        self.directory.extend_from_slice(path.as_bytes());
+        Ok(())
     }
-    let (Ok(start), Ok(size)) = (u32::try_from(out.len()), u32::try_from(directory.len())) else {
-        return Err(Error::TooLarge { limit });
-    };
-    out.append(&mut directory);
-    out.extend_from_slice(b"PK\x05\x06\0\0\0\0");
-    out.extend_from_slice(&count.to_le_bytes());
-    out.extend_from_slice(&count.to_le_bytes());
-    out.extend_from_slice(&size.to_le_bytes());
-    out.extend_from_slice(&start.to_le_bytes());
-    out.extend_from_slice(&[0, 0]);
-    Ok(out)
+
+    fn end(self) -> Result<Vec<u8>, Error> {
+        let Self { mut out, mut directory, count } = self;
+        let (Ok(start), Ok(size)) = (u32::try_from(out.len()), u32::try_from(directory.len())) else {
+            return Err(Error::TooLarge { limit: Self::LARGEST });
+        };
+        out.append(&mut directory);
+        out.extend_from_slice(b"PK\x05\x06\0\0\0\0");
+        out.extend_from_slice(&count.to_le_bytes());
+        out.extend_from_slice(&count.to_le_bytes());
+        out.extend_from_slice(&size.to_le_bytes());
+        out.extend_from_slice(&start.to_le_bytes());
+        out.extend_from_slice(&[0, 0]);
+        Ok(out)
+    }
 }
 
 /// A path that is written is as plain as one that would be read back.

@@ -10,7 +10,7 @@ use super::deps::{self, Dependency, Op};
 use super::package::{Error, identity};
 use super::rds::{Data, Value};
 use super::{RVersion, source};
-use crate::archive::{Compression, Files, gzip, tar_gz, zip};
+use crate::archive::{Compression, Files, gzip, tar_gz, zip_with_directories};
 use crate::dcf::Record;
 
 /// What the `Built` field tells of the R that a package was built with.
@@ -83,8 +83,7 @@ impl BinarySpec {
     /// # Errors
     /// As [`Self::tar_gz`].
     pub fn zip(&self) -> Result<Vec<u8>, Error> {
-        let tree = self.tree()?;
-        Ok(zip(tree.iter().map(|(path, file)| (path.as_str(), file)))?)
+        Ok(zip_with_directories(&self.tree()?)?)
     }
 
     fn tree(&self) -> Result<Files, Error> {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use pkg_formats::archive::{
     Compression, Error, File, Files, Kind, Limits, Strip, Summary, extract, gzip, scan, tar_gz, zip,
+    zip_with_directories,
 };
 use proptest::prelude::*;
 use tar::EntryType;
@@ -77,12 +78,30 @@ fn bytes_are_golden() {
     let files = sample();
     let paths = || files.iter().map(|(path, file)| (path.as_str(), file));
     let stored = tar_gz(&files, Compression::Stored).unwrap();
-    assert_eq!(sha256(&stored), "0ef5a949ad8e0ecddd68d9235b0b54dcba6949757c0738b6704ee70c4194bb5f");
+    assert_eq!(sha256(&stored), "0b781d4fb6bb24ade3c6e2de8ff9f61877e26100436cead0641949bd00e505a7");
     assert_eq!(sha256(&zip(paths()).unwrap()), "c3d3cfaba3171740e7e3c3324596ba013b9ae111afb408667a82d070d5d22e20");
     assert_eq!(stored[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
     let deflated = tar_gz(&files, Compression::Deflate).unwrap();
     assert_eq!((&deflated[..8], deflated[9]), (&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0][..], 255));
     assert!(deflated.len() < stored.len() / 10);
+}
+
+#[test]
+fn directories_come_before_what_lies_in_them() {
+    let files: Files = ["a/b/c", "a/b/d", "a/e", "f"].map(|path| (path.to_owned(), File::from("x"))).into();
+    let expected = ["a/", "a/b/", "a/b/c", "a/b/d", "a/e", "f"];
+    let packed = tar_gz(&files, Compression::Stored).unwrap();
+    let mut tar = ::tar::Archive::new(flate2::read::GzDecoder::new(packed.as_slice()));
+    let in_tar: Vec<_> = tar.entries().unwrap().map(|entry| entry.unwrap()).collect();
+    let names: Vec<_> =
+        in_tar.iter().map(|entry| String::from_utf8(entry.path_bytes().into_owned()).unwrap()).collect();
+    assert_eq!(names, expected);
+    let modes: Vec<_> = in_tar.iter().map(|entry| entry.header().mode().unwrap()).collect();
+    assert_eq!((in_tar[0].header().entry_type().is_dir(), modes[0], modes[2]), (true, 0o755, 0o644));
+    let mut zip = ::zip::ZipArchive::new(io::Cursor::new(zip_with_directories(&files).unwrap())).unwrap();
+    assert_eq!(zip.file_names().map(Result::unwrap).collect::<Vec<_>>(), expected);
+    let directory = zip.by_name("a/b/").unwrap();
+    assert_eq!((directory.is_dir(), directory.unix_mode()), (true, Some(0o040_755)));
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn source_packages_are_read_back_and_restamped() {
     let mut spec = spec();
     assert_eq!(spec.file_name().unwrap(), "tinyr_0.1-2.tar.gz");
     let bytes = spec.tar_gz().unwrap();
-    assert_eq!(sha256(&bytes), "bd93e6ce659d9ee0ed0062df5231a95e78d45fb2abbb088ef2534bfb8b1f284d");
+    assert_eq!(sha256(&bytes), "8b2d87e6eccacf37914dca86eef63f9e088765d65ee9aa78421c3234585367a9");
     assert_eq!(read_description(bytes.as_slice(), &Limits::default()).unwrap(), spec.description);
 
     let stamp = |record: &mut Record| record.set("Repository", "RSPM");
@@ -217,8 +217,8 @@ fn binary_packages_hold_an_installed_tree() {
     assert!(matches!(binary.tar_gz(), Err(Error::BadDependency(_))));
     binary.description.set("Imports", "methods");
     let bytes = binary.tar_gz().unwrap();
-    assert_eq!(sha256(&bytes), "e866906bef3e89ef3ed8aab686524125c588e9852ea1f004c04e0367620e2588");
-    assert_eq!(sha256(&binary.zip().unwrap()), "2199d754a164815252e1e45b60a4da2a39fec8c4f1b37649abbfcb003a47a8b9");
+    assert_eq!(sha256(&bytes), "afdaeff5309697d0a6453ff4936d674098d8a7d03efe3d56e22448ca0e623e0e");
+    assert_eq!(sha256(&binary.zip().unwrap()), "0b9c0ed0d6ce1cfee9870f7bf8a8b6a066d2e60fc40418996ecc6c7e2ddbe02e");
     let record = read_description(bytes.as_slice(), &Limits::default()).unwrap();
     assert_eq!(record.get("Built"), Some("R 4.2.0; ; 2026-01-01 00:00:00 UTC; unix"));
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(binary.zip().unwrap())).unwrap();

@@ -9,7 +9,7 @@ use pkg_formats::python::sdist::SdistSpec;
 use pkg_formats::python::wheel::WheelSpec;
 use pkg_formats::r::source::{SourceSpec, description};
 use serde_json::{Value, json};
-use sim_kit::testing::need_tool;
+use sim_kit::testing::{need_cached, need_tool};
 use tokio::process::Command;
 
 use crate::Team;
@@ -72,11 +72,7 @@ async fn new_pip() {
 
 #[tokio::test]
 async fn old_pip() {
-    let pip = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/pip-22.3/bin/pip");
-    if !pip.exists() {
-        assert!(need_tool("pip-22.3 (scripts/test --setup installs it)").is_none());
-        return;
-    }
+    let Some(pip) = need_cached("pip-22.3/bin/pip") else { return };
     // It knows no --python, so it installs into a folder.
     let team = Team::synced().await;
     let folder = tempfile::tempdir().unwrap();
@@ -201,6 +197,53 @@ async fn curl() {
     assert_eq!(plain, unpacked);
     let posted = ask(&[&status[..], &["-X", "POST", &index]].concat()).await;
     assert!(posted.starts_with("405 "), "{posted}");
+}
+
+#[tokio::test]
+async fn curl_takes_the_token_from_a_netrc_file() {
+    let Some(curl) = need_tool("curl") else { return };
+    let team = Team::synced().await;
+    for (name, kind, source) in [("private", "R", "cran"), ("pyprivate", "Python", "pypi")] {
+        team.does("POST", "/__api__/repos", json!({"name": name, "type": kind, "authenticated": true})).await;
+        team.does("POST", &format!("/__api__/repos/{name}/sources"), json!({"source": source})).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let token = async |repo: &str| {
+        let read = json!({"scope": ["repos:read"], "repos": [repo]});
+        team.does("POST", "/__api__/tokens", read).await["token"].as_str().unwrap().to_owned()
+    };
+    let netrc = |name: &str, token: &str| {
+        let home = folder.path().join(name);
+        std::fs::create_dir(&home).unwrap();
+        std::fs::write(home.join(".netrc"), format!("machine 127.0.0.1 login __token__ password {token}\n")).unwrap();
+        home
+    };
+    let (right, other) = (netrc("right", &token("private").await), netrc("other", &token("pyprivate").await));
+    let wrong = netrc("wrong", "nonsense");
+    let ask = async |home: &Path, arguments: &[&str]| {
+        let mut command = Command::new(&curl);
+        command.args(["-n", "-s"]).args(arguments).env("HOME", home).kill_on_drop(true);
+        said(&command.output().await.unwrap())
+    };
+    let status = ["-o", "/dev/null", "-w", "%{http_code} %{size_download}"];
+    let package = "/private/latest/src/contrib/alpha_2.0.tar.gz";
+    for path in ["/private/latest/src/contrib/PACKAGES", package, "/__api__/repos/private/packages/alpha"] {
+        let url = team.url(path);
+        let head = ask(folder.path(), &["-I", &url]).await.to_lowercase();
+        assert!(head.starts_with("http/1.1 401") && head.contains("www-authenticate: basic realm="), "{head}");
+        assert!(ask(&wrong, &[&status[..], &[&url]].concat()).await.starts_with("401 "), "{path}");
+        assert!(ask(&other, &[&status[..], &[&url]].concat()).await.starts_with("403 "), "{path}");
+        assert!(ask(&right, &[&status[..], &[&url]].concat()).await.starts_with("200 "), "{path}");
+    }
+    let package = team.url(package);
+    assert!(ask(&right, &["-I", &package]).await.to_lowercase().contains("x-package-type: source"));
+    assert_eq!(ask(&right, &[&status[..], &["-r", "5-9", &package]].concat()).await, "206 5");
+    let etag = folder.path().join("etag");
+    let etag = etag.to_str().unwrap();
+    assert!(ask(&right, &[&status[..], &["--etag-save", etag, &package]].concat()).await.starts_with("200 "));
+    assert_eq!(ask(&right, &[&status[..], &["--etag-compare", etag, &package]].concat()).await, "304 0");
+    assert!(ask(&wrong, &[&status[..], &["--etag-compare", etag, &package]].concat()).await.starts_with("401 "));
+    assert_eq!(ask(&right, &[&status[..], &["-z", "12 Jan 2024 00:00:00 GMT", &package]].concat()).await, "304 0");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! pip and uv install from Package Manager into fresh environments.
 
-use tests::{Team, http, need_tool, workspace};
+use sim_kit::testing::need_cached;
+use tests::{Team, http, need_tool};
 
 /// The version that a Python environment says a package has.
 const VERSION: &str = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))";
@@ -54,11 +55,7 @@ async fn an_sdist_builds_without_any_other_index() {
 
 #[tokio::test]
 async fn old_pip() {
-    let pip = workspace(".cache/pip-22.3/bin/pip");
-    if !pip.exists() {
-        assert!(need_tool("pip-22.3 (scripts/test --setup installs it)").is_none());
-        return;
-    }
+    let Some(pip) = need_cached("pip-22.3/bin/pip") else { return };
     let team = Team::start().await;
     let Some(python) = team.venv("env").await else { return };
     let output = team.client(&pip, &["--python", &python.display().to_string(), "install", "fastapi"]).await.well();
