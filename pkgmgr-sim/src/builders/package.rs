@@ -295,7 +295,9 @@ mod tests {
         let mut paths = Vec::new();
         let limits = pkg_formats::archive::Limits::default();
         pkg_formats::archive::scan(bytes, &limits, |entry, _| {
-            paths.push(entry.path.clone());
+            if entry.kind == pkg_formats::archive::Kind::File {
+                paths.push(entry.path.clone());
+            }
             Ok(())
         })
         .unwrap();
