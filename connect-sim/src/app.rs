@@ -44,6 +44,8 @@ struct Inner {
     deliveries: Bell,
     has_git: AtomicBool,
     recorder: Recorder,
+    /// Rung when a mail waits.
+    mail: Bell,
     /// One bell a task, for those who wait for its output.
     bells: Mutex<HashMap<String, Weak<Notify>>>,
     /// Held for reading from the write of a blob to that of its row, and for writing while a blob without rows goes:
@@ -88,6 +90,7 @@ impl App {
             deliveries: Bell::new(world.clock()),
             has_git: AtomicBool::new(false),
             recorder: Recorder::new(recorded),
+            mail: Bell::new(world.clock()),
             bells: Mutex::default(),
             blob_rows: RwLock::default(),
             unpacking: Mutex::default(),
@@ -256,6 +259,17 @@ impl App {
     #[must_use]
     pub fn recorder(&self) -> &Recorder {
         &self.0.recorder
+    }
+
+    /// Tells the watch that a mail waits.
+    pub fn ring_for_mail(&self) {
+        self.0.mail.ring();
+    }
+
+    /// The bell that [`App::ring_for_mail`] rings.
+    #[must_use]
+    pub fn mail_bell(&self) -> &Bell {
+        &self.0.mail
     }
 
     /// The bell of one task.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::access::{AccessType, Role};
 use crate::git;
+use crate::mail;
 use crate::oauth_server::Lifetimes;
 use crate::scheduler::Scheduler;
 use crate::version::{NEWEST, Version};
@@ -72,6 +73,8 @@ pub struct Config {
     pub trusted_issuers: Vec<String>,
     /// How long what the authorization server gives out holds.
     pub oauth_lifetimes: Lifetimes,
+    /// The mail server; none: mail is kept.
+    pub mail: Option<mail::Settings>,
     /// How the dashboard calls the server.
     pub system_name: String,
     /// Whether callers without a credential are told no version.
@@ -167,6 +170,7 @@ impl Default for Config {
             identity_redirects: Vec::new(),
             trusted_issuers: Vec::new(),
             oauth_lifetimes: Lifetimes::default(),
+            mail: None,
             system_name: "Posit Connect (simulated)".to_owned(),
             hide_version: false,
             public_warning: String::new(),

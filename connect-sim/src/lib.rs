@@ -17,6 +17,7 @@
 //! | [`oauth_server`] | tokens for applications that act as a user |
 //! | [`webhooks`], [`messages`], [`subscriptions`] | who is told of what |
 //! | [`instrumentation`], [`audit`], [`system`], [`storage`], [`queue`] | what happened, and the server itself |
+//! | [`mail`] | what it mails, and how it leaves |
 //! | [`ui`] | pages |
 //! | [`store`] | SQL |
 
@@ -50,6 +51,7 @@ pub mod input;
 pub mod instrumentation;
 pub mod jobs;
 pub mod keys;
+pub mod mail;
 pub mod messages;
 pub mod oauth;
 pub mod oauth_server;
@@ -119,7 +121,8 @@ pub fn product(config: Config) -> Product {
                 schedules::start(&app);
                 webhooks::start(&app);
                 recorder::start(&app).await?;
-                let control = idp::control::router(app.clone());
+                mail::start(&app);
+                let control = idp::control::router(app.clone()).merge(mail::control(app.clone()));
                 let (router, routes) = routes::router(app);
                 Ok(Simulator { router, routes, control })
             })

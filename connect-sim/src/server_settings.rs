@@ -100,7 +100,7 @@ pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> R
         "google_analytics_tracking_id": "",
         "viewer_kiosk": false,
         "mail_all": false,
-        "mail_configured": false,
+        "mail_configured": app.config().mail.is_some(),
         "logged_in_warning": logged_in_warning,
         "metrics_rrd_enabled": false,
         "metrics_instrumentation": true,

@@ -24,10 +24,10 @@ use crate::app::App;
 use crate::auth::Principal;
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Query};
+use crate::mail;
 use crate::store;
 use crate::store::content::Content;
 use crate::store::permissions::Grant;
-use crate::store::system::Mail;
 use crate::store::tasks::Task;
 use crate::store::users::Filter;
 use crate::store::variants::Variant;
@@ -61,13 +61,18 @@ impl<'a> Recipients<'a> {
     }
 
     /// Their addresses.
-    async fn addresses(self, db: &mut AnyConnection, content: &Content, variant: &Variant) -> Result<BTreeSet<String>> {
+    async fn addresses(
+        self,
+        db: &mut AnyConnection,
+        content: &Content,
+        variant: Option<&Variant>,
+    ) -> Result<BTreeSet<String>> {
         let (mut users, mut addresses) = (Vec::new(), BTreeSet::new());
         users.extend(self.user.map(str::to_owned));
         if self.collaborators {
             users.push(content.owner_guid.clone());
         }
-        if self.subscribers {
+        if let Some(variant) = variant.filter(|_| self.subscribers) {
             users.extend(store::variants::subscribers(db, variant.id).await?);
         }
         for permission in store::permissions::of_content(db, &content.guid).await? {
@@ -96,7 +101,7 @@ impl<'a> Recipients<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn mail(
+pub async fn mail_rendering(
     app: &App,
     tx: &mut Tx,
     content: &Content,
@@ -104,17 +109,26 @@ pub async fn mail(
     to: Recipients<'_>,
 ) -> Result<Vec<String>> {
     let mut lines = Vec::new();
-    for recipient in to.addresses(tx, content, variant).await? {
-        lines.push(format!("Kept a mail to {recipient}"));
-        let mail = Mail {
-            sent: app.now(),
-            recipient,
-            subject: content.title.clone().unwrap_or_else(|| content.name.clone()),
-            body: format!("The document {} was rendered.", content.name),
-        };
-        store::system::send(tx, &mail).await?;
+    for recipient in to.addresses(tx, content, Some(variant)).await? {
+        lines.push(mail::told(app, &recipient));
+        let about = content.title.as_ref().unwrap_or(&content.name);
+        let body = format!("The document {} was rendered (simulated).", content.name);
+        mail::write(app, tx, &recipient, about, &body).await?;
     }
     Ok(lines)
+}
+
+/// Mails the owner and the collaborators that a scheduled rendering failed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn mail_failure(app: &App, tx: &mut Tx, content: &Content, why: &str) -> Result<()> {
+    let to = Recipients { collaborators: true, ..Recipients::default() };
+    for recipient in to.addresses(tx, content, None).await? {
+        let about = format!("Rendering of {} failed", content.title.as_ref().unwrap_or(&content.name));
+        mail::write(app, tx, &recipient, &about, &format!("The scheduled rendering failed: {why}")).await?;
+    }
+    Ok(())
 }
 
 /// Mails the newest rendering of a variant: the finished task.
@@ -134,11 +148,10 @@ pub async fn send(
     if renderings.is_empty() || !known {
         return Err(Error::missing("rendering"));
     }
-    let mut output = mail(app, tx, content, variant, to).await?;
+    let output = mail_rendering(app, tx, content, variant, to).await?;
     if output.is_empty() {
         return Err(Error::bad(Code::EmailNoRecipients, "None of the recipients has an email address."));
     }
-    output.insert(0, "Keeping mails (simulated)...".to_owned());
     let task = Task { kind: "mail".to_owned(), ..variants::render_task(app, content, variant, user_guid) };
     store::tasks::insert_finished(tx, &task, &output).await?;
     let lines = i64::try_from(output.len()).unwrap_or(i64::MAX);
@@ -268,5 +281,6 @@ pub async fn email(
     let variant = meant(&mut tx, &guid, key.as_deref()).await?;
     let (task, _) = send(&app, &mut tx, &content, &variant, to, (&principal.user.guid, None)).await?;
     tx.commit().await?;
+    app.ring_for_mail();
     Ok((StatusCode::ACCEPTED, Json(json!({"task_id": task.id}))))
 }

@@ -15,8 +15,9 @@ use crate::auth::Principal;
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Query};
 use crate::jobs;
+use crate::mail;
 use crate::store;
-use crate::store::system::{CheckRun, Mail};
+use crate::store::system::CheckRun;
 use crate::store::tasks::Task;
 use crate::store::users::Filter;
 use crate::users::time;
@@ -251,29 +252,22 @@ pub async fn active_users(State(app): State<App>, principal: Principal) -> Resul
     Ok(Json(json!({ "windows": windows })))
 }
 
-/// `POST /v1/tasks/send-test-email`: the mail is kept, and leaves for nowhere.
+/// `POST /v1/tasks/send-test-email`
 ///
 /// # Errors
 /// 400 for what is no address, 403 unless an administrator asks.
 pub async fn test_email(State(app): State<App>, principal: Principal, fields: Fields) -> Result<Json<Value>> {
     principal.require(Role::Administrator)?;
     let to = fields.required("to")?;
-    let is_address = to.len() <= 254
-        && !to.chars().any(|c| c.is_control() || c.is_whitespace())
-        && to.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
-    if !is_address {
+    if !mail::is_address(&to) {
         return Err(Error::bad(Code::InvalidEmailFormat, "`to` must be an email address."));
     }
-    let mail = Mail {
-        sent: app.now(),
-        recipient: to.clone(),
-        subject: format!("Test mail of {}", app.config().system_name),
-        body: "This is a test. Mail of this server is kept by the simulator.".to_owned(),
-    };
     let mut tx = app.write().await?;
-    store::system::send(&mut tx, &mail).await?;
+    let about = format!("Test mail of {}", app.config().system_name);
+    mail::write(&app, &mut tx, &to, &about, "This is a test. A simulator of Connect wrote it.").await?;
     let task = done(&app, &principal, "mail");
-    store::tasks::insert_finished(&mut tx, &task, &[format!("Keeping a mail to {to} (simulated)...")]).await?;
+    store::tasks::insert_finished(&mut tx, &task, &[mail::told(&app, &to)]).await?;
     tx.commit().await?;
+    app.ring_for_mail();
     Ok(Json(json!({"task_id": task.id})))
 }

@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::auth::{Principal, password};
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Page, Query};
+use crate::mail;
 use crate::store;
 use crate::store::users::{Filter, User};
 
@@ -302,7 +303,7 @@ impl Given {
             return Err(Error::bad(Code::InvalidUserName, text));
         }
         let email = short("email", Code::InvalidEmailFormat)?;
-        if email.as_ref().is_some_and(|e| !e.is_empty() && !e.trim_matches('@').contains('@')) {
+        if email.as_ref().is_some_and(|e| !e.is_empty() && !mail::is_address(e)) {
             return Err(Error::bad(Code::InvalidEmailFormat, "`email` must be an address such as name@example.com."));
         }
         let role = match fields.text("user_role")?.value() {
@@ -355,7 +356,12 @@ pub async fn create(State(app): State<App>, principal: Principal, fields: Fields
     };
     let mut tx = app.write().await?;
     let user = draft.insert(&app, &mut tx).await?;
+    if !user.email.is_empty() {
+        let body = format!("An account named {} was made for you on {}.", user.username, app.config().system_name);
+        mail::write(&app, &mut tx, &user.email, "Your new account", &body).await?;
+    }
     tx.commit().await?;
+    app.ring_for_mail();
     Ok(Json(shown(&user, &principal)))
 }
 

@@ -329,5 +329,6 @@ pub async fn send(
     let asked = (principal.user.guid.as_str(), query.text("rendering_id"));
     let (task, output) = subscriptions::send(&app, &mut tx, &content, &variant, to, asked).await?;
     tx.commit().await?;
+    app.ring_for_mail();
     Ok(Json(tasks::legacy(&task, &output, principal.user.id)))
 }

@@ -236,8 +236,11 @@ async fn finish(
             Ok(())
         }
         (Ok(_), _, _) => Err(Failure::new(1, "The content or its bundle was deleted during the task.")),
-        (Err(failure), Some(_), bundle) => {
+        (Err(failure), Some(content), bundle) => {
             store::tasks::append(&mut tx, &task.id, &log.rest()).await?;
+            if task.kind == "render" && task.detail.get("scheduled").is_some() {
+                subscriptions::mail_failure(app, &mut tx, &content, &failure.text).await?;
+            }
             failed(app, &mut tx, task, bundle.as_ref(), &failure, now).await?;
             Err(failure)
         }
@@ -259,6 +262,7 @@ async fn finish(
         let _held = app.world().clock().hold();
         tx.commit().await?;
         app.ring_for_processes();
+        app.ring_for_mail();
         if tracked.is_some() {
             app.ring_for_polls();
         }
@@ -366,7 +370,7 @@ async fn mail(app: &App, tx: &mut sim_kit::Tx, task: &Task, content_guid: &str) 
             viewers: settings.email_viewers || settings.email_all,
             subscribers: true,
         };
-        subscriptions::mail(app, tx, &content, &variant, to).await?;
+        subscriptions::mail_rendering(app, tx, &content, &variant, to).await?;
     }
     Ok(())
 }

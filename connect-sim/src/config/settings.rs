@@ -72,6 +72,20 @@ pub const SETTINGS: &[Setting] = &[
         One(|s, v| set(&mut s.config.logged_in_warning, v.text.to_owned()))),
     row("Server", "DefaultContentListView", "compact or expanded", "shown in settings",
         One(|s, v| set(&mut s.config.content_list_view, one_of(v, &["compact", "expanded"])?))),
+    row("Server", "EmailProvider", "SMTP, sendmail, print or none", "SMTP: mail leaves by SMTP.Host; otherwise it is kept, and shown; default: SMTP if there is an SMTP.Host",
+        One(|s, v| set(&mut s.mail.provider, Some(one_of(v, &["smtp", "sendmail", "print", "none"])?)))),
+    row("Server", "SenderEmail", ADDRESS, "who mail is from", One(|s, v| set(&mut s.mail.sender, Some(address(v)?)))),
+    row("Server", "SenderEmailDisplayName", TEXT, "the same, for people", One(|s, v| set(&mut s.mail.sender_name, Some(line(v)?)))),
+    row("Server", "EmailTo", ADDRESS, "where all mail goes, whoever it is for", One(|s, v| set(&mut s.mail.redirect, Some(address(v)?)))),
+    row("Server", "EmailSubjectPrefix", TEXT, "what subjects begin with (the name is inferred)", One(|s, v| set(&mut s.mail.subject_prefix, line(v)?))),
+    row("SMTP", "Host", TEXT, "the mail server", One(|s, v| set(&mut s.mail.host, Some(line(v)?)))),
+    row("SMTP", "Port", "a port", "of it; default: 25, with SSL 465",
+        One(|s, v| set(&mut s.mail.port, Some(v.parse("a port from 1 to 65535").ok().filter(|port| *port > 0).ok_or_else(|| v.must_be("a port from 1 to 65535"))?)))),
+    row("SMTP", "User", TEXT, "who signs in there; default: nobody does", One(|s, v| set(&mut s.mail.user, Some(line(v)?)))),
+    row("SMTP", "Password", TEXT, "the password of User", One(|s, v| set(&mut s.mail.password, v.text.to_owned()))),
+    row("SMTP", "SSL", BOOL, "whether the connection is encrypted from its first byte", One(|s, v| set(&mut s.mail.ssl, v.bool()?))),
+    row("SMTP", "StartTLS", "detect, always or never", "whether it is encrypted afterwards; detect: if the server offers that",
+        One(|s, v| set(&mut s.mail.starttls, Some(one_of(v, &["detect", "always", "never"])?)))),
     row("HTTP", "Listen", "a port such as :3939, or an address with one",
         "the port, unless `--port` says so; the address, if it has one, unless `--bind` says so",
         One(|s, v| set(&mut s.place.listen, Some(listen(v)?)))),
@@ -271,6 +285,7 @@ pub const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("Server", "ServerName"),
 ];
 
+const ADDRESS: &str = "a mail address";
 const BOOL: &str = "true or false";
 const COUNT: &str = "a whole number from 0";
 const NUMBER: &str = "a number from 0";
@@ -297,6 +312,18 @@ fn url(value: &Value<'_>) -> Result<String, GcfgError> {
 fn postgres(value: &Value<'_>) -> Result<url::Url, GcfgError> {
     let url = url::Url::parse(value.text).ok().filter(|url| matches!(url.scheme(), "postgres" | "postgresql"));
     url.ok_or_else(|| value.must_be("a postgres:// URL such as postgres://connect@localhost/connect?sslmode=disable"))
+}
+
+fn address(value: &Value<'_>) -> Result<lettre::Address, GcfgError> {
+    value.parse(ADDRESS)
+}
+
+/// A text that can stand in the head of a mail.
+fn line(value: &Value<'_>) -> Result<String, GcfgError> {
+    match value.text.chars().any(char::is_control) {
+        true => Err(value.must_be("text of one line")),
+        false => Ok(value.text.to_owned()),
+    }
 }
 
 fn path(value: &Value<'_>) -> Result<PathBuf, GcfgError> {
@@ -558,6 +585,10 @@ mod tests {
             ("[RPackageRepository \"X\"]\nURL = cran", "line 2: RPackageRepository.X.URL must be an http or https URL"),
             ("[GitCredential]\nHost = git.example", "git.example"),
             ("[Server]\nHideVersion = maybe", "true or false"),
+            ("[Server]\nSenderEmail = \"a@b\\nBcc: c@d\"", "must be a mail address"),
+            ("[Server]\nEmailSubjectPrefix = \"a\\nBcc: c@d\"", "text of one line"),
+            ("[SMTP]\nPort = 0", "a port from 1 to 65535"),
+            ("[SMTP]\nStartTLS = maybe", "detect or always or never"),
         ] {
             let told = setup(file, &[], &[]).unwrap_err().to_string();
             assert!(told.contains(problem), "{file}: {told}");

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
+use lettre::Address;
+use lettre::message::Mailbox;
 use sim_kit::gcfg::{self, Gcfg, GcfgError};
 
 use super::settings::{self, PREFIX};
 use super::{Config, IdentityProvider, Limits};
 use crate::git;
+use crate::mail::{self, Encryption};
 use crate::version::{NEWEST, Version};
 
 /// Where the product looks for its settings.
@@ -53,6 +56,9 @@ pub struct ConnectArgs {
     /// Issuer of identity tokens that machines may come with; may be given several times.
     #[arg(long, env = "TEAMSIM_CONNECT_TRUSTED_ISSUERS", value_delimiter = ',')]
     pub trusted_issuer: Vec<String>,
+    /// Certificates in PEM of authorities that the mail server's is checked against, beside those of the machine.
+    #[arg(long, value_name = "FILE", env = "TEAMSIM_CONNECT_SMTP_CA")]
+    pub smtp_ca: Option<PathBuf>,
     /// Largest bundle in bytes.
     #[arg(long, env = "TEAMSIM_CONNECT_MAX_BUNDLE_BYTES", default_value_t = Limits::default().bundle_bytes)]
     pub max_bundle_bytes: u64,
@@ -81,6 +87,15 @@ pub enum ConfigError {
     /// PostgreSQL without a place.
     #[error("Database.Provider is postgres, but there is no Postgres.URL")]
     NoPostgres,
+    /// Mail without a server.
+    #[error("Server.EmailProvider is SMTP, but there is no SMTP.Host")]
+    NoMailServer,
+    /// Mail without a sender.
+    #[error("mail leaves by SMTP.Host, but there is no Server.SenderEmail")]
+    NoSender,
+    /// The file with certificates.
+    #[error("--smtp-ca {0} cannot be read: {1}")]
+    Authority(PathBuf, String),
     /// A sign-in without a name.
     #[error("GitCredential.Host {0} has no Username; give both, or neither")]
     NoGitUser(String),
@@ -164,6 +179,49 @@ pub struct Setup {
     pub(super) oauth2: bool,
     pub(super) identity: IdentityProvider,
     pub(super) client_secret: Option<String>,
+    pub(super) mail: Mail,
+}
+
+/// Settings of mail.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Mail {
+    /// `smtp`, or one that keeps mail here; none: by whether there is a host.
+    pub(super) provider: Option<String>,
+    pub(super) host: Option<String>,
+    pub(super) port: Option<u16>,
+    pub(super) user: Option<String>,
+    pub(super) password: String,
+    pub(super) ssl: bool,
+    pub(super) starttls: Option<String>,
+    pub(super) sender: Option<Address>,
+    pub(super) sender_name: Option<String>,
+    pub(super) redirect: Option<Address>,
+    pub(super) subject_prefix: String,
+}
+
+impl Mail {
+    fn settings(self) -> Result<Option<mail::Settings>, ConfigError> {
+        let smtp = self.provider.map_or(self.host.is_some(), |provider| provider == "smtp");
+        if !smtp {
+            return Ok(None);
+        }
+        let encryption = match self.starttls.as_deref() {
+            _ if self.ssl => Encryption::Tls,
+            Some("always") => Encryption::StartTls,
+            Some("never") => Encryption::None,
+            _ => Encryption::Detect,
+        };
+        Ok(Some(mail::Settings {
+            host: self.host.ok_or(ConfigError::NoMailServer)?,
+            port: self.port.unwrap_or(if self.ssl { 465 } else { 25 }),
+            credentials: self.user.map(|user| (user, self.password)),
+            encryption,
+            authority: None,
+            sender: Mailbox::new(self.sender_name, self.sender.ok_or(ConfigError::NoSender)?),
+            subject_prefix: self.subject_prefix,
+            redirect: self.redirect,
+        }))
+    }
 }
 
 impl Default for Setup {
@@ -178,6 +236,7 @@ impl Default for Setup {
             oauth2: false,
             identity: IdentityProvider { groups_auto_provision: false, ..IdentityProvider::default() },
             client_secret: None,
+            mail: Mail::default(),
         }
     }
 }
@@ -239,6 +298,11 @@ impl ConnectArgs {
             setup.config.seed_users = seed;
         }
         let config = &mut setup.config;
+        if let (Some(mail), Some(file)) = (&mut config.mail, &self.smtp_ca) {
+            let pem = std::fs::read(file);
+            let pem = pem.map_err(|error| ConfigError::Authority(file.clone(), error.to_string()))?;
+            mail.authority = Some(pem);
+        }
         config.version = self.version;
         config.pypi_url.clone_from(&self.pypi_url);
         if !self.cran_url.is_empty() {
@@ -282,6 +346,7 @@ impl Setup {
             provider.default_role = self.config.default_role;
             self.config.identity_provider = Some(provider);
         }
+        self.config.mail = std::mem::take(&mut self.mail).settings()?;
         self.place.database_url().map(drop)
     }
 }

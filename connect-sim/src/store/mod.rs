@@ -10,6 +10,7 @@ pub mod hits;
 pub mod idp;
 pub mod jobs;
 pub mod keys;
+pub mod mail;
 pub mod messages;
 pub mod oauth;
 pub mod oauth_server;
@@ -57,6 +58,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 20, name: "git", sql: include_str!("../../migrations/0020_git.sql") },
     Migration { version: 21, name: "processes", sql: include_str!("../../migrations/0021_processes.sql") },
     Migration { version: 22, name: "records", sql: include_str!("../../migrations/0022_records.sql") },
+    Migration { version: 30, name: "mail", sql: include_str!("../../migrations/0030_mail.sql") },
     Migration { version: 40, name: "webhooks", sql: include_str!("../../migrations/0040_webhooks.sql") },
     Migration { version: 41, name: "messages", sql: include_str!("../../migrations/0041_messages.sql") },
 ];

@@ -1,4 +1,4 @@
-//! What belongs to the server as a whole: caches of runtimes, runs of checks, mails that were sent.
+//! What belongs to the server as a whole: caches of runtimes, runs of checks.
 
 use serde_json::Value;
 use sqlx::{AnyConnection, Row as _};
@@ -96,41 +96,4 @@ pub async fn runs(db: &mut AnyConnection) -> sqlx::Result<Vec<CheckRun>> {
         })
     };
     rows.iter().map(run).collect()
-}
-
-/// A mail that was sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mail {
-    /// Microseconds.
-    pub sent: i64,
-    /// Address.
-    pub recipient: String,
-    /// One line.
-    pub subject: String,
-    /// Text.
-    pub body: String,
-}
-
-/// Keeps a mail.
-///
-/// # Errors
-/// When the database fails.
-pub async fn send(db: &mut AnyConnection, mail: &Mail) -> sqlx::Result<()> {
-    let id = super::next(&mut *db, "mail").await?;
-    let query = sqlx::query("INSERT INTO mails (id, sent, recipient, subject, body) VALUES ($1, $2, $3, $4, $5)");
-    let query = query.bind(id).bind(mail.sent).bind(&mail.recipient).bind(&mail.subject).bind(&mail.body);
-    query.execute(db).await?;
-    Ok(())
-}
-
-/// The mails that were sent, oldest first.
-///
-/// # Errors
-/// When the database fails.
-pub async fn mails(db: &mut AnyConnection) -> sqlx::Result<Vec<Mail>> {
-    let rows = sqlx::query("SELECT sent, recipient, subject, body FROM mails ORDER BY id").fetch_all(db).await?;
-    let mail = |row: &sqlx::any::AnyRow| {
-        Ok(Mail { sent: row.try_get(0)?, recipient: row.try_get(1)?, subject: row.try_get(2)?, body: row.try_get(3)? })
-    };
-    rows.iter().map(mail).collect()
 }

@@ -7,6 +7,7 @@ use super::dashboard::Visit;
 use super::listing::tree;
 use crate::access::Role;
 use crate::error::{Error, Result};
+use crate::mail;
 use crate::store;
 use crate::users::time;
 
@@ -172,10 +173,8 @@ async fn tags(visit: &Visit) -> Result<Response> {
 }
 
 async fn mail(visit: &Visit) -> Result<Response> {
-    let mails = store::system::mails(&mut *visit.app.read().await?).await?;
-    let shown =
-        mails.iter().rev().take(200).map(
-            |mail| json!({"sent": time(mail.sent), "to": mail.recipient, "subject": mail.subject, "body": mail.body}),
-        );
-    page(visit, "mail", json!({"mails": shown.collect::<Vec<_>>(), "total": mails.len()}))
+    let (mails, total) = store::mail::newest(&mut *visit.app.read().await?, 200).await?;
+    let server = visit.app.config().mail.as_ref().map(|settings| format!("{}:{}", settings.host, settings.port));
+    let mails: Vec<_> = mails.iter().map(mail::shown).collect();
+    page(visit, "mail", json!({"mails": mails, "total": total, "server": server}))
 }

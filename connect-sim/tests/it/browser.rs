@@ -127,7 +127,12 @@ async fn every_view_fits_and_shows_names_as_they_are() {
     let image = json!({"name": &long[..200], "title": script, "description": quotes, "cluster_name": "Kubernetes"});
     admin.post("/v1/environments", &image).await;
     admin.post("/v1/system/checks", &json!({})).await;
-    admin.post("/v1/tasks/send-test-email", &json!({"to": format!("{}@example.com", "a".repeat(200))})).await;
+    admin
+        .post(
+            "/v1/tasks/send-test-email",
+            &json!({"to": format!("a@{}.example.com", ["a".repeat(60), "b".repeat(60), "c".repeat(60)].join("."))}),
+        )
+        .await;
 
     publisher.publish(&json!({"name": "plain", "title": "Plain name", "access_type": "all"}), static_bundle("x")).await;
     let mut routes = Vec::new();

@@ -17,6 +17,7 @@ mod documents;
 mod git;
 mod hostile;
 mod identity;
+mod mail;
 mod notices;
 mod oauth;
 mod oauth_server;

@@ -171,8 +171,8 @@ async fn documents_are_mailed_to_those_who_subscribed() {
 
     let mails = || async {
         let mut db = app.world.db().read().await.unwrap();
-        let mails = connect_sim::store::system::mails(&mut db).await.unwrap();
-        mails.into_iter().map(|mail| mail.recipient).collect::<Vec<_>>()
+        let (mails, _) = connect_sim::store::mail::newest(&mut db, 99).await.unwrap();
+        mails.into_iter().rev().map(|mail| mail.recipient).collect::<Vec<_>>()
     };
     assert_eq!(viewer.post(&mail, &json!({"recipients": "subscribers"})).await.code(), (403, 22));
     assert_eq!(viewer.post(&mail, &json!({})).await.status, 202);
