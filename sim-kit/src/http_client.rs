@@ -11,6 +11,7 @@ use reqwest::{Client, ClientBuilder, Request, RequestBuilder, Response, Response
 
 use crate::faults::{Effect, Firing, Phase, Subject, spoil};
 use crate::journal::{Direction, Entry};
+use crate::tls;
 use crate::world::World;
 
 /// Why a request over a link got no answer.
@@ -52,22 +53,16 @@ pub struct Link {
     world: World,
 }
 
-/// A client with the settings that `configure` adds to the common ones: no proxies, the system's TLS roots. Where the
-/// system has none, as in an image with nothing but a binary, plain HTTP works and HTTPS trusts nobody.
+/// A client with the settings that `configure` adds to the common ones: no proxies, the system's TLS roots.
 ///
 /// # Panics
 /// When `configure` asks for what cannot be.
-pub fn client(configure: impl Fn(ClientBuilder) -> ClientBuilder) -> Client {
-    build(|| Client::builder().no_proxy(), configure)
+pub fn client(configure: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Client {
+    build(configure(Client::builder().no_proxy()))
 }
 
-fn build(common: impl Fn() -> ClientBuilder, configure: impl Fn(ClientBuilder) -> ClientBuilder) -> Client {
-    // Fails when a provider was installed before, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    configure(common())
-        .build()
-        .or_else(|_| configure(common().tls_certs_only([])).build())
-        .expect("a client that reads no files can be built")
+fn build(builder: ClientBuilder) -> Client {
+    builder.tls_backend_preconfigured(tls::config()).build().expect("a client that reads no files can be built")
 }
 
 /// How long links wait, and how far they follow.
@@ -95,7 +90,7 @@ impl Link {
     #[must_use]
     pub fn outside(world: &World, peer: &'static str) -> Self {
         static CLIENT: OnceLock<Client> = OnceLock::new();
-        let client = CLIENT.get_or_init(|| build(Client::builder, patient));
+        let client = CLIENT.get_or_init(|| build(patient(Client::builder())));
         Self { client: client.clone(), peer, world: world.clone() }
     }
 
@@ -175,5 +170,56 @@ impl Link {
             }
             (_, None) => Err(LinkError::Cut { url, rule }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// Serves one folder over TLS with the certificate `own.pem` in it, and says at which port.
+    const SERVER: &str = "import http.server, ssl
+server = http.server.HTTPServer(('127.0.0.1', 0), http.server.SimpleHTTPRequestHandler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain('own.pem')
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(server.server_port, flush=True)
+server.serve_forever()";
+
+    #[tokio::test]
+    async fn a_certificate_that_the_system_does_not_know_is_refused() {
+        let (Some(openssl), Some(python)) =
+            (crate::testing::need_tool("openssl"), crate::testing::need_tool("python3"))
+        else {
+            return;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let certificate = "req -x509 -newkey rsa:2048 -nodes -keyout own.pem -out cert.pem -days 2 -subj /CN=localhost \
+                           -addext subjectAltName=IP:127.0.0.1";
+        let made = Command::new(openssl).args(certificate.split(' ')).current_dir(folder.path()).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let pem = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        std::fs::write(folder.path().join("own.pem"), pem("own.pem") + &pem("cert.pem")).unwrap();
+        let mut server = Command::new(python)
+            .args(["-c", SERVER])
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut port = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        let asked = client(|builder| builder).get(format!("https://127.0.0.1:{}/", port.trim())).send().await;
+        let known = reqwest::Certificate::from_pem(pem("cert.pem").as_bytes()).unwrap();
+        let trusting = Client::builder().no_proxy().tls_certs_only([known]).build().unwrap();
+        let trusted = trusting.get(format!("https://127.0.0.1:{}/", port.trim())).send().await;
+        server.kill().unwrap();
+        server.wait().unwrap();
+        assert!(trusted.is_ok(), "the server is a good one for those who know it: {trusted:?}");
+        let refusal = chain(&asked.unwrap_err());
+        assert!(refusal.contains("UnknownIssuer") || refusal.contains("No CA certificates"), "{refusal}");
     }
 }

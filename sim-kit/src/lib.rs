@@ -45,6 +45,7 @@ pub mod seed;
 pub mod serve_bytes;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tls;
 pub mod watch;
 pub mod world;
 
