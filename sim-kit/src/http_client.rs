@@ -197,8 +197,8 @@ server.serve_forever()";
             return;
         };
         let folder = tempfile::tempdir().unwrap();
-        let certificate = "req -x509 -newkey rsa:2048 -nodes -keyout own.pem -out cert.pem -days 2 -subj /CN=localhost \
-                           -addext subjectAltName=IP:127.0.0.1";
+        let certificate = "req -x509 -newkey rsa:2048 -nodes -keyout own.pem -out cert.pem -days 2 -subj /CN=unknown.example \
+                           -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE";
         let made = Command::new(openssl).args(certificate.split(' ')).current_dir(folder.path()).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let pem = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
