@@ -6,7 +6,7 @@
 //!
 //! # Vocabulary
 //!
-//! A **feed** (`cran`, `pypi`, `bioc-3.22`, `sysreqs`, `distros`, `vulns`) is a log of **checkpoints**, numbered from 1 without gaps. A checkpoint names, by
+//! A **feed** (`cran`, `pypi`, `bioc-3.22`, `vsx`, `sysreqs`, `distros`, `vulns`) is a log of **checkpoints**, numbered from 1 without gaps. A checkpoint names, by
 //! SHA-256, the **records** that are new in it; a record is the whole published history of one package as of that
 //! checkpoint. A **blob** is any file. Everything that is named by a digest never changes.
 //!
@@ -17,7 +17,7 @@
 //! | [`page_path`] | [`CheckpointPage`] | full pages immutable, the last one 60 s |
 //! | [`checkpoint_path`] | [`Checkpoint`] | immutable |
 //! | [`index_path`] | [`IndexRoot`] or a shard: map of name to record digest | immutable |
-//! | [`record_path`] | [`RRecord`], [`BiocRecord`], [`PythonRecord`] or [`DocumentRecord`] | immutable |
+//! | [`record_path`] | [`RRecord`], [`BiocRecord`], [`PythonRecord`], [`VsxRecord`] or [`DocumentRecord`] | immutable |
 //! | [`blob_path`] | deltas, full states, packs, package files, wheel metadata | immutable |
 //!
 //! A feed that grows on demand also takes `POST` [`demand_path`] with a [`Demand`]; the answer is [`Demanded`], and when it
@@ -30,6 +30,7 @@
 //! | `cran` | `r` | [`RRecord`] |
 //! | `bioc-{release}` | `r` | [`BiocRecord`]: an [`RRecord`] with one field more, `component` |
 //! | `pypi` | `python` | [`PythonRecord`] |
+//! | `vsx` | `vsx` | [`VsxRecord`] |
 //! | `sysreqs` | `documents` | [`DocumentRecord`] of a [`SysreqsRule`] |
 //! | `distros` | `documents` | [`DocumentRecord`] of a [`Distro`] |
 //! | `vulns` | `documents` | [`DocumentRecord`] of a [`Vulnerability`] |
@@ -58,6 +59,7 @@
 //!
 //! - R: a version is current at *t* when `published_at < t` and not `archived_at <= t`; it is archived when `archived_at <= t`.
 //!   At most one version is current.
+//! - Extensions: a version exists at *t* when `published_at < t`.
 //! - Python: a file exists at *t* when `upload_time < t`; it is yanked at *t* when `yanked_at <= t`.
 //! - A package with `removed_at <= t` does not exist at *t*, not even in the archive.
 //!
@@ -94,7 +96,8 @@ pub use document::{
 pub use index::{Index, IndexRoot, shard_of};
 pub use object::{Encoding, Lines, Object};
 pub use record::{
-    Artifact, ArtifactKind, BIOC_COMPONENTS, BiocRecord, PythonFile, PythonRecord, RRecord, RState, RVersion,
+    Artifact, ArtifactKind, BIOC_COMPONENTS, BiocRecord, PythonFile, PythonRecord, RRecord, RState, RVersion, VSIX,
+    VsxFile, VsxRecord, VsxVersion,
 };
 pub use root::{Demand, Demanded, FeedInfo, FeedKind, Head, Key, MOST_DEMANDED, Root, Signature};
 

@@ -36,7 +36,7 @@ use crate::error::Error;
 use crate::record::instant;
 
 /// A stored time as RFC 3339.
-fn time(micros: i64) -> String {
+pub(crate) fn time(micros: i64) -> String {
     instant(micros).to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
@@ -93,7 +93,7 @@ impl Paging {
 }
 
 /// The JSON in a request's body. `example` shows what is expected.
-fn body<T: DeserializeOwned>(bytes: &[u8], example: &str) -> Result<T, Error> {
+pub(crate) fn body<T: DeserializeOwned>(bytes: &[u8], example: &str) -> Result<T, Error> {
     let bad = |field: &str, why: &dyn std::fmt::Display| {
         let field = if field == "." { String::new() } else { format!("`{field}`: ") };
         Error::BadRequest(format!("the body must be JSON such as {example}: {field}{why}"))

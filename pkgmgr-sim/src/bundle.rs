@@ -28,6 +28,7 @@ use pkg_formats::psp::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::store::sources::Language;
 use crate::sync::eager::files_of;
 
 /// The list of what is in a bundle.
@@ -320,12 +321,15 @@ pub(crate) fn note_files(
     record: &[u8],
     files: &mut HashSet<Digest>,
 ) -> std::result::Result<(), PspError> {
-    if !matches!(kind, FeedKind::R | FeedKind::Python) {
-        return Ok(());
-    }
+    let language = match kind {
+        FeedKind::R => Language::R,
+        FeedKind::Python => Language::Python,
+        FeedKind::Vsx => Language::Vsx,
+        FeedKind::Documents | FeedKind::Other => return Ok(()),
+    };
     let malformed = |error: String| PspError::Malformed { what: "record", source: serde::de::Error::custom(error) };
     let json = std::str::from_utf8(record).map_err(|error| malformed(error.to_string()))?;
-    let named = files_of(kind == FeedKind::Python, json).map_err(|error| malformed(error.to_string()))?;
+    let named = files_of(language, json).map_err(|error| malformed(error.to_string()))?;
     files.extend(named.into_iter().map(|(digest, _)| digest));
     Ok(())
 }

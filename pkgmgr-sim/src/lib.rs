@@ -13,6 +13,7 @@
 //! | [`store`] | sources, repos, transactions, packages: the only SQL |
 //! | [`auth`] | tokens, and who may do what |
 //! | [`local`], [`curated`] | sources that people fill |
+//! | [`vsx`] | extensions of editors, as their gallery shows them |
 //! | [`bioc`] | releases of Bioconductor in the layout that BiocManager expects |
 //! | `documents` | distributions, system requirements and vulnerabilities, as the package service tells them |
 //! | `vulns` | vulnerabilities of packages |
@@ -66,6 +67,7 @@ pub mod store;
 pub mod sync;
 pub mod ui;
 mod urls;
+pub mod vsx;
 mod vulns;
 
 use std::sync::Arc;

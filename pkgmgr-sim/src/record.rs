@@ -6,7 +6,9 @@
 
 use chrono::{DateTime, Utc};
 use pkg_formats::dcf;
-use pkg_formats::psp::{Artifact, ArtifactKind, PythonFile, PythonRecord, RRecord, RState, RVersion};
+use pkg_formats::psp::{
+    Artifact, ArtifactKind, PythonFile, PythonRecord, RRecord, RState, RVersion, VsxRecord, VsxVersion,
+};
 use pkg_formats::python::version;
 use pkg_formats::r::index;
 
@@ -115,6 +117,46 @@ pub fn r_package(record: &RRecord, json: String, digest: String) -> Package {
 pub fn python_package(record: &PythonRecord, json: String, digest: String) -> Package {
     let entry = python_entry(record, DateTime::<Utc>::MAX_UTC);
     Package { name: record.name.clone(), digest, changed_at: python_changed_at(record), entry, record: json }
+}
+
+/// Versions of an extension that exist at `t`, newest first: an unfinished version after those that are finished, and of one
+/// version each platform.
+#[must_use]
+pub fn vsx_versions(record: &VsxRecord, t: DateTime<Utc>) -> Vec<&VsxVersion> {
+    if is_removed(record.removed_at, t) {
+        return Vec::new();
+    }
+    let mut found: Vec<&VsxVersion> = record.versions.iter().filter(|version| version.published_at < t).collect();
+    found.sort_by(|a, b| b.published_at.cmp(&a.published_at).then_with(|| a.target_platform.cmp(&b.target_platform)));
+    found
+}
+
+/// The version of an extension that is offered first at `t`: the newest, of finished ones if there are any.
+#[must_use]
+pub fn vsx_newest(record: &VsxRecord, t: DateTime<Utc>) -> Option<&VsxVersion> {
+    let all = vsx_versions(record, t);
+    all.iter().find(|version| !version.pre_release).or(all.first()).copied()
+}
+
+/// How an extension is stored.
+#[must_use]
+pub fn vsx_package(record: &VsxRecord, json: String, digest: String) -> Package {
+    let entry = vsx_newest(record, DateTime::<Utc>::MAX_UTC).map_or_else(String::new, |v| v.version.clone());
+    let times = record.versions.iter().map(|version| Some(version.published_at));
+    let changed_at = latest(times.chain([record.removed_at]));
+    Package { name: record.name.clone(), digest, changed_at, entry, record: json }
+}
+
+/// Whether two records of an extension show the same at every time up to `t`.
+#[must_use]
+pub fn vsx_same_until(old: &str, new: &str, t: DateTime<Utc>) -> bool {
+    let before = |json: &str| {
+        let mut record: VsxRecord = serde_json::from_str(json).ok()?;
+        record.removed_at = record.removed_at.filter(|at| *at <= t);
+        record.versions.retain(|version| version.published_at < t);
+        Some(record)
+    };
+    before(old).is_some_and(|old| Some(old) == before(new))
 }
 
 /// `record` as it would have been at `t`.

@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 use crate::app::App;
 use crate::error::{ApiError, Error};
 use crate::hot::Asked;
-use crate::{api, bioc, cran, openapi, simple, ui};
+use crate::{api, bioc, cran, openapi, simple, ui, vsx};
 
 /// Bytes of a form with a package file.
 const FORM: usize = crate::local::LARGEST as usize + (1 << 20);
@@ -239,6 +239,22 @@ pub fn table() -> Table<App> {
         .row("GET", "/{repo}/{snapshot}/simple/{project}", simple::with_slash, "", Documented)
         .row("GET", "/{repo}/{snapshot}/simple/{project}/", simple::project, "", ClientProven)
         .doc(doc("The files of a project").query("format").gives(SIMPLE).gives("308").fails("403 404"))
+        .group("Extensions of editors")
+        .row("POST", "/{repo}/{snapshot}/vscode/gallery/extensionquery", vsx::query::query, "", Inferred)
+        .doc(doc("Search, as editors do").body("ExtensionQuery").gives("200 application/json").fails("403 404"))
+        .row("GET", "/{repo}/{snapshot}/vscode/gallery/{publisher}/{name}/latest", vsx::query::latest, "", Inferred)
+        .doc(doc("An extension with its newest version").gives("200 application/json").fails("403 404"))
+        .row("GET", "/{repo}/{snapshot}/vscode/gallery/vscode/{publisher}/{name}/latest", vsx::query::latest, "", Inferred)
+        .doc(doc("The same, under the address that newer editors make").gives("200 application/json").fails("403 404"))
+        .row("GET", "/{repo}/{snapshot}/vscode/gallery/publishers/{publisher}/vsextensions/{name}/{version}/vspackage", vsx::package, "", Inferred)
+        .doc(doc("The package of a version").query("targetPlatform").gives("200 application/octet-stream").fails("403 404 502"))
+        .row("GET", "/{repo}/{snapshot}/vscode/asset/{publisher}/{name}/{version}/{asset}", vsx::asset, "", Inferred)
+        .doc(doc("A file of a version").query("targetPlatform").gives("200 application/octet-stream|application/json|text/xml|text/markdown|text/plain").fails("403 404 502"))
+        .row("GET", "/{repo}/{snapshot}/vscode/unpkg/{publisher}/{name}/{version}/{*path}", vsx::unpacked, "", Inferred)
+        .doc(doc("A file of a package, by its path").gives("200 application/json|text/xml|text/markdown|text/plain").fails("403 404 502"))
+        .row("GET", "/{repo}/{snapshot}/vscode/item", vsx::item, "", Inferred)
+        .doc(doc("To the page of an extension").query("itemName!").gives("303").fails("403 404"))
+        .group("Python packages")
         .row("GET", "/{repo}/{snapshot}/packages/{id}/{filename}", simple::file, "", ClientProven)
         .doc(doc("A file, or its metadata under the name with .metadata behind it").gives("200 application/octet-stream|application/zip|application/x-gzip|text/plain").fails("403 404 502"))
 }

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `catalogue` | the facts |
 //! | `draw`, `history`, `names` | chance, calendar and names of what is made up |
-//! | `packages`: `cran`, `bioc`, `pypi` | from a package's number to its events, record and files |
+//! | `packages`: `cran`, `bioc`, `pypi`, `vsx` | from a package's number to its events, record and files |
 //! | `mirror` | real packages, fetched from a real index when they are asked for |
 //! | `almanac` | feeds that are not of packages: system requirements, distributions, vulnerabilities |
 //! | `artifacts` | the files of an R package |
@@ -44,6 +44,7 @@ mod routes;
 pub mod scenario;
 mod service;
 mod spool;
+mod vsx;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

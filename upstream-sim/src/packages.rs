@@ -1,4 +1,4 @@
-//! What a feed needs of its packages. [`crate::cran`], [`crate::bioc`], [`crate::pypi`] and [`crate::almanac`] are the kinds.
+//! What a feed needs of its packages. [`crate::cran`], [`crate::bioc`], [`crate::pypi`], [`crate::vsx`] and [`crate::almanac`] are the kinds.
 
 use std::collections::HashSet;
 

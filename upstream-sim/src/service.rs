@@ -26,6 +26,7 @@ use crate::routes::App;
 use crate::scenario::python::Projects;
 use crate::scenario::r::PublishedPackages;
 use crate::scenario::{Content, ScenarioError, Scenarios};
+use crate::vsx::Vsx;
 
 /// A head is believed for this long.
 const HEAD_HOURS: i64 = 24;
@@ -107,6 +108,7 @@ impl Service {
                     include_str!("../data/distros.tsv"),
                     include_str!("../data/pypi.tsv"),
                     include_str!("../data/sysreqs.tsv"),
+                    include_str!("../data/vsx.tsv"),
                     include_str!("build_backend.py"),
                 )
                 .as_bytes()
@@ -150,6 +152,10 @@ impl Service {
             [Almanac::sysreqs(), Almanac::distros(), Almanac::vulns(seed)]
                 .map(|almanac| Box::new(almanac) as Box<dyn Packages>),
         );
+        let vsx = Vsx::new(seed, only);
+        if !vsx.is_empty() {
+            packages.push(Box::new(vsx));
+        }
         feeds.extend(packages.into_iter().map(|packages| Arc::new(Feed::new(packages, daily_from, false))));
         Ok(Self {
             feeds,

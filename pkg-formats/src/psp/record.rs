@@ -142,3 +142,57 @@ pub struct PythonFile {
     /// When it was yanked; set exactly when `yanked` is.
     pub yanked_at: Option<DateTime<Utc>>,
 }
+
+/// The history of an extension of an editor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VsxRecord {
+    /// As the gallery groups extensions.
+    pub categories: Vec<String>,
+    /// The name that people see.
+    pub display_name: String,
+    /// Extensions that are installed along, as `publisher.name`.
+    pub extension_dependencies: Vec<String>,
+    /// SPDX expression.
+    pub license: Option<String>,
+    /// `publisher.name`, as its publisher writes it; editors do not mind case.
+    pub name: String,
+    /// The publisher's name that people see.
+    pub publisher: String,
+    /// When it was taken away altogether.
+    pub removed_at: Option<DateTime<Utc>>,
+    /// One line about it.
+    pub summary: String,
+    /// In the order of `published_at`; of one version, one for each platform it was built for.
+    pub versions: Vec<VsxVersion>,
+}
+
+/// A version of a [`VsxRecord`] for a platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VsxVersion {
+    /// The editors it is for, such as `^1.80.0`.
+    pub engine: String,
+    /// The package and what the gallery shows of it.
+    pub files: Vec<VsxFile>,
+    /// Whether it is offered only to those who ask for unfinished versions.
+    pub pre_release: bool,
+    /// When it came.
+    pub published_at: DateTime<Utc>,
+    /// `universal`, or such as `linux-x64`.
+    pub target_platform: String,
+    /// Its number.
+    pub version: String,
+}
+
+/// A file of a [`VsxVersion`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VsxFile {
+    /// The gallery's word for it: `Microsoft.VisualStudio.Services.VSIXPackage` is the package.
+    pub asset: String,
+    /// Names its blob.
+    pub sha256: Digest,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// The [`VsxFile::asset`] of the package itself.
+pub const VSIX: &str = "Microsoft.VisualStudio.Services.VSIXPackage";

@@ -67,6 +67,8 @@ pub enum FeedKind {
     Python,
     /// [`RRecord`](super::RRecord)s; in the feeds of Bioconductor [`BiocRecord`](super::BiocRecord)s, which can be read as such.
     R,
+    /// [`VsxRecord`](super::VsxRecord)s.
+    Vsx,
     /// Something newer than this program; such a feed cannot be followed, and hinders no other.
     #[serde(other)]
     Other,

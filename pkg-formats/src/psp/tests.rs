@@ -77,6 +77,25 @@ fn derived_json_is_canonical() {
     });
     check(&DeltaEvent { name: "a".into(), op: Op::Add, record: Digest::of(b""), version: "1".into() });
     check(&FullLine { name: "a".into(), record: Digest::of(b"") });
+    let file = VsxFile { asset: VSIX.into(), sha256: Digest::of(b""), size: 1 };
+    check(&VsxRecord {
+        categories: vec!["Other".into()],
+        display_name: "A".into(),
+        extension_dependencies: vec![],
+        license: None,
+        name: "p.a".into(),
+        publisher: "P".into(),
+        removed_at: None,
+        summary: "s".into(),
+        versions: vec![VsxVersion {
+            engine: "*".into(),
+            files: vec![file],
+            pre_release: false,
+            published_at: at(1),
+            target_platform: "universal".into(),
+            version: "1.0.0".into(),
+        }],
+    });
     check(&RRecord {
         name: "a".into(),
         removed_at: None,

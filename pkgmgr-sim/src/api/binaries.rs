@@ -15,6 +15,7 @@ use crate::error::{ApiError, Error};
 use crate::platform::{Client, Distro};
 use crate::renderings::Kind;
 use crate::snapshot::Snapshot;
+use crate::store::sources::Language;
 
 /// Of which state.
 #[derive(Debug, Deserialize)]
@@ -37,7 +38,7 @@ pub async fn list(
     let snapshot = app.shown(&repo, filter.snapshot.as_deref(), filter.bioc_version.as_deref()).await?;
     let key = format!("{}|binaries {}", snapshot.key, app.view().documents.state());
     let build = || async {
-        let counted = if repo.kind == "Python" { BTreeMap::new() } else { count(&app, &snapshot).await? };
+        let counted = if repo.language() != Language::R { BTreeMap::new() } else { count(&app, &snapshot).await? };
         let rows: Vec<Value> = counted.into_iter().map(|(target, packages)| row(target, packages)).collect();
         Ok(Value::from(rows).to_string().into_bytes())
     };

@@ -11,7 +11,7 @@ use pkg_formats::python::name::normalize;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::packages::{python_package, r_package};
+use super::packages::package;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::blocklist::{Suspect, When};
@@ -52,10 +52,7 @@ pub async fn packages(State(app): State<App>, caller: Caller, body: Bytes) -> Re
             None => (asked.trim(), None),
         };
         let normal = if python { normalize(name) } else { name.to_owned() };
-        let found = match python {
-            true => python_package(&app, &snapshot, &normal, version).await?,
-            false => r_package(&app, &snapshot, &normal, version).await?,
-        };
+        let found = package(&app, &repo, &snapshot, &normal, version).await?;
         // What is not there has no row.
         let Some(Value::Object(found)) = found else { continue };
         let text = |name: &str| found.get(name).and_then(Value::as_str);

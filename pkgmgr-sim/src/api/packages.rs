@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use pkg_formats::psp::{PythonRecord, RRecord};
+use pkg_formats::psp::{PythonRecord, RRecord, VSIX, VsxRecord};
 use pkg_formats::{dcf, python, r};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -19,6 +19,8 @@ use crate::snapshot::{Part, Snapshot};
 use crate::store::builders;
 use crate::store::packages::{self, Shows};
 use crate::store::repos::Repo;
+use crate::store::sources::Language;
+use crate::vsx;
 
 /// Which packages.
 #[derive(Debug, Deserialize)]
@@ -49,7 +51,7 @@ pub async fn of_repo(
     let repo = app.view().repo(&repo)?;
     let snapshot = app.shown(&repo, filter.snapshot.as_deref(), filter.bioc_version.as_deref()).await?;
     let rules = app.view().rules_for(repo.id, When::Now);
-    Ok(list(&app, &snapshot.parts, repo.kind == "Python", rules.as_ref(), &filter).await?)
+    Ok(list(&app, &snapshot.parts, repo.language(), rules.as_ref(), &filter).await?)
 }
 
 /// `GET /__api__/sources/{source}/packages`
@@ -64,7 +66,7 @@ pub async fn of_source(
         Some(at) => vec![app.part(&view, source.id, *at).await?],
         None => Vec::new(),
     };
-    Ok(list(&app, &parts, source.is_python(), None, &filter).await?)
+    Ok(list(&app, &parts, source.language(), None, &filter).await?)
 }
 
 const PAGE: i64 = 2000;
@@ -73,7 +75,7 @@ const PAGE: i64 = 2000;
 async fn list(
     app: &App,
     parts: &[Part],
-    is_python: bool,
+    language: Language,
     rules: Option<&Rules>,
     filter: &Filter,
 ) -> Result<Response, Error> {
@@ -89,14 +91,20 @@ async fn list(
             after.clone_from(&last.name);
             for listed in page.into_iter().filter(|listed| filter.takes(&listed.name)) {
                 let blocked = match (&listed.shows, rules) {
-                    (Shows::Record(json), Some(rules)) => is_blocked(rules, part.source, is_python, json, t)?,
+                    (Shows::Record(json), Some(rules)) => is_blocked(rules, part.source, language, json, t)?,
                     _ => false,
                 };
-                let version = match (listed.shows, is_python) {
-                    (Shows::Entry(version), true) => version,
-                    (Shows::Record(json), true) => record::python_entry(&serde_json::from_str(&json)?, t),
-                    (Shows::Entry(entry), false) => version_in(&entry),
-                    (Shows::Record(json), false) => version_in(&record::r_entry(&serde_json::from_str(&json)?, t)),
+                let version = match (listed.shows, language) {
+                    (Shows::Entry(entry), Language::R) => version_in(&entry),
+                    (Shows::Entry(version), _) => version,
+                    (Shows::Record(json), Language::Python) => record::python_entry(&serde_json::from_str(&json)?, t),
+                    (Shows::Record(json), Language::Vsx) => {
+                        let record: VsxRecord = serde_json::from_str(&json)?;
+                        record::vsx_newest(&record, t).map_or_else(String::new, |newest| newest.version.clone())
+                    }
+                    (Shows::Record(json), Language::R) => {
+                        version_in(&record::r_entry(&serde_json::from_str(&json)?, t))
+                    }
                 };
                 if !version.is_empty() && seen.insert(listed.name.clone()) {
                     found.push((listed.name, listed.id, version, blocked));
@@ -125,8 +133,12 @@ async fn list(
 }
 
 /// Whether the version that a record shows at `t` is blocked.
-fn is_blocked(rules: &Rules, source: i64, is_python: bool, json: &str, t: DateTime<Utc>) -> Result<bool, Error> {
-    if is_python {
+fn is_blocked(rules: &Rules, source: i64, language: Language, json: &str, t: DateTime<Utc>) -> Result<bool, Error> {
+    if language == Language::Vsx {
+        let record: VsxRecord = serde_json::from_str(json)?;
+        return Ok(record::vsx_newest(&record, t).is_some_and(|version| vsx::blocks(rules, source, &record, version)));
+    }
+    if language == Language::Python {
         let record: PythonRecord = serde_json::from_str(json)?;
         let version = record::newest(&record, t).unwrap_or_default();
         let license = record.license.as_deref();
@@ -157,7 +169,9 @@ pub async fn releases(
     let (_, json) = packages::get(app.world().db(), part.source, part.at, &key).await?.ok_or_else(missing)?;
     let t = instant(part.at.as_of);
     let mut releases: Vec<Value> = Vec::new();
-    if source.is_python() {
+    if source.language() == Language::Vsx {
+        releases = vsx::releases(&serde_json::from_str(&json)?, t);
+    } else if source.is_python() {
         let record: PythonRecord = serde_json::from_str(&json)?;
         let mut by_version: Vec<(&str, Vec<Value>)> = Vec::new();
         for (file, yanked) in record::files(&record, t) {
@@ -229,6 +243,7 @@ pub(crate) async fn package(
 ) -> Result<Option<Value>, Error> {
     match repo.kind.as_str() {
         "Python" => python_package(app, snapshot, &python::name::normalize(name), version).await,
+        "VSX" => vsx_package(app, snapshot, name, version).await,
         _ => r_package(app, snapshot, name, version).await,
     }
 }
@@ -244,12 +259,25 @@ pub(crate) struct Seen {
 }
 
 /// The record behind a package of a snapshot.
-pub(crate) async fn seen(app: &App, snapshot: &Snapshot, name: &str, python: bool) -> Result<Option<Seen>, Error> {
-    id_of(app, snapshot, name, if python { shows_python } else { shows_r }).await
+pub(crate) async fn seen(app: &App, snapshot: &Snapshot, name: &str) -> Result<Option<Seen>, Error> {
+    id_of(app, snapshot, name, shows(snapshot.repo.language())).await
+}
+
+/// Tells whether a record of a package for `language` shows any of it at a time.
+pub(crate) fn shows(language: Language) -> fn(&str, DateTime<Utc>) -> Result<bool, Error> {
+    match language {
+        Language::R => shows_r,
+        Language::Python => shows_python,
+        Language::Vsx => shows_vsx,
+    }
 }
 
 pub(crate) fn shows_r(json: &str, t: DateTime<Utc>) -> Result<bool, Error> {
     Ok(record::current(&serde_json::from_str(json)?, t).is_some())
+}
+
+pub(crate) fn shows_vsx(json: &str, t: DateTime<Utc>) -> Result<bool, Error> {
+    Ok(record::vsx_newest(&serde_json::from_str(json)?, t).is_some())
 }
 
 pub(crate) fn shows_python(json: &str, t: DateTime<Utc>) -> Result<bool, Error> {
@@ -276,12 +304,7 @@ async fn id_of(
     Ok(hidden)
 }
 
-pub(super) async fn r_package(
-    app: &App,
-    snapshot: &Snapshot,
-    name: &str,
-    version: Option<&str>,
-) -> Result<Option<Value>, Error> {
+async fn r_package(app: &App, snapshot: &Snapshot, name: &str, version: Option<&str>) -> Result<Option<Value>, Error> {
     let Some(Seen { id, source, json, t }) = id_of(app, snapshot, name, shows_r).await? else { return Ok(None) };
     let record: RRecord = serde_json::from_str(&json)?;
     let current = record::current(&record, t);
@@ -337,7 +360,48 @@ fn dependency_json(dependency: &r::deps::Dependency) -> Value {
     json!({ "name": dependency.name, "operator": operator, "version": version })
 }
 
-pub(super) async fn python_package(
+async fn vsx_package(
+    app: &App,
+    snapshot: &Snapshot,
+    name: &str,
+    version: Option<&str>,
+) -> Result<Option<Value>, Error> {
+    let Some(found) = vsx::find(app, snapshot, name).await? else { return Ok(None) };
+    let Some(id) = id_of(app, snapshot, &found.record.name, shows_vsx).await?.map(|seen| seen.id) else {
+        return Ok(None);
+    };
+    let versions = record::vsx_versions(&found.record, found.t);
+    let shown = match version {
+        None => record::vsx_newest(&found.record, found.t),
+        Some(wanted) => versions.iter().find(|version| version.version == wanted).copied(),
+    };
+    let Some(shown) = shown else { return Ok(None) };
+    let platforms = versions.iter().filter(|v| v.version == shown.version).map(|v| v.target_platform.as_str());
+    let mut known: Vec<&str> = versions.iter().map(|version| version.version.as_str()).collect();
+    known.dedup();
+    let record = &found.record;
+    Ok(Some(json!({
+        "id": id,
+        "source_id": found.source,
+        "name": record.name,
+        "version": shown.version,
+        "title": record.display_name,
+        "description": record.summary,
+        "publisher": record.publisher,
+        "categories": record.categories,
+        "license": record.license,
+        "checksum": vsx::file_of(shown, VSIX).map(|file| file.sha256),
+        "package_size": vsx::file_of(shown, VSIX).map(|file| file.size),
+        "date_publication": time(shown.published_at.timestamp_micros()),
+        "available_versions": known,
+        "pre_release": shown.pre_release,
+        "engine": shown.engine,
+        "target_platforms": platforms.collect::<Vec<_>>(),
+        "extension_dependencies": record.extension_dependencies,
+    })))
+}
+
+async fn python_package(
     app: &App,
     snapshot: &Snapshot,
     name: &str,

@@ -63,11 +63,11 @@ struct Draft {
 }
 
 /// The repo types that can be created, as they are stored.
-pub(crate) const KINDS: [&str; 3] = ["R", "Python", "Bioconductor"];
+pub(crate) const KINDS: [&str; 4] = ["R", "Python", "Bioconductor", "VSX"];
 
 fn kind(text: &str) -> Result<&'static str, Error> {
     KINDS.into_iter().find(|kind| kind.eq_ignore_ascii_case(text)).ok_or_else(|| {
-        let kinds = "the types are R, Python and Bioconductor";
+        let kinds = "the types are R, Python, Bioconductor and VSX";
         Error::BadRequest(format!("there are no repositories of type {text:?} here; {kinds}"))
     })
 }

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, Error};
 use crate::store::repos::{self, Repo};
-use crate::store::sources::Source;
+use crate::store::sources::{Language, Source};
 use crate::store::transactions::Transaction;
 
 #[derive(Debug, Deserialize)]
@@ -102,8 +102,9 @@ pub async fn reorder(
 
 pub(crate) fn fits(repo: &Repo, source: &Source) -> Result<(), Error> {
     let fits = match repo.kind.as_str() {
-        "R" => !source.is_python(),
+        "R" => source.language() == Language::R,
         "Python" => source.is_python(),
+        "VSX" => source.language() == Language::Vsx,
         _ => source.is_bioconductor(),
     };
     if fits {
@@ -112,6 +113,7 @@ pub(crate) fn fits(repo: &Repo, source: &Source) -> Result<(), Error> {
     let holds = match source {
         source if source.is_bioconductor() => "Bioconductor",
         source if source.is_python() => "Python",
+        source if source.language() == Language::Vsx => "VSX",
         _ => "R",
     };
     Err(Error::BadRequest(format!(

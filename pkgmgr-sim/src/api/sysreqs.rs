@@ -23,6 +23,7 @@ use crate::platform::Distro;
 use crate::record;
 use crate::renderings::Kind;
 use crate::snapshot::Snapshot;
+use crate::store::sources::Language;
 
 /// What is asked for, and of which platform.
 #[derive(Debug, Default)]
@@ -80,8 +81,8 @@ impl Asked {
 
     async fn snapshot(&self, app: &App, repo: &str) -> Result<Arc<Snapshot>, Error> {
         let repo = app.view().repo(repo)?;
-        if repo.kind == "Python" {
-            return Err(Error::BadRequest(format!("repository {} holds Python packages", repo.name)));
+        if repo.language() != Language::R {
+            return Err(Error::BadRequest(format!("repository {} holds {} packages", repo.name, repo.kind)));
         }
         app.shown(&repo, self.snapshot.as_deref(), self.bioc_version.as_deref()).await
     }

@@ -3,6 +3,7 @@
 use sim_kit::{Db, Tx};
 use sqlx::{AnyConnection, Row as _};
 
+use super::sources::Language;
 use super::take_numbers;
 
 /// What clients address.
@@ -24,6 +25,18 @@ pub struct Repo {
     pub created_at: i64,
     /// What it was made of, oldest first.
     pub subscriptions: Vec<Subscription>,
+}
+
+impl Repo {
+    /// What its packages are for.
+    #[must_use]
+    pub fn language(&self) -> Language {
+        match self.kind.as_str() {
+            "Python" => Language::Python,
+            "VSX" => Language::Vsx,
+            _ => Language::R,
+        }
+    }
 }
 
 /// The sources of a repo from a transaction on.

@@ -24,8 +24,29 @@ pub struct Source {
     pub deleted: bool,
 }
 
+/// What packages are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// R, the releases of Bioconductor included.
+    R,
+    /// Python.
+    Python,
+    /// Editors that take extensions from an Open VSX registry.
+    Vsx,
+}
+
 impl Source {
-    /// Whether it holds Python packages; else it holds R packages.
+    /// What its packages are for.
+    #[must_use]
+    pub fn language(&self) -> Language {
+        match self.kind.as_str() {
+            "vsx" => Language::Vsx,
+            _ if self.is_python() => Language::Python,
+            _ => Language::R,
+        }
+    }
+
+    /// Whether it holds Python packages.
     #[must_use]
     pub fn is_python(&self) -> bool {
         self.kind.contains("pypi") || self.kind.contains("python")

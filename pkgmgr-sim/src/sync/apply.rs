@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveTime, Utc};
 use futures_util::StreamExt as _;
 use pkg_formats::psp::{
     self, Checkpoint, DeltaEvent, Digest, DocumentRecord, FeedInfo, FeedKind, FullLine, Index, Lines, Object, PspError,
-    PythonRecord, RRecord,
+    PythonRecord, RRecord, VsxRecord,
 };
 use sim_kit::Tx;
 
@@ -171,6 +171,7 @@ impl App {
         let same: fn(&str, &str, DateTime<Utc>) -> bool = match writer.kind {
             FeedKind::R => record::r_same_until,
             FeedKind::Python => record::python_same_until,
+            FeedKind::Vsx => record::vsx_same_until,
             // Documents have no past.
             FeedKind::Documents | FeedKind::Other => |old, new, _| old == new,
         };
@@ -393,6 +394,22 @@ fn read_record(
                 count(at, |d| d.removed += 1);
             }
             Ok(record::python_package(&record, json, digest.to_string()))
+        }
+        FeedKind::Vsx => {
+            let record: VsxRecord = serde_json::from_str(&json).map_err(malformed)?;
+            let mut seen = HashSet::new();
+            for version in &record.versions {
+                let change: fn(&mut Day) = match (seen.insert(&version.version), seen.len()) {
+                    (true, 1) => |d| d.added += 1,
+                    (true, _) => |d| d.updated += 1,
+                    (false, _) => |_| {},
+                };
+                count(version.published_at, change);
+            }
+            if let Some(at) = record.removed_at {
+                count(at, |d| d.removed += 1);
+            }
+            Ok(record::vsx_package(&record, json, digest.to_string()))
         }
         FeedKind::Documents => {
             let record: DocumentRecord = serde_json::from_str(&json).map_err(malformed)?;

@@ -17,6 +17,7 @@ use crate::store::transactions::Transaction;
 fn kind_of(feed: &str, kind: FeedKind) -> Option<&str> {
     match kind {
         FeedKind::R if feed.starts_with(BIOC_FEED) => Some("bioconductor"),
+        FeedKind::Vsx if feed == "vsx" => Some(feed),
         FeedKind::Documents if DOCUMENT_KINDS.contains(&feed) => Some(feed),
         _ => None,
     }
@@ -51,6 +52,12 @@ impl App {
                 continue;
             }
             let source = sources::create(&mut change.tx, feed, kind, Some(feed), change.at).await?;
+            // Extensions have a repo of their own from the beginning, as other packages do.
+            if kind == "vsx" && repos::list_in(&mut change.tx).await?.iter().all(|repo| repo.name != feed) {
+                let text = "Extensions of editors from the package service (simulated)";
+                let repo = repos::create(&mut change.tx, feed, "VSX", text, change.at).await?;
+                repos::subscribe(&mut change.tx, repo, change.id, change.at, &[source]).await?;
+            }
             if kind == "bioconductor" {
                 releases.push((source, feed));
             }

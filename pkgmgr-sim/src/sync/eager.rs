@@ -6,7 +6,7 @@
 //! checkpoint. In the lazy mode, which is the real product's, files come when clients ask for them.
 
 use futures_util::StreamExt as _;
-use pkg_formats::psp::{self, Digest, PythonRecord, RRecord};
+use pkg_formats::psp::{self, Digest, PythonRecord, RRecord, VsxRecord};
 use serde::{Deserialize, Serialize};
 
 use super::SyncError;
@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::files::{link, stored};
 use crate::store::packages::{self, Shows};
-use crate::store::sources::{self, Source};
+use crate::store::sources::{self, Language, Source};
 
 /// When package files are fetched.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -68,7 +68,7 @@ impl App {
             let mut wanted = Vec::new();
             for listed in page {
                 let Shows::Record(json) = listed.shows else { continue };
-                wanted.extend(files_of(source.is_python(), &json)?);
+                wanted.extend(files_of(source.language(), &json)?);
             }
             let fetched = futures_util::stream::iter(
                 wanted.into_iter().map(|(digest, size)| self.fetch_missing(upstream, digest, size)),
@@ -108,16 +108,21 @@ impl App {
 }
 
 /// All files that a record names, with their sizes where it tells them.
-pub(crate) fn files_of(python: bool, json: &str) -> Result<Vec<(Digest, Option<u64>)>, Error> {
-    Ok(match python {
-        true => {
+pub(crate) fn files_of(language: Language, json: &str) -> Result<Vec<(Digest, Option<u64>)>, Error> {
+    Ok(match language {
+        Language::Python => {
             let record: PythonRecord = serde_json::from_str(json)?;
             let of = |file: pkg_formats::psp::PythonFile| {
                 [Some((file.sha256, Some(file.size))), file.metadata_sha256.map(|digest| (digest, None))]
             };
             record.files.into_iter().flat_map(of).flatten().collect()
         }
-        false => {
+        Language::Vsx => {
+            let record: VsxRecord = serde_json::from_str(json)?;
+            let files = record.versions.into_iter().flat_map(|version| version.files);
+            files.map(|file| (file.sha256, Some(file.size))).collect()
+        }
+        Language::R => {
             let record: RRecord = serde_json::from_str(json)?;
             let artifacts = record.versions.into_iter().flat_map(|version| version.artifacts);
             artifacts.map(|artifact| (artifact.sha256, Some(artifact.size))).collect()

@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use minijinja::{Value, context};
-use pkg_formats::psp::{Artifact, ArtifactKind, PythonFile, PythonRecord, RRecord, RVersion};
+use pkg_formats::psp::{Artifact, ArtifactKind, PythonFile, PythonRecord, RRecord, RVersion, VSIX, VsxRecord};
 use pkg_formats::python::metadata::Metadata;
 use pkg_formats::python::name::normalize;
 use pulldown_cmark::{CowStr, Event, Parser, Tag};
@@ -22,6 +22,7 @@ use crate::record;
 use crate::snapshot::Snapshot;
 use crate::store::packages;
 use crate::store::repos::Repo;
+use crate::store::sources::Language;
 
 /// `GET /client/view/repos/{repo}/packages/{name}`
 pub async fn page(
@@ -54,12 +55,15 @@ async fn make(app: &App, visit: &Visit, repo: &str, name: &str, query: &Asked) -
     let name = if python { normalize(name) } else { name.to_owned() };
     let missing = || Error::NotFound(format!("there is no package {name} in {} as of {segment}", repo.name));
     let known = api::package(app, &repo, &snapshot, &name, version).await?.ok_or_else(missing)?;
-    let seen = api::seen(app, &snapshot, &name, python).await?.ok_or_else(missing)?;
+    // Editors do not mind case.
+    let written = if repo.kind == "VSX" { known["name"].as_str().unwrap_or(&name) } else { &name };
+    let seen = api::seen(app, &snapshot, written).await?.ok_or_else(missing)?;
     let text = |member: &str| known[member].as_str().unwrap_or_default().to_owned();
     let shown = text("version");
-    let parts = match python {
-        true => python_parts(app, visit, &repo, segment, &seen, &shown).await?,
-        false => r_parts(visit, &repo, segment, &seen, &known, &shown)?,
+    let parts = match repo.language() {
+        Language::Python => python_parts(app, visit, &repo, segment, &seen, &shown).await?,
+        Language::R => r_parts(visit, &repo, segment, &seen, &known, &shown)?,
+        Language::Vsx => vsx_parts(visit, &repo, segment, &seen, &shown)?,
     };
     let license = known["license"].as_str();
     let suspect = Suspect { python, source: seen.source, name: &name, version: &shown, license };
@@ -235,6 +239,32 @@ async fn python_parts(
     Ok(parts)
 }
 
+fn vsx_parts(visit: &Visit, repo: &Repo, segment: &str, seen: &Seen, shown: &str) -> Result<Parts, Error> {
+    let record: VsxRecord = serde_json::from_str(&seen.json)?;
+    let mut parts = Parts::default();
+    let (mut last, root) = ("", crate::vsx::gallery(&visit.origin, repo, segment));
+    let (publisher, name) = record.name.split_once('.').unwrap_or(("", &record.name));
+    for version in record::vsx_versions(&record, seen.t) {
+        if version.version != last {
+            parts.versions.push(context! { version => &version.version, published => day(version.published_at) });
+            last = &version.version;
+        }
+        let file = crate::vsx::file_of(version, VSIX).filter(|_| version.version == shown);
+        if let Some(file) = file {
+            let platform = &version.target_platform;
+            let url = format!(
+                "{root}/publishers/{publisher}/vsextensions/{name}/{shown}/vspackage?targetPlatform={platform}"
+            );
+            parts
+                .files
+                .push(context! { platform, name => format!("{}-{shown}.vsix", record.name), size => file.size, url });
+        }
+    }
+    let needed = record.extension_dependencies.into_iter().map(|name| (name, String::new())).collect();
+    parts.dependencies = vec![("Extensions".to_owned(), needed)];
+    Ok(parts)
+}
+
 /// A requirement as its name and the rest.
 fn requirement(text: &str) -> (String, String) {
     let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).unwrap_or(text.len());
@@ -251,6 +281,10 @@ fn install(visit: &Visit, repo: &Repo, segment: &str, name: &str, version: Optio
                 command("pip", format!("pip install --index-url {url} {wanted}")),
                 command("uv", format!("uv pip install --default-index {url} {wanted}")),
             ]
+        }
+        ("VSX", version) => {
+            let wanted = version.map_or_else(|| name.to_owned(), |version| format!("{name}@{version}"));
+            vec![command("An editor that uses this gallery", format!("positron --install-extension {wanted}"))]
         }
         ("Bioconductor", _) => vec![command("R", format!("BiocManager::install(\"{name}\")"))],
         (_, None) => vec![command("R", format!("install.packages(\"{name}\", repos = \"{url}\")"))],

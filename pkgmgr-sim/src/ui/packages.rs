@@ -59,7 +59,7 @@ const CHUNK: i64 = 2000;
 
 /// The names of the packages of a snapshot that hold `part`, which is in lower case.
 async fn names(app: &App, repo: &Repo, snapshot: &Snapshot, part: &str) -> Result<BTreeSet<String>, Error> {
-    let shows = if repo.kind == "Python" { api::shows_python } else { api::shows_r };
+    let shows = api::shows(repo.language());
     let mut names = BTreeSet::new();
     for source in &snapshot.parts {
         let mut after = String::new();

@@ -96,6 +96,7 @@ async fn make(app: &App, visit: &Visit, repo: &str, query: &Asked, agent: &str) 
     let clients: &[(&str, &str)] = match repo.kind.as_str() {
         "Python" => &[("pip", "pip"), ("uv", "uv"), ("poetry", "Poetry")],
         "Bioconductor" => &[("biocmanager", "BiocManager")],
+        "VSX" => &[("editor", "Editor")],
         _ => &[("r", "R"), ("renv", "renv"), ("pak", "pak")],
     };
     let client = clients.iter().map(|(value, _)| *value).find(|value| *value == asked(query, "client"));
@@ -154,6 +155,7 @@ fn advice(visit: &Visit, choice: &Choice<'_>) -> Advice {
     match choice.repo.kind.as_str() {
         "Python" => python(visit, choice),
         "Bioconductor" => bioconductor(visit, choice),
+        "VSX" => vsx(visit, choice),
         _ => r(visit, choice),
     }
 }
@@ -208,6 +210,20 @@ fn bioconductor(visit: &Visit, choice: &Choice<'_>) -> Advice {
                    BiocManager::install(\"BiocGenerics\")";
     let commands = vec![command("In ~/.Rprofile", options), command("In R", install)];
     Advice { url, commands, notes: vec!["Choose a repository of CRAN packages beside it, of about the same date."] }
+}
+
+fn vsx(visit: &Visit, choice: &Choice<'_>) -> Advice {
+    let url = crate::vsx::gallery(&visit.origin, choice.repo, choice.segment);
+    let root = url.trim_end_matches("/gallery");
+    let settings = format!(
+        "{{\"extensionsGallery\": {{\n  \"serviceUrl\": \"{url}\",\n  \"itemUrl\": \"{root}/item\",\n  \
+         \"resourceUrlTemplate\": \"{root}/unpkg/{{publisher}}/{{name}}/{{version}}/{{path}}\"\n}}}}"
+    );
+    let commands = vec![
+        command("In the editor's product.json", settings),
+        command("In a shell, for code-server", format!("export EXTENSIONS_GALLERY='{{\"serviceUrl\": \"{url}\"}}'")),
+    ];
+    Advice { url, commands, notes: vec!["Extensions are installed by the editor, from its own list."] }
 }
 
 fn python(visit: &Visit, choice: &Choice<'_>) -> Advice {

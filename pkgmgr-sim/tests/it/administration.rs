@@ -49,7 +49,7 @@ async fn repos_and_sources_come_and_go() {
     refused(
         &team.admin("POST", "/__api__/repos", json!({"name": "x", "type": "Ruby"})).await,
         400,
-        "R, Python and Bioconductor",
+        "R, Python, Bioconductor and VSX",
     );
     refused(&team.admin("POST", "/__api__/sources", json!({"name": "x", "type": "svn"})).await, 400, "local-python");
     refused(&team.admin("POST", "/__api__/repos", json!({"nome": "x"})).await, 400, "nome");

@@ -81,6 +81,8 @@ enum Kind {
     Day,
     /// An object.
     Object,
+    /// Objects in a list.
+    List,
 }
 
 impl Kind {
@@ -108,6 +110,14 @@ impl Kind {
                 days.extend([json!(1), json!(true), json!("")]);
                 days
             }
+            Self::List => vec![
+                json!(1),
+                json!("x"),
+                json!([1]),
+                json!([{"criteria": 1}]),
+                json!([{"criteria": [{}]}]),
+                json!([{}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}]),
+            ],
             Self::Object => vec![json!(1), json!("x"), json!({"no-such": "latest"}), json!({"cran": 1})],
         });
         wrong
@@ -339,6 +349,18 @@ fn rows(targets: &Targets) -> Vec<Row> {
         get("/{repo}/{snapshot}/simple/", "/pypi/2025-01-31/simple/?format=text/html", &[("format", Query::Text)]),
         lenient("/{repo}/{snapshot}/simple/{project}", "/pypi/latest/simple/flask", &["repo", "snapshot", "project"]),
         Row { query: &[("format", Query::Text)], ..lenient("/{repo}/{snapshot}/simple/{project}/", "/pypi/latest/simple/flask/?format=text/html", &["project"]) },
+        json_body("POST", "/{repo}/{snapshot}/vscode/gallery/extensionquery", "/vsx/latest/vscode/gallery/extensionquery", json!({"filters": [], "flags": 914}), &[("flags", Count, false), ("filters", Kind::List, false)]),
+        get("/{repo}/{snapshot}/vscode/gallery/{publisher}/{name}/latest", "/vsx/latest/vscode/gallery/golang/Go/latest", &[]),
+        get("/{repo}/{snapshot}/vscode/gallery/vscode/{publisher}/{name}/latest", "/vsx/latest/vscode/gallery/vscode/golang/Go/latest", &[]),
+        get("/{repo}/{snapshot}/vscode/gallery/publishers/{publisher}/vsextensions/{name}/{version}/vspackage", "/vsx/latest/vscode/gallery/publishers/golang/vsextensions/Go/latest/vspackage", &[("targetPlatform", Query::Text)]),
+        get("/{repo}/{snapshot}/vscode/asset/{publisher}/{name}/{version}/{asset}", "/vsx/latest/vscode/asset/golang/Go/latest/Microsoft.VisualStudio.Code.Manifest", &[("targetPlatform", Query::Text)]),
+        get("/{repo}/{snapshot}/vscode/unpkg/{publisher}/{name}/{version}/{*path}", "/vsx/latest/vscode/unpkg/golang/Go/latest/extension/package.json", &[]),
+        get("/{repo}/{snapshot}/vscode/item", "/vsx/latest/vscode/item?itemName=golang.Go", &[("itemName", Query::Word)]),
+        get("/__api__/repos/{repo}/packages", "/__api__/repos/vsx/packages?_limit=5", &PACKAGES),
+        get("/__api__/repos/{repo}/packages/{name}", "/__api__/repos/vsx/packages/golang.Go", &[("version", Query::Word), ("snapshot", Query::Snapshot)]),
+        get("/client/view/repos/{repo}/packages/{name}", "/client/view/repos/vsx/packages/golang.Go", &[("version", Query::Text)]),
+        get("/client/view/repos/{repo}/setup", "/client/view/repos/vsx/setup", &[]),
+        get("/__api__/sources/{source}/packages/{name}/releases", "/__api__/sources/vsx/packages/golang.Go/releases", &[]),
         get("/{repo}/{snapshot}/packages/{id}/{filename}", format!("/pypi/latest/{}", targets.file), &[]),
 
         row("DELETE", "/__api__/sources/{source}/packages/{name}", "/__api__/sources/team/packages/old?which=all", Sent::Nothing).with(&[("which", Query::Word)]),
@@ -461,7 +483,7 @@ impl Server {
         let frozen_at = Some("2025-10-20T06:00:00Z".parse().unwrap());
         let host =
             || HostConfig { world: WorldConfig { frozen_at, ..WorldConfig::default() }, ..HostConfig::default() };
-        let packages = ["DESeq2", "jsonlite", "flask", "curl", "sf"];
+        let packages = ["DESeq2", "jsonlite", "flask", "curl", "sf", "golang.Go"];
         let feed = Host::start(upstream_sim::product(upstream_sim::Config::only(&packages)), host()).await.unwrap();
         let config = pkgmgr_sim::Config { sync: false, ..pkgmgr_sim::Config::new(feed.url().parse().unwrap()) };
         let only_texts = database_url.is_some();
@@ -662,7 +684,7 @@ impl Server {
             Sent::Json(whole, fields) => {
                 let bodies: [&[u8]; 6] = [b"\xff", b"{", b"[]", b"null", b"1", b"{\"no-such-field\": 1}"];
                 // Clients of this one send fields that older servers do not know.
-                let known = !route.ends_with("/filter/packages");
+                let known = !route.ends_with("/filter/packages") && !route.ends_with("/extensionquery");
                 for bytes in &bodies[..if known { 6 } else { 5 }] {
                     let what = String::from_utf8_lossy(bytes);
                     note(&what, self.send(method, right, "application/json", bytes.to_vec()).await.as_refusal(right));
@@ -681,7 +703,7 @@ impl Server {
                         let what: String = format!("{field} = {value}").chars().take(60).collect();
                         let told = String::from_utf8_lossy(&answer.body).into_owned();
                         let error = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
-                        let error = error["error"].as_str().unwrap_or_default();
+                        let error = error["error"].as_str().unwrap_or(&told);
                         let text = value.to_string();
                         let mut words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 3);
                         let quoted = value.as_str().map_or(String::new(), |text| format!("{text:?}"));

@@ -31,6 +31,7 @@ mod sync;
 mod sysreqs;
 mod upstream;
 mod urls;
+mod vsx;
 mod vulns;
 
 use chrono::TimeDelta;
