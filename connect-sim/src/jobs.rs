@@ -197,7 +197,7 @@ pub async fn tail(
         }
     };
     let follow: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>> = Box::pin(follow);
-    Ok(([(CONTENT_TYPE, "application/json")], Body::from_stream(follow)).into_response())
+    Ok(([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(follow)).into_response())
 }
 
 /// Microseconds between two samples of a process.

@@ -15,8 +15,7 @@ use crate::routes;
 const API: Api = Api {
     title: "Connect (simulated)",
     version: "",
-    description: "A simulator of Posit Connect; not affiliated with Posit. What an operation takes and gives is described where \
-                  the table of routes describes it.",
+    description: "A simulator of Posit Connect; not affiliated with Posit.",
     prefix: "/__api__/",
     error: "Error",
     always: "400 401 403 404",

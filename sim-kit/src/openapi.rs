@@ -106,7 +106,8 @@ pub struct BadComponents(String);
 /// # Errors
 /// When the components are no JSON object, or lack a schema that a row names.
 pub fn document(api: &Api, routes: &[Route]) -> Result<Value, BadComponents> {
-    let components: Value = serde_json::from_str(api.components).map_err(|error| BadComponents(error.to_string()))?;
+    let mut components: Value =
+        serde_json::from_str(api.components).map_err(|error| BadComponents(error.to_string()))?;
     let mut paths = Map::new();
     let mut groups: Vec<&str> = Vec::new();
     for route in routes {
@@ -120,6 +121,10 @@ pub fn document(api: &Api, routes: &[Route]) -> Result<Value, BadComponents> {
         let item = paths.entry(path.clone()).or_insert_with(|| json!({}));
         let method = if route.method == "*" { "get".to_owned() } else { route.method.to_lowercase() };
         item[&method] = operation(api, &components, route, &path, &method);
+    }
+    if let Some(components) = components.as_object_mut() {
+        // They were put where they are meant.
+        components.remove("parameters");
     }
     let document = json!({
         "openapi": "3.1.0",

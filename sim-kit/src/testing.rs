@@ -115,6 +115,19 @@ fn postgres_bin() -> Option<PathBuf> {
     versions.pop().or_else(|| find_tool("initdb")?.parent().map(Path::to_path_buf))
 }
 
+/// How schemathesis asks every operation of a document, with at most `examples` random inputs each and the same ones every
+/// time, and sees that no answer is of the 5xx kind or one that is not described. The document and the credential are to be
+/// added.
+#[must_use]
+pub fn schemathesis(examples: &str) -> Vec<&str> {
+    let checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
+    let mut arguments = vec!["run", "--checks", checks, "--max-examples", examples];
+    arguments.extend(["--phases", "examples,coverage,fuzzing", "--seed", "1", "--generation-deterministic"]);
+    arguments.extend(["--no-color", "--continue-on-failure", "--no-shrink"]);
+    arguments.extend(["--suppress-health-check", "all", "--warnings", "off"]);
+    arguments
+}
+
 /// The path of a program on `PATH`.
 #[must_use]
 #[allow(clippy::disallowed_methods)] // tests look for tools where a shell would

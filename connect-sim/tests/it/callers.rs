@@ -477,7 +477,7 @@ impl Fixture {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_route_has_its_callers() {
     let world = World::open(&WorldConfig::default(), connect_sim::store::MIGRATIONS).await.unwrap();
     let simulator = (product(Config::default()).build)(world).await.unwrap();
@@ -486,9 +486,23 @@ async fn every_route_has_its_callers() {
     assert_eq!(known.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new(), "routes without a row");
     assert_eq!(listed.difference(&known).collect::<Vec<_>>(), Vec::<&String>::new(), "rows without a route");
 
+    let group = |n: usize| rows().into_iter().skip(n).step_by(GROUPS).collect::<Vec<Row>>();
+    let groups: Vec<_> = (0..GROUPS).map(|n| tokio::spawn(mistakes(group(n)))).collect();
+    let mut wrong = Vec::new();
+    for group in groups {
+        wrong.extend(group.await.unwrap());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Servers that are asked at the same time, each for a part of the rows.
+const GROUPS: usize = 2;
+
+/// The rows that are not as a server answers.
+async fn mistakes(rows: Vec<Row>) -> Vec<String> {
     let mut fixture = Fixture::new().await;
     let mut wrong = Vec::new();
-    for (route, body, expected) in rows() {
+    for (route, body, expected) in rows {
         let (method, pattern) = route.split_once(' ').unwrap();
         let mut statuses = [0; 9];
         for (number, status) in statuses.iter_mut().enumerate() {
@@ -511,7 +525,7 @@ async fn every_route_has_its_callers() {
         // Locks and such are undone by time for nobody; but activity is noted at most once a minute.
         fixture.app.world.clock().advance(Duration::from_secs(1)).await;
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(fixture.callers[1].get("/v1/user").await.code(), (403, 50));
     let _: Value = fixture.callers[7].get("/v1/user").await.ok();
+    wrong
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use connect_sim::version::{NEWEST, Version};
 use connect_sim::{Config, product};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sim_kit::testing::need_tool;
 use sim_kit::{Fidelity, World, WorldConfig, seed};
@@ -88,12 +89,13 @@ fn address(text: &str, label: &str) -> String {
 }
 
 /// Personalities that every client is run against: the first three are older than much of what the clients know.
+/// They are run at the same time: one client or another always waits, `content build run` for five seconds on its own.
 const RELEASES: [Version; 3] = [Version::new(2023, 1, 0), Version::new(2024, 8, 0), NEWEST];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rsconnect_publishes() {
     let Some(tools) = newest_tools() else { return };
-    for release in RELEASES {
+    let each = RELEASES.map(async |release| {
         let index = Index::start().await;
         let site = Site::new(Config { version: release, ..index.config() }, tools.clone()).await;
         publish(&site).await;
@@ -103,19 +105,21 @@ async fn rsconnect_publishes() {
             site.proves(RSCONNECT);
         }
         site.running.stop().await;
-    }
+    });
+    join_all(each).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn older_rsconnect_publishes() {
     let Some(tools) = older_tools() else { return };
-    for release in RELEASES {
+    let each = RELEASES.map(async |release| {
         let index = Index::start().await;
         let site = Site::new(Config { version: release, ..index.config() }, tools.clone()).await;
         publish(&site).await;
         site.proves(OLDER);
         site.running.stop().await;
-    }
+    });
+    join_all(each).await;
 }
 
 /// What an rsconnect-python of any age does with a Connect of any age.
@@ -172,12 +176,13 @@ async fn publish(site: &Site) {
 async fn administrate(site: &Site) {
     // Every kind of content that this machine has what the client needs for.
     let kinds = ["api", "fastapi", "dash", "streamlit", "bokeh", "gradio", "panel", "shiny"];
-    for kind in kinds {
+    let deploys = kinds.map(async |kind| {
         site.write(&format!("{kind}/app.py"), "app = None\n");
         site.write(&format!("{kind}/requirements.txt"), "werkzeug\n");
         let text = site.rsconnect(&["deploy", kind, "-n", "sim", "-t", kind, kind]).await;
         assert!(text.contains("Deployment completed successfully"), "{text}");
-    }
+    });
+    join_all(deploys).await;
     let notebook = r#"{"cells": [], "metadata": {"kernelspec": {"name": "python3", "language": "python"}},
         "nbformat": 4, "nbformat_minor": 5}"#;
     site.write("notes/notes.ipynb", notebook);

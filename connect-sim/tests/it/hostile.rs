@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use connect_sim::{Config, product};
 use serde_json::{Value, json};
-use sim_kit::{World, WorldConfig};
+use sim_kit::{Route, World, WorldConfig};
 
-use super::app::{TestApp, document_bundle, static_bundle};
+use super::app::{Answer, TestApp, document_bundle, static_bundle};
 
 /// Values that clients do not send.
 fn values() -> Vec<Value> {
@@ -25,7 +25,7 @@ fn values() -> Vec<Value> {
         json!("\u{202e}\u{feff}\u{1F600}é"),
         json!("' OR 1=1 --"),
         json!("%00%ff../../etc/passwd"),
-        json!("x".repeat(100_000)),
+        json!("x".repeat(10_000)),
         json!([]),
         json!({}),
         deep,
@@ -89,10 +89,24 @@ const FIELDS: [&str; 54] = [
     "run_as",
 ];
 
-#[tokio::test]
+/// Servers that are asked at the same time, each for a part of the routes.
+const GROUPS: usize = 4;
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_request_fails_the_server() {
     let world = World::open(&WorldConfig::default(), connect_sim::store::MIGRATIONS).await.unwrap();
     let routes = (product(Config::default()).build)(world).await.unwrap().routes;
+    let group = |n: usize| routes.iter().skip(n).step_by(GROUPS).cloned().collect::<Vec<Route>>();
+    let groups: Vec<_> = (0..GROUPS).map(|n| tokio::spawn(failures(group(n)))).collect();
+    let mut all = Vec::new();
+    for group in groups {
+        all.extend(group.await.unwrap());
+    }
+    assert!(all.is_empty(), "{}", all.join("\n"));
+}
+
+/// What fails a server that is asked for `routes` with all that clients do not send.
+async fn failures(routes: Vec<Route>) -> Vec<String> {
     let app = TestApp::new().await;
     let admin = app.admin();
     let guid = admin.publish("target", static_bundle("x")).await;
@@ -147,7 +161,7 @@ async fn no_request_fails_the_server() {
             }
         }
     }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    failures
 }
 
 #[tokio::test]
@@ -303,6 +317,8 @@ fn bodies() -> Vec<(&'static str, Value, Vec<Field>)> {
             with(&[("password", Text(1024), false), ("external_id", Text(255), false)], &user),
         ),
         ("PUT /__api__/v1/users/{user}", json!({}), user.to_vec()),
+        ("PUT /__api__/v1/users", json!({"temp_ticket": "x"}), vec![("temp_ticket", Text(4096), true)]),
+        ("PUT /__api__/v1/groups", json!({"temp_ticket": "x"}), vec![("temp_ticket", Text(4096), true)]),
         ("POST /__api__/v1/users/{user}/lock", json!({"locked": false}), vec![("locked", Flag, true)]),
         (
             "POST /__api__/v1/users/{me}/keys",
@@ -484,32 +500,57 @@ fn bodies() -> Vec<(&'static str, Value, Vec<Field>)> {
     ]
 }
 
-/// Routes whose bodies are lists, forms, bytes or nothing, or that need another server's settings; their own tests send them what is wrong.
-const OTHERS: &[&str] = &[
+/// Routes that read a list: its elements are objects, by their fields, or texts.
+fn lists() -> Vec<(&'static str, Value, Vec<Field>)> {
+    use Kind::{Key, Text};
+    let variable = [("name", Text(1024), true), ("value", Key, false)];
+    vec![
+        ("PATCH /__api__/v1/content/{guid}/environment", json!([{"name": "A", "value": "b"}]), variable.to_vec()),
+        ("PUT /__api__/v1/content/{guid}/environment", json!([{"name": "A", "value": "b"}]), variable.to_vec()),
+        (
+            "PUT /__api__/v1/content/{guid}/oauth/integrations/associations",
+            json!([{"oauth_integration_guid": "{integration}"}]),
+            vec![("oauth_integration_guid", Text(255), true)],
+        ),
+        ("POST /__api__/variants/{variant}/subscribers", json!(["{user}"]), vec![]),
+    ]
+}
+
+/// Routes that read a form, and a form of the right shape.
+const FORMS: &[(&str, &[(&str, &str)])] = &[(
+    "POST /__api__/v1/oauth/integrations/credentials",
+    &[
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("subject_token_type", "urn:posit:connect:user-session-token"),
+        ("subject_token", "none"),
+    ],
+)];
+
+/// Routes that read an archive or a picture.
+const BYTES: &[&str] = &[
+    "POST /__api__/applications/{guid}/image",
+    "POST /__api__/applications/{guid}/upload",
+    "POST /__api__/v1/content/{guid}/bundles",
+    "PUT /__api__/v1/content/{guid}/thumbnail",
+];
+
+/// Routes that read no body: whatever comes is no failure of theirs.
+const BODYLESS: &[&str] = &[
     "DELETE /__api__/applications/{id}/image",
-    "PATCH /__api__/v1/content/{guid}/environment",
-    "POST /__api__/applications/{id}/image",
-    "POST /__api__/applications/{id}/upload",
+    // They read a header. That header's own tests are in `auth`.
     "POST /__api__/v1/bootstrap",
+    "POST /__api__/v1/experimental/bootstrap",
     "POST /__api__/v1/content/{guid}/access-test",
     "POST /__api__/v1/content/{guid}/bookmark",
-    "POST /__api__/v1/content/{guid}/bundles",
-    "POST /__api__/v1/experimental/bootstrap",
-    "POST /__api__/v1/oauth/integrations/credentials",
-    "POST /__api__/v1/oauth/integrations/{guid}/verify",
-    "POST /__api__/v1/webhooks/{guid}/test",
-    "POST /__api__/variants/{id}/render",
-    "POST /__api__/variants/{id}/sender",
-    "POST /__api__/variants/{id}/subscribers",
-    "PUT /__api__/v1/content/{guid}/environment",
-    "PUT /__api__/v1/content/{guid}/oauth/integrations/associations",
-    "PUT /__api__/v1/content/{guid}/thumbnail",
-    "PUT /__api__/v1/groups",
-    "PUT /__api__/v1/users",
+    "POST /__api__/v1/oauth/integrations/{integration}/verify",
+    "POST /__api__/v1/webhooks/{webhook}/test",
+    "POST /__api__/variants/{variant}/render",
+    // It reads the query.
+    "POST /__api__/variants/{variant}/sender",
 ];
 
 /// One of everything that a path or a body names.
-async fn targets(app: &TestApp) -> Vec<(&'static str, String)> {
+pub(crate) async fn targets(app: &TestApp) -> Vec<(&'static str, String)> {
     let (admin, publisher) = (app.admin(), app.publisher());
     let text = |value: &Value, name: &str| match &value[name] {
         Value::String(text) => text.clone(),
@@ -575,16 +616,20 @@ async fn every_field_of_every_body_is_checked() {
         .filter(|route| matches!(route.method, "POST" | "PUT" | "PATCH"))
         .map(|route| pattern(&format!("{} {}", route.method, route.path)))
         .collect();
-    let listed: BTreeSet<String> =
-        bodies().iter().map(|row| row.0).chain(OTHERS.iter().copied()).map(pattern).collect();
+    let fields = bodies().into_iter().chain(lists()).map(|row| row.0).chain(FORMS.iter().map(|row| row.0));
+    let listed: BTreeSet<String> = fields.chain(BYTES.iter().chain(BODYLESS).copied()).map(pattern).collect();
     let missing: Vec<&String> = known.difference(&listed).collect();
-    assert!(missing.is_empty(), "routes without a row, in `bodies` or in OTHERS: {missing:?}");
+    assert!(missing.is_empty(), "routes without a row in `bodies`, `lists`, FORMS, BYTES or BODYLESS: {missing:?}");
 
     let trusted_issuers = vec!["https://issuer.example".to_owned()];
     let app = TestApp::with(Config { trusted_issuers, ..Config::default() }).await;
     let targets = targets(&app).await;
-    let (admin, mut made, mut wrong) = (app.admin(), 0, Vec::new());
-    for (route, right, fields) in bodies() {
+    // The users of this one come from a directory.
+    let directory = TestApp::with(super::sign_in::config()).await;
+    let (mut made, mut wrong) = (0, Vec::new());
+    for (route, right, fields) in bodies().into_iter().chain(lists()) {
+        let of_directory = matches!(route, "PUT /__api__/v1/users" | "PUT /__api__/v1/groups");
+        let admin = if of_directory { directory.admin() } else { app.admin() };
         let mut fill = |text: &str| {
             made += 1;
             let filled = text.replace("{unique}", &format!("unique-{made}"));
@@ -595,9 +640,10 @@ async fn every_field_of_every_body_is_checked() {
         for (field, kind, required) in fields {
             let mut send = |value: Option<Value>| {
                 let mut body: Value = serde_json::from_str(&fill(&right.to_string())).unwrap();
+                let object = if body.is_array() { &mut body[0] } else { &mut body };
                 match value {
-                    Some(value) => body[field] = value,
-                    None => drop(body.as_object_mut().unwrap().remove(field)),
+                    Some(value) => object[field] = value,
+                    None => drop(object.as_object_mut().unwrap().remove(field)),
                 }
                 let (admin, path) = (admin.clone(), path.clone());
                 async move { admin.send(method, &path, &body).await }
@@ -629,6 +675,81 @@ async fn every_field_of_every_body_is_checked() {
                 }
             }
         }
+    }
+    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What comes in place of a list, a form, an archive, a picture, or nothing.
+#[tokio::test]
+async fn every_other_body_is_checked() {
+    let app = TestApp::new().await;
+    let targets = targets(&app).await;
+    let fill = |text: &str| targets.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
+    let admin = app.admin();
+    let mut wrong = Vec::new();
+    let mut note = |what: &str, answer: &Answer, refused: bool, named: &str| {
+        let fits = if refused { answer.status.is_client_error() } else { !answer.status.is_server_error() };
+        if !fits || (refused && answer.code().1 == 0) || !answer.text().contains(named) {
+            wrong.push(format!("{what}: {} {}", answer.status, answer.text()));
+        }
+    };
+    for (route, ..) in lists() {
+        let (method, path) = route.split_once(' ').unwrap();
+        let path = fill(path.strip_prefix("/__api__").unwrap());
+        for body in [
+            json!(null),
+            json!({}),
+            json!(1),
+            json!("x"),
+            json!([1]),
+            json!([null]),
+            json!([[]]),
+            json!([{"a": 1}]),
+            json!(["\u{0}"]),
+            json!([{}, {}]),
+            json!({"0": "x"}),
+        ] {
+            note(&format!("{route} {body}"), &admin.send(method, &path, &body).await, true, "");
+        }
+        note(route, &admin.raw(method, &path, &[], "[".into()).await, true, "");
+    }
+    for (route, right) in FORMS {
+        let (method, path) = route.split_once(' ').unwrap();
+        let send = async |pairs: Vec<(&str, &str)>| {
+            let mut form = url::form_urlencoded::Serializer::new(String::new());
+            let body = form.extend_pairs(pairs).finish();
+            admin.raw(method, path, &[("content-type", "application/x-www-form-urlencoded")], body.into()).await
+        };
+        let long = "x".repeat(10_000);
+        for (field, _) in *right {
+            for value in [None, Some(""), Some("no-such"), Some("\u{0}"), Some("\u{202e}\u{1F600}"), Some(&*long)] {
+                let pairs = right.iter().filter_map(|(name, text)| match value {
+                    _ if name != field => Some((*name, *text)),
+                    value => value.map(|value| (*name, value)),
+                });
+                let answer = send(pairs.collect()).await;
+                let name = format!("`{field}`");
+                note(&format!("{route} {field} {value:.20?}"), &answer, true, &name);
+            }
+        }
+        note(route, &admin.raw(method, path, &[], vec![0xff, 0xfe].into()).await, true, "");
+    }
+    let junk: [&[u8]; 7] = [b"", b"x", b"{}", b"\x1f\x8b\x08", b"\x89PNG", b"\0\0\0\0\0\0\0\0\0\0", b"GIF8"];
+    for (route, refused) in BYTES.iter().map(|route| (route, true)).chain(BODYLESS.iter().map(|route| (route, false))) {
+        let (method, path) = route.split_once(' ').unwrap();
+        let path = fill(path).replace("{id}", &fill("{guid}"));
+        for bytes in junk {
+            for kind in ["", "application/json", "multipart/form-data", "multipart/form-data; boundary=b", "image/png"]
+            {
+                let head: &[(&str, &str)] = if kind.is_empty() { &[] } else { &[("content-type", kind)] };
+                let answer = admin.raw(method, &path, head, bytes.to_vec().into()).await;
+                note(&format!("{route} {kind} {bytes:?}"), &answer, refused, "");
+            }
+        }
+    }
+    for query in ["email=all", "email=%00", "email=me&rendering_id=x", "rendering_id=-1"] {
+        let path = fill(&format!("/variants/{{variant}}/sender?{query}"));
+        note(query, &admin.post(&path, &json!({})).await, true, "");
     }
     assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -21,6 +21,7 @@ mod mail;
 mod notices;
 mod oauth;
 mod oauth_server;
+mod openapi;
 mod people;
 mod posit_sdk;
 mod process;
