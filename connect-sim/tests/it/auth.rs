@@ -45,6 +45,10 @@ async fn answers_carry_a_correlation_id_and_unknown_routes_the_plain_404() {
         assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
     }
     assert_eq!(app.world.journal().counters().unmatched, 4);
+    // The control plane tells which route was meant.
+    let unmatched = app.world.journal().entries(0, usize::MAX, |entry| entry.unmatched);
+    let nearest: Vec<&str> = unmatched.iter().map(|entry| entry.nearest.as_deref().unwrap_or_default()).collect();
+    assert_eq!(nearest[..2], ["GET /__api__/v1/content", "GET /__api__/v1/user"]);
     assert_eq!(app.publisher().get("/v1/content?name=%00").await.code(), (400, 2));
 }
 
