@@ -5,6 +5,8 @@
 //! has shown stays what it was: there the rules of that time count. Downloads are refused by the rules of now, whatever the snapshot.
 //! How the real product orders priorities, and whether it leaves blocked packages out of indexes, is not known.
 
+pub(crate) mod license;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -30,7 +32,16 @@ pub(crate) struct Rule {
     pub(crate) version: Option<String>,
     pub(crate) source_id: Option<i64>,
     pub(crate) repo_id: Option<i64>,
+    /// Sources of this type, such as `bioconductor`.
+    pub(crate) source_type: Option<String>,
+    /// Those sources now.
+    #[serde(skip)]
+    pub(crate) sources_of_type: Vec<i64>,
     pub(crate) license: Option<String>,
+    /// Licenses of any of these types.
+    pub(crate) license_types: Vec<String>,
+    /// Packages that were taken away from where they come, whatever snapshot still shows them.
+    pub(crate) deleted_packages: bool,
     /// Packages with vulnerabilities.
     pub(crate) vulns: bool,
     /// Of vulnerabilities only those that are at least as severe: a word such as `high`, or a base score.
@@ -50,6 +61,8 @@ pub(crate) struct Suspect<'a> {
     pub(crate) name: &'a str,
     pub(crate) version: &'a str,
     pub(crate) license: Option<&'a str>,
+    /// Whether its source has it no more.
+    pub(crate) deleted: bool,
 }
 
 impl Rule {
@@ -57,8 +70,8 @@ impl Rule {
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.specificity() == 0 && !self.exception {
             return Err(Error::BadRequest(
-                "this rule would block everything; name a package, a version, a source, a repository, a license or \
-                 vulnerabilities"
+                "this rule would block everything; name a package, a version, a source, a repository, a license, \
+                 vulnerabilities or deleted packages"
                     .to_owned(),
             ));
         }
@@ -67,6 +80,15 @@ impl Rule {
         {
             return Err(Error::BadRequest(format!(
                 "min_severity {text:?} is no severity; use low, medium, high, critical, or a base score such as 7.5"
+            )));
+        }
+        if let Some(unknown) =
+            self.license_types.iter().find(|name| license::names().all(|known| known != name.as_str()))
+        {
+            let known: Vec<&str> = license::names().collect();
+            return Err(Error::BadRequest(format!(
+                "license_types has {unknown:?}; the types are {}",
+                known.join(", ")
             )));
         }
         if !self.vulns && (self.min_severity.is_some() || self.block_unscored) {
@@ -87,7 +109,10 @@ impl Rule {
             self.version.is_some(),
             self.source_id.is_some(),
             self.repo_id.is_some(),
+            self.source_type.is_some(),
             self.license.is_some(),
+            !self.license_types.is_empty(),
+            self.deleted_packages,
             self.vulns,
         ];
         set.into_iter().filter(|set| *set).count()
@@ -99,7 +124,8 @@ impl Rule {
         vulns::score(vulnerability).map_or(self.block_unscored, |score| score >= least)
     }
 
-    fn fits(&self, package: Suspect<'_>, vulns: &Vulns, t: DateTime<Utc>) -> bool {
+    /// `now` says that downloads of now are judged, not the indexes of the past.
+    fn fits(&self, package: Suspect<'_>, vulns: &Vulns, t: DateTime<Utc>, now: bool) -> bool {
         let named = |name: &String| match package.python {
             true => normalize(name) == package.name,
             false => name == package.name,
@@ -114,7 +140,12 @@ impl Rule {
         };
         self.package_name.as_ref().is_none_or(named)
             && self.source_id.is_none_or(|id| id == package.source)
+            && (self.source_type.is_none() || self.sources_of_type.contains(&package.source))
             && self.license.as_deref().is_none_or(|license| package.license == Some(license))
+            && (self.license_types.is_empty()
+                || license::types(package.license).iter().any(|kind| self.license_types.iter().any(|name| name == kind)))
+            // What an index of the past has shown before the package went, it shows on.
+            && (!self.deleted_packages || now && package.deleted)
             && self.version.as_ref().is_none_or(versions)
             && (!self.vulns
                 || vulns.affecting(package.python, package.name, package.version, t).any(|one| self.minds(one)))
@@ -145,6 +176,8 @@ pub(crate) struct Rules {
     /// What is known of vulnerabilities, as of a time.
     vulns: Arc<Vulns>,
     vulns_at: DateTime<Utc>,
+    /// Whether they are those of now.
+    now: bool,
     /// Names them: equal keys are equal rules.
     pub(crate) key: String,
 }
@@ -177,7 +210,7 @@ impl Rules {
 
     /// The number of the rule that blocks the package.
     pub(crate) fn blocking(&self, package: Suspect<'_>) -> Option<i64> {
-        let fitting = self.rules.iter().filter(|(_, rule)| rule.fits(package, &self.vulns, self.vulns_at));
+        let fitting = self.rules.iter().filter(|(_, rule)| rule.fits(package, &self.vulns, self.vulns_at, self.now));
         let rank = |rule: &Rule| (rule.priority, rule.specificity(), rule.exception);
         let (id, decides) = fitting.max_by_key(|(_, rule)| rank(rule))?;
         (!decides.exception).then_some(*id)
@@ -198,8 +231,16 @@ impl View {
             return None;
         }
         let key = rows.iter().map(|(row, _)| format!("|!{}@{}", row.id, row.since_tx)).collect();
-        let rules = rows.into_iter().map(|(row, rule)| (row.id, rule.clone())).collect();
-        let rules = Rules { rules, vulns: Arc::default(), vulns_at: DateTime::<Utc>::MAX_UTC, key };
+        let resolved = |rule: &Rule| {
+            let of_type = |source: &&crate::store::sources::Source| rule.source_type.as_ref() == Some(&source.kind);
+            Rule {
+                sources_of_type: self.sources.iter().filter(of_type).map(|source| source.id).collect(),
+                ..rule.clone()
+            }
+        };
+        let rules = rows.into_iter().map(|(row, rule)| (row.id, resolved(rule))).collect();
+        let now = matches!(when, When::Now);
+        let rules = Rules { rules, vulns: Arc::default(), vulns_at: DateTime::<Utc>::MAX_UTC, now, key };
         Some(match when {
             When::Now => rules.going_by(self.documents.vulns.clone(), self.documents.vulns_tx(), i64::MAX),
             When::At(_) | When::After(_) => rules,
@@ -224,9 +265,11 @@ mod tests {
             rules: (1..).zip(rules).collect(),
             vulns: Arc::default(),
             vulns_at: DateTime::<Utc>::MAX_UTC,
+            now: true,
             key: String::new(),
         };
-        let r = |name, version| Suspect { python: false, source: 1, name, version, license: Some("MIT") };
+        let r =
+            |name, version| Suspect { python: false, source: 1, name, version, license: Some("MIT"), deleted: false };
         let py = |name, version| Suspect { python: true, ..r(name, version) };
         let some =
             rules(vec![rule(0, Some("A.b"), Some("<2.0, >= 1.0"), false), rule(0, Some("A.b"), Some("1.5"), true)]);
@@ -239,6 +282,14 @@ mod tests {
         assert_eq!(some.blocking(r("a", "1.0")), Some(1), "priority comes first");
         let license = Rule { license: Some("MIT".into()), ..Rule::default() };
         assert_eq!(rules(vec![license]).blocking(r("x", "1.0")), Some(1));
+        let kind = Rule { license_types: vec!["permissive".into()], ..Rule::default() };
+        assert_eq!(rules(vec![kind]).blocking(r("x", "1.0")), Some(1));
+        let gone = Rule { deleted_packages: true, ..Rule::default() };
+        assert_eq!(rules(vec![gone.clone()]).blocking(r("x", "1.0")), None);
+        let deleted = Suspect { deleted: true, ..r("x", "1.0") };
+        assert_eq!(rules(vec![gone.clone()]).blocking(deleted), Some(1));
+        assert_eq!(Rules { now: false, ..rules(vec![gone]) }.blocking(deleted), None, "the past stays");
+        assert!(Rule { license_types: vec!["nice".into()], ..Rule::default() }.check().is_err());
         assert!(Rule::default().check().is_err());
         assert!(rule(0, None, Some("love"), false).check().is_err());
         assert!(rule(0, None, Some("~=1.0"), false).check().is_ok());

@@ -25,7 +25,7 @@ use command::{Add, Create, Delete, Edit, List, Url};
 #[derive(Debug, Clone, Args)]
 pub struct Rspm {
     /// The server, such as http://127.0.0.1:4242.
-    #[arg(long, env = "PACKAGEMANAGER_ADDRESS", default_value = "http://127.0.0.1:4242", global = true)]
+    #[arg(short, long, env = "PACKAGEMANAGER_ADDRESS", default_value = "http://127.0.0.1:4242", global = true)]
     address: url::Url,
     /// An API token; better given as PACKAGEMANAGER_TOKEN than on the command line.
     #[arg(long, env = "PACKAGEMANAGER_TOKEN", hide_env_values = true, global = true)]
@@ -36,6 +36,12 @@ pub struct Rspm {
     /// The real command's settings file; here it is not read.
     #[arg(short, long, hide = true, global = true)]
     config: Option<std::path::PathBuf>,
+    /// Tell on standard error what is asked of the server.
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// Believe servers whose certificates nobody has signed.
+    #[arg(long, global = true)]
+    insecure_ssl_skip_verify: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -102,7 +108,11 @@ enum Human {
 /// What the server or the disk says, in one line that tells what to do.
 pub async fn run(rspm: Rspm) -> anyhow::Result<String> {
     let server = Server {
-        client: sim_kit::http_client::client(|builder| builder),
+        client: match rspm.insecure_ssl_skip_verify {
+            true => sim_kit::http_client::trusting_client(),
+            false => sim_kit::http_client::client(|builder| builder),
+        },
+        verbose: rspm.verbose,
         address: rspm.address,
         token: rspm.token.filter(|token| !token.is_empty()),
     };
@@ -121,6 +131,7 @@ struct Server {
     client: reqwest::Client,
     address: url::Url,
     token: Option<String>,
+    verbose: bool,
 }
 
 impl Server {
@@ -141,8 +152,14 @@ impl Server {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        let answer = request.send().await.with_context(|| format!("{} does not answer", self.address))?;
+        let (client, request) = request.build_split();
+        let request = request.context("the request cannot be made")?;
+        let asked = format!("{} {}", request.method(), request.url());
+        let answer = client.execute(request).await.with_context(|| format!("{} does not answer", self.address))?;
         let status = answer.status();
+        if self.verbose {
+            eprintln!("{asked}: {status}");
+        }
         if status.is_success() {
             return Ok(answer);
         }
@@ -289,8 +306,9 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
             let done = server.call(Method::POST, &["sync", "clear"], &body).await?;
             Ok(said(done, format!("Cleared {kind}. Synchronise it anew with: rspm sync --type={kind}")))
         }
-        Command::Test(command::Test::BlocklistRules { repo, package_name, version }) => {
-            let query = [("repo", repo.as_str()), ("package_name", &package_name), ("version", &version)];
+        Command::Test(command::Test::BlocklistRules { repo, package_name, version, bioc_version }) => {
+            let mut query = vec![("repo", repo.as_str()), ("package_name", &package_name), ("version", &version)];
+            query.extend(bioc_version.as_deref().map(|release| ("bioc_version", release)));
             let found = server.get(&["blocklist", "test"], &query).await?;
             let text = match found["blocked"].as_bool() {
                 Some(true) => format!("{package_name} {version} is blocked by rule {}.", found["rule"]),
@@ -379,13 +397,14 @@ async fn create(server: &Server, what: Create) -> anyhow::Result<Told> {
             let made = server.call(Method::POST, &["repos"], &body).await?;
             Ok(said(made, format!("Repository {name} created.")))
         }
-        Create::Source { name, kind, snapshot, include, no_archived } => {
+        Create::Source { name, kind, snapshot, include, no_archived, version } => {
             let body = given(vec![
                 ("name", name.clone().into()),
                 ("type", kind.into()),
                 ("snapshot", snapshot.into()),
                 ("include", include.into()),
                 ("no_archived", no_archived.into()),
+                ("version", version.into()),
             ]);
             let made = server.call(Method::POST, &["sources"], &body).await?;
             Ok(said(made, format!("Source {name} created.")))
@@ -402,13 +421,35 @@ async fn create(server: &Server, what: Create) -> anyhow::Result<Told> {
             }
             Ok(said(made, token))
         }
+        Create::BulkBlocklistRules { path, fail_all } => {
+            let shown = path.display();
+            let rules: Value = serde_json::from_str(&read_text(&path)?)
+                .with_context(|| format!("{shown} must hold a list in JSON, such as [{{\"package_name\": \"sf\"}}]"))?;
+            let body = json!({ "rules": rules, "fail_all": fail_all });
+            let done = server.call(Method::POST, &["blocklist", "rules", "bulk"], &body).await?;
+            let list = |member: &str| done[member].as_array().cloned().unwrap_or_default();
+            let mut lines = vec![format!("{} blocklist rules created.", list("created").len())];
+            for one in list("failed") {
+                lines.push(format!("Rule {} was not: {}", one["rule"], one["error"].as_str().unwrap_or_default()));
+            }
+            Ok(said(done, lines.join("\n")))
+        }
         Create::GitBuilder(new) => git::create(server, new).await,
         Create::BlocklistRule(rule) => {
-            let made = server.call(Method::POST, &["blocklist", "rules"], &serde_json::to_value(&rule)?).await?;
+            let made = server.call(Method::POST, &["blocklist", "rules"], &drafted(&rule)?).await?;
             let text = format!("Blocklist rule {} created.", made["id"]);
             Ok(said(made, text))
         }
     }
+}
+
+/// A rule as the server wants it.
+fn drafted(rule: &command::Rule) -> anyhow::Result<Value> {
+    let mut draft = serde_json::to_value(rule)?;
+    if rule.bioconductor {
+        draft["source_type"] = "bioconductor".into();
+    }
+    Ok(draft)
 }
 
 async fn edit(server: &Server, what: Edit) -> anyhow::Result<Told> {
@@ -430,7 +471,7 @@ async fn edit(server: &Server, what: Edit) -> anyhow::Result<Told> {
         Edit::GitBuilder(changed) => git::edit(server, changed).await,
         Edit::BlocklistRule { id, rule } => {
             let path = ["blocklist", "rules", &id];
-            let now = server.call(Method::PUT, &path, &serde_json::to_value(&rule)?).await?;
+            let now = server.call(Method::PUT, &path, &drafted(&rule)?).await?;
             Ok(said(now, format!("Blocklist rule {id} edited.")))
         }
     }
@@ -481,6 +522,23 @@ async fn list(server: &Server, what: List) -> anyhow::Result<Told> {
                 }
             }
             (all.into(), &["name", "version"])
+        }
+        List::Requirements { repo, packages, distribution, release } => {
+            let mut query = vec![("distribution", distribution.as_str()), ("release", &release)];
+            match packages.iter().any(|name| name == "*") {
+                true => query.push(("all", "true")),
+                false => query.extend(packages.iter().map(|name| ("pkgname", name.as_str()))),
+            }
+            let json = server.get(&["repos", &repo, "sysreqs"], &query).await?;
+            let rows = json["requirements"].as_array().into_iter().flatten().map(|row| {
+                let needs = &row["requirements"];
+                let commands = |member: &str| needs[member].as_array().cloned().unwrap_or_default();
+                let before = commands("pre_install").into_iter().map(|step| step["command"].clone());
+                let after = commands("post_install").into_iter().map(|step| step["command"].clone());
+                let all: Vec<Value> = before.chain(commands("install_scripts")).chain(after).collect();
+                json!({ "name": row["name"], "packages": needs["packages"], "commands": all })
+            });
+            (rows.collect(), &["name", "packages", "commands"])
         }
         List::GitBuilders { source } => return git::list(server, &source).await,
         List::GitBuilds(which) => return git::builds(server, which).await,

@@ -272,7 +272,14 @@ impl App {
 /// Whether a file is blocked.
 fn blocks(rules: &Rules, source: i64, record: &PythonRecord, file: &PythonFile) -> bool {
     let license = record.license.as_deref();
-    let suspect = Suspect { python: true, source, name: &record.name, version: &file.version, license };
+    let suspect = Suspect {
+        python: true,
+        source,
+        name: &record.name,
+        version: &file.version,
+        license,
+        deleted: record.removed_at.is_some(),
+    };
     rules.blocking(suspect).is_some()
 }
 

@@ -61,7 +61,14 @@ pub(crate) fn file_of<'a>(version: &'a VsxVersion, asset: &str) -> Option<&'a Vs
 /// Whether a version is blocked.
 pub(crate) fn blocks(rules: &Rules, source: i64, record: &VsxRecord, version: &VsxVersion) -> bool {
     let license = record.license.as_deref();
-    let suspect = Suspect { python: false, source, name: &record.name, version: &version.version, license };
+    let suspect = Suspect {
+        python: false,
+        source,
+        name: &record.name,
+        version: &version.version,
+        license,
+        deleted: record.removed_at.is_some(),
+    };
     rules.blocking(suspect).is_some()
 }
 

@@ -61,6 +61,16 @@ pub fn client(configure: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Client 
     build(configure(Client::builder().no_proxy()))
 }
 
+/// A client that believes whatever certificate a server shows, for those who ask for that by name.
+///
+/// # Panics
+/// Never: it reads no files.
+#[must_use]
+pub fn trusting_client() -> Client {
+    let builder = Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
+    builder.build().expect("a client that reads no files can be built")
+}
+
 fn build(builder: ClientBuilder) -> Client {
     builder.tls_backend_preconfigured(tls::config()).build().expect("a client that reads no files can be built")
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::packages::package;
 use crate::app::App;
 use crate::auth::Caller;
-use crate::blocklist::{Suspect, When};
+use crate::blocklist::{Suspect, When, license};
 use crate::error::{ApiError, Error};
 use crate::vulns;
 
@@ -62,6 +62,7 @@ pub async fn packages(State(app): State<App>, caller: Caller, body: Bytes) -> Re
             name: &normal,
             version: text("version").unwrap_or_default(),
             license: text("license"),
+            deleted: false,
         };
         let blocked = rules.as_ref().is_some_and(|rules| rules.blocking(suspect).is_some());
         let mut row = row(&wanted, &found, blocked);
@@ -92,7 +93,8 @@ fn row(wanted: &Wanted, found: &Map<String, Value>, blocked: bool) -> Value {
         row.insert("license".to_owned(), get("license"));
         let licenses: Vec<Value> = Some(get("license")).filter(|license| !license.is_null()).into_iter().collect();
         row.insert("licenses".to_owned(), licenses.into());
-        row.insert("license_types".to_owned(), json!([]));
+        let license = found.get("license").and_then(Value::as_str);
+        row.insert("license_types".to_owned(), json!(license::types(license)));
         row.insert("package_date".to_owned(), first(["package_date", "date_publication"]));
         row.insert("package_size".to_owned(), get("package_size"));
         row.insert("available_versions".to_owned(), get("available_versions"));

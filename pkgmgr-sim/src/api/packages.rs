@@ -142,7 +142,8 @@ fn is_blocked(rules: &Rules, source: i64, language: Language, json: &str, t: Dat
         let record: PythonRecord = serde_json::from_str(json)?;
         let version = record::newest(&record, t).unwrap_or_default();
         let license = record.license.as_deref();
-        let suspect = Suspect { python: true, source, name: &record.name, version, license };
+        let deleted = record.removed_at.is_some();
+        let suspect = Suspect { python: true, source, name: &record.name, version, license, deleted };
         return Ok(rules.blocking(suspect).is_some());
     }
     let record: RRecord = serde_json::from_str(json)?;

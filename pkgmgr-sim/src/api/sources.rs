@@ -56,6 +56,8 @@ struct Draft {
     include: Option<Vec<String>>,
     /// A curated source without archived versions.
     no_archived: bool,
+    /// The release of a source of type `bioconductor`.
+    version: Option<String>,
 }
 
 fn changed(source: i64, action: &str, tag: String) -> Transaction {
@@ -69,6 +71,12 @@ pub async fn create(State(app): State<App>, caller: Caller, body: Bytes) -> Resu
     let name = draft.name.ok_or_else(|| Error::BadRequest("a source needs a name".to_owned()))?;
     super::check_name(&name)?;
     let kind = draft.kind.as_deref().unwrap_or("local");
+    if kind == "bioconductor" {
+        return Err(bioconductor(&app, draft.version.as_deref()).await.into());
+    }
+    if draft.version.is_some() {
+        return Err(Error::BadRequest(format!("a source of type {kind} has no version; bioconductor has")).into());
+    }
     if !KINDS.contains(&kind) {
         let kinds = KINDS.join(", ");
         return Err(
@@ -95,6 +103,26 @@ pub async fn create(State(app): State<App>, caller: Caller, body: Bytes) -> Resu
     }
     app.conclude(change, done).await?;
     Ok((StatusCode::CREATED, Json(source_json(app.view().source_named(&name)?))).into_response())
+}
+
+/// Why a release of Bioconductor cannot be made into a source: each is one by itself, when the package service has it.
+async fn bioconductor(app: &App, version: Option<&str>) -> Error {
+    if let Err(error) = app.discover(&app.service()).await {
+        return Error::Refused(error.to_string());
+    }
+    let view = app.view();
+    let known: Vec<&Source> = view.sources_in_order().filter(|source| source.is_bioconductor()).collect();
+    let all = known.iter().filter_map(|source| source.release()).collect::<Vec<_>>().join(", ");
+    match (version, known.iter().find(|source| source.release() == version)) {
+        (None, _) => Error::BadRequest(format!("say which version of Bioconductor; there are {all}")),
+        (Some(_), Some(source)) => Error::Conflict(format!(
+            "source {} is there already: a release of Bioconductor is a source as soon as the package service has it",
+            source.name
+        )),
+        (Some(version), None) => {
+            Error::BadRequest(format!("the package service has no version {version:?} of Bioconductor; it has {all}"))
+        }
+    }
 }
 
 /// `PATCH /__api__/sources/{source}`

@@ -153,7 +153,14 @@ impl App {
 pub(crate) fn blocks(rules: &Rules, source: i64, record: &RRecord, version: &RVersion) -> bool {
     let description = dcf::parse_one(&version.description).unwrap_or_default();
     let license = description.get("License");
-    let suspect = Suspect { python: false, source, name: &record.name, version: &version.version, license };
+    let suspect = Suspect {
+        python: false,
+        source,
+        name: &record.name,
+        version: &version.version,
+        license,
+        deleted: record.removed_at.is_some(),
+    };
     rules.blocking(suspect).is_some()
 }
 

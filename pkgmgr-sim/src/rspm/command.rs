@@ -12,18 +12,23 @@ use super::git;
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Create a repository, a source, a token or a blocklist rule.
+    #[command(after_help = "Example:\n  rspm create repo --name=prod")]
     #[command(subcommand)]
     Create(Create),
     /// Change a repository, a source or a blocklist rule.
+    #[command(after_help = "Example:\n  rspm edit repo --name=prod --authenticated")]
     #[command(subcommand)]
     Edit(Edit),
     /// Delete a repository, a source or a blocklist rule, or revoke a token.
+    #[command(after_help = "Example:\n  rspm delete repo --name=prod")]
     #[command(subcommand)]
     Delete(Delete),
     /// List what there is.
+    #[command(after_help = "Example:\n  rspm list repos")]
     #[command(subcommand)]
     List(List),
     /// Show one repository or source.
+    #[command(after_help = "Example:\n  rspm info --repo=prod")]
     Info {
         /// The repository.
         #[arg(long)]
@@ -33,10 +38,13 @@ pub enum Command {
         source: Option<String>,
     },
     /// Make a source part of a repository.
+    #[command(after_help = "Example:\n  rspm subscribe --repo=prod --source=cran")]
     Subscribe(Pair),
     /// Take a source out of a repository.
+    #[command(after_help = "Example:\n  rspm unsubscribe --repo=prod --source=cran")]
     Unsubscribe(Pair),
     /// Say which source of a repository wins.
+    #[command(after_help = "Example:\n  rspm reorder --repo=prod --sources=team,cran")]
     Reorder {
         /// The repository.
         #[arg(long)]
@@ -46,8 +54,10 @@ pub enum Command {
         sources: Vec<String>,
     },
     /// Add package files to a local source, or packages to a curated one.
+    #[command(after_help = "Example:\n  rspm add --source=team --path=own_1.0.tar.gz")]
     Add(Add),
     /// Move a curated or snapshot source; only tells what would change, unless --commit is given.
+    #[command(after_help = "Example:\n  rspm update --source=chosen --snapshot=2025-01-31 --commit")]
     Update {
         /// The source.
         #[arg(long)]
@@ -76,9 +86,11 @@ pub enum Command {
         commit: bool,
     },
     /// Remove packages from a local source.
+    #[command(after_help = "Example:\n  rspm remove package --source=team --name=own@1.0")]
     #[command(subcommand)]
     Remove(Remove),
     /// Archive the current version of an R package in a local source.
+    #[command(after_help = "Example:\n  rspm archive --source=team --name=own")]
     Archive {
         /// The package.
         #[arg(long)]
@@ -88,6 +100,7 @@ pub enum Command {
         source: String,
     },
     /// Synchronise with the package service.
+    #[command(after_help = "Example:\n  rspm sync --type=PyPI --no-wait")]
     Sync {
         /// CRAN, PyPI or Bioconductor.
         #[arg(long = "type", default_value = "CRAN")]
@@ -106,8 +119,10 @@ pub enum Command {
         quiet: bool,
     },
     /// Write feeds and their files into a bundle, for a server that cannot reach the package service.
+    #[command(after_help = "Example:\n  rspm export --type=CRAN --destination=cran.tar.gz")]
     Export(Export),
     /// Give a bundle to a server, or credentials for git servers.
+    #[command(after_help = "Example:\n  rspm import --path=cran.tar.gz")]
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Import {
         /// A bundle: a .tar.gz file or a folder.
@@ -118,12 +133,14 @@ pub enum Command {
         what: Option<git::Import>,
     },
     /// Check a bundle: digests, chain and signatures. Needs no server.
+    #[command(after_help = "Example:\n  rspm verify --path=cran.tar.gz")]
     Verify {
         /// A bundle: a .tar.gz file or a folder.
         #[arg(long)]
         path: PathBuf,
     },
     /// Forget all that came from a feed, so that it can be synchronised anew.
+    #[command(after_help = "Example:\n  rspm clear --type=CRAN --confirm")]
     Clear {
         /// CRAN, PyPI or Bioconductor.
         #[arg(long = "type")]
@@ -136,15 +153,19 @@ pub enum Command {
         confirm: bool,
     },
     /// Try the blocklist.
+    #[command(after_help = "Example:\n  rspm test blocklist-rules --repo=prod --package-name=sf --version=1.0")]
     #[command(subcommand)]
     Test(Test),
     /// Addresses of snapshots.
+    #[command(after_help = "Example:\n  rspm url create --repo=prod --date=2025-01-31")]
     #[command(subcommand)]
     Url(Url),
     /// Look at what a git builder follows, now.
+    #[command(after_help = "Example:\n  rspm run git-builder --source=team --name=own")]
     #[command(subcommand)]
     Run(git::Run),
     /// Build again.
+    #[command(after_help = "Example:\n  rspm rerun git-builder --source=team --name=own --tag=v1.0")]
     #[command(subcommand)]
     Rerun(git::Rerun),
     /// The log of a git build.
@@ -155,6 +176,7 @@ pub enum Command {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Create {
     /// A repository.
+    #[command(after_help = "Example:\n  rspm create repo --name=prod --type=python")]
     Repo {
         /// Its name.
         #[arg(long)]
@@ -162,7 +184,7 @@ pub enum Create {
         /// Free text.
         #[arg(long, default_value = "")]
         description: String,
-        /// r, python or bioconductor.
+        /// r, python, bioconductor or vsx.
         #[arg(long = "type", default_value = "r")]
         kind: String,
         /// Ask for a token; what the server does on its own is Authentication.NewReposAuthByDefault.
@@ -173,11 +195,12 @@ pub enum Create {
         hidden: bool,
     },
     /// A source.
+    #[command(after_help = "Example:\n  rspm create source --name=team --type=local-python")]
     Source {
         /// Its name.
         #[arg(long)]
         name: String,
-        /// local, local-python, git, git-python, cran-snapshot, curated-cran or curated-pypi.
+        /// local, local-python, git, git-python, cran-snapshot, curated-cran, curated-pypi or bioconductor.
         #[arg(long = "type", default_value = "local")]
         kind: String,
         /// The date that it shows or takes its packages from.
@@ -189,8 +212,12 @@ pub enum Create {
         /// Leave archived versions out of a curated source.
         #[arg(long)]
         no_archived: bool,
+        /// The release of Bioconductor, such as 3.22.
+        #[arg(long)]
+        version: Option<String>,
     },
     /// A token; it goes to standard output, and is shown only once.
+    #[command(after_help = "Example:\n  rspm create token --scope=repos:read --repos=prod --expires=20d")]
     Token {
         /// What it allows: repos:read, sources:write, sources:admin, blocklist:admin, metadata:admin, global:admin.
         #[arg(long, value_delimiter = ',', required = true)]
@@ -215,7 +242,18 @@ pub enum Create {
         quiet: bool,
     },
     /// A rule that keeps packages from clients.
+    #[command(after_help = "Example:\n  rspm create blocklist-rule --package-name=sf --version=\"<1.0\"")]
     BlocklistRule(Rule),
+    /// Rules of a file: a list in JSON, with members named as the flags of `create blocklist-rule`.
+    #[command(after_help = "Example:\n  rspm create bulk-blocklist-rules --path=rules.json --fail-all")]
+    BulkBlocklistRules {
+        /// The file.
+        #[arg(long)]
+        path: PathBuf,
+        /// None at all when one is wrong.
+        #[arg(long)]
+        fail_all: bool,
+    },
     /// A builder of packages from a git repository.
     GitBuilder(git::NewBuilder),
 }
@@ -235,9 +273,19 @@ pub struct Rule {
     /// In this repository only.
     #[arg(long)]
     repo: Option<String>,
+    /// Packages of Bioconductor only.
+    #[arg(long, conflicts_with = "source")]
+    #[serde(skip)]
+    pub(super) bioconductor: bool,
     /// Packages with this license only.
     #[arg(long)]
     license: Option<String>,
+    /// Packages with licenses of these types only: permissive, weak-copyleft, strong-copyleft, public-domain, unknown.
+    #[arg(long, value_delimiter = ',')]
+    license_types: Vec<String>,
+    /// Packages that were taken away from where they come.
+    #[arg(long)]
+    deleted_packages: bool,
     /// Packages with vulnerabilities.
     #[arg(long)]
     vulns: bool,
@@ -262,6 +310,7 @@ pub struct Rule {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Edit {
     /// A repository.
+    #[command(after_help = "Example:\n  rspm edit repo --name=prod --new-name=live")]
     Repo {
         /// Its name.
         #[arg(long)]
@@ -280,6 +329,7 @@ pub enum Edit {
         hidden: Option<bool>,
     },
     /// A source.
+    #[command(after_help = "Example:\n  rspm edit source --name=team --new-name=ours")]
     Source {
         /// Its name.
         #[arg(long)]
@@ -289,6 +339,7 @@ pub enum Edit {
         new_name: String,
     },
     /// A blocklist rule: it becomes another one.
+    #[command(after_help = "Example:\n  rspm edit blocklist-rule --id=3 --package-name=sf")]
     BlocklistRule {
         /// Its number.
         #[arg(long)]
@@ -305,32 +356,38 @@ pub enum Edit {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Delete {
     /// A repository.
+    #[command(after_help = "Example:\n  rspm delete repo --name=prod")]
     Repo {
         /// Its name.
         #[arg(long)]
         name: String,
     },
     /// A source that no repository is made of.
+    #[command(after_help = "Example:\n  rspm delete source --name=team")]
     Source {
         /// Its name.
         #[arg(long)]
         name: String,
     },
     /// A token.
+    #[command(after_help = "Example:\n  rspm delete token --id=0b8f0c6e-4f7e-4c62-a9a3-3a53f1d1c0de")]
     Token {
         /// Its id.
         #[arg(long)]
         id: String,
     },
     /// A blocklist rule.
+    #[command(after_help = "Example:\n  rspm delete blocklist-rule --id=3")]
     BlocklistRule {
         /// Its number.
         #[arg(long)]
         id: String,
     },
     /// A git builder; what it has built stays.
+    #[command(after_help = "Example:\n  rspm delete git-builder --source=team --name=own")]
     GitBuilder(git::Named),
     /// A git credential.
+    #[command(after_help = "Example:\n  rspm delete git-credential --name=ci")]
     GitCredential {
         /// Its name.
         #[arg(long)]
@@ -345,24 +402,48 @@ pub enum Delete {
 #[derive(Debug, Clone, Subcommand)]
 pub enum List {
     /// Repositories.
+    #[command(after_help = "Example:\n  rspm list repos --source=cran")]
     Repos {
         /// Only those that are made of this source.
         #[arg(long)]
         source: Option<String>,
     },
     /// Sources.
+    #[command(after_help = "Example:\n  rspm list sources")]
     Sources,
     /// Packages of a source.
+    #[command(after_help = "Example:\n  rspm list packages --source=team")]
     Packages {
         /// The source.
         #[arg(long)]
         source: String,
     },
+    /// What packages need of a Linux distribution.
+    #[command(
+        after_help = "Example:\n  rspm list requirements --repo=cran --packages=sf,curl --distribution=ubuntu --release=24.04"
+    )]
+    Requirements {
+        /// The repository.
+        #[arg(long)]
+        repo: String,
+        /// The packages; * is all.
+        #[arg(long, value_delimiter = ',', required = true)]
+        packages: Vec<String>,
+        /// The distribution, such as ubuntu.
+        #[arg(long)]
+        distribution: String,
+        /// Its release, such as 24.04.
+        #[arg(long)]
+        release: String,
+    },
     /// Tokens.
+    #[command(after_help = "Example:\n  rspm list tokens")]
     Tokens,
     /// Blocklist rules.
+    #[command(after_help = "Example:\n  rspm list blocklist-rules")]
     BlocklistRules,
     /// Git builders of a source.
+    #[command(after_help = "Example:\n  rspm list git-builders --source=team")]
     GitBuilders {
         /// The source.
         #[arg(long)]
@@ -371,6 +452,7 @@ pub enum List {
     /// Builds of git builders.
     GitBuilds(git::Builds),
     /// Git credentials.
+    #[command(after_help = "Example:\n  rspm list git-credentials")]
     GitCredentials,
 }
 
@@ -421,6 +503,7 @@ pub struct Add {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Remove {
     /// A package, or a version or file of it.
+    #[command(after_help = "Example:\n  rspm remove package --source=team --name=own@all")]
     Package {
         /// name@all, name@current, name@1.2.3, or the name of a Python file.
         #[arg(long)]
@@ -438,6 +521,7 @@ pub enum Remove {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Test {
     /// Whether a package would be blocked.
+    #[command(after_help = "Example:\n  rspm test blocklist-rules --repo=prod --package-name=sf --version=1.0")]
     BlocklistRules {
         /// The repository.
         #[arg(long)]
@@ -448,6 +532,9 @@ pub enum Test {
         /// Its version.
         #[arg(long)]
         version: String,
+        /// Of a Bioconductor repository: which release.
+        #[arg(long)]
+        bioc_version: Option<String>,
     },
 }
 
@@ -455,6 +542,7 @@ pub enum Test {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Url {
     /// An address of a repository that pins one state of each of its sources.
+    #[command(after_help = "Example:\n  rspm url create --repo=prod --snapshot=cran:2025-01-31")]
     Create {
         /// The repository.
         #[arg(long)]
@@ -473,12 +561,14 @@ pub enum Url {
         no_alias: bool,
     },
     /// List the created addresses of a repository.
+    #[command(after_help = "Example:\n  rspm url list --repo=prod")]
     List {
         /// The repository.
         #[arg(long)]
         repo: String,
     },
     /// Delete an address that is not locked.
+    #[command(after_help = "Example:\n  rspm url delete --repo=prod --id=1-4")]
     Delete {
         /// The repository.
         #[arg(long)]

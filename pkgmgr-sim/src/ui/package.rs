@@ -66,7 +66,7 @@ async fn make(app: &App, visit: &Visit, repo: &str, name: &str, query: &Asked) -
         Language::Vsx => vsx_parts(visit, &repo, segment, &seen, &shown)?,
     };
     let license = known["license"].as_str();
-    let suspect = Suspect { python, source: seen.source, name: &name, version: &shown, license };
+    let suspect = Suspect { python, source: seen.source, name: &name, version: &shown, license, deleted: false };
     let view = app.view();
     let blocked = view.rules_for(repo.id, When::Now).and_then(|rules| rules.blocking(suspect));
     let mut groups = Vec::new();

@@ -83,6 +83,8 @@ enum Kind {
     Object,
     /// Objects in a list.
     List,
+    /// Blocklist rules in a list, none of which may be wrong.
+    Drafts,
 }
 
 impl Kind {
@@ -110,6 +112,14 @@ impl Kind {
                 days.extend([json!(1), json!(true), json!("")]);
                 days
             }
+            Self::Drafts => vec![
+                json!(1),
+                json!([]),
+                json!([1]),
+                json!([{}]),
+                json!([{"package_name": 1}]),
+                json!([{"license_types": ["nice"]}]),
+            ],
             Self::List => vec![
                 json!(1),
                 json!("x"),
@@ -217,7 +227,7 @@ fn rows(targets: &Targets) -> Vec<Row> {
     let own = r_package("new", "1.0", "New");
     let draft = [("name", Name, false), ("type", Word, false), ("description", Text(4096), false), ("authenticated", Flag, false), ("hidden", Flag, false)];
     let repo_draft = [[("name", Name, true)].as_slice(), &draft[1..]].concat();
-    let rule = [("priority", Whole, false), ("package_name", Text(256), false), ("version", Text(256), false), ("source", Word, false), ("repo", Word, false), ("license", Text(256), false), ("exception", Flag, false), ("description", Text(4096), false), ("vulns", Flag, false), ("min_severity", Severity, false), ("block_unscored", Flag, false)];
+    let rule = [("priority", Whole, false), ("package_name", Text(256), false), ("version", Text(256), false), ("source", Word, false), ("repo", Word, false), ("license", Text(256), false), ("license_types", Words, false), ("deleted_packages", Flag, false), ("source_type", Word, false), ("source_name", Word, false), ("exception", Flag, false), ("description", Text(4096), false), ("vulns", Flag, false), ("min_severity", Severity, false), ("block_unscored", Flag, false)];
     let builder = [("url", Text(2048), false), ("branch", Text(255), false), ("sub_dir", Text(1024), false), ("credential", Word, false), ("clone_depth", Count, false), ("recurse_submodules", Count, false)];
     let new_builder = [[("name", Name, false), ("build_trigger", Word, false), ("no_wait", Flag, false)].as_slice(), &builder].concat();
     let again = [("tag", Text(255), false), ("commit_sha", Word, false), ("no_wait", Flag, false)];
@@ -326,7 +336,8 @@ fn rows(targets: &Targets) -> Vec<Row> {
         json_body("POST", "/__api__/filter/packages", "/__api__/filter/packages", json!({"repo": "cran", "names": ["sf", "jsonlite==1.0"]}), &[("repo", Word, true), ("snapshot", Day, false), ("vulns", Flag, false), ("omit_dependencies", Flag, false), ("omit_downloads", Flag, false), ("omit_package_details", Flag, false)]),
         get("/__api__/blocklist/rules", "/__api__/blocklist/rules", &[]),
         json_body("POST", "/__api__/blocklist/rules", "/__api__/blocklist/rules", json!({"package_name": "none", "vulns": true, "min_severity": "high"}), &rule),
-        json_body("PUT", "/__api__/blocklist/rules/{id}", "/__api__/blocklist/rules/1", json!({"package_name": "none"}), &rule[..9]),
+        json_body("POST", "/__api__/blocklist/rules/bulk", "/__api__/blocklist/rules/bulk", json!({"rules": [{"package_name": "none"}], "fail_all": true}), &[("rules", Kind::Drafts, true), ("fail_all", Flag, false)]),
+        json_body("PUT", "/__api__/blocklist/rules/{id}", "/__api__/blocklist/rules/1", json!({"package_name": "none"}), &rule[..13]),
         get("/__api__/blocklist/test", "/__api__/blocklist/test?repo=cran&package_name=sf&version=1.0", &[("repo", Query::Word), ("package_name", Query::Text), ("version", Query::Text)]),
         get("/__api__/tokens", "/__api__/tokens", &[]),
         json_body("POST", "/__api__/tokens", "/__api__/tokens", json!({"scope": ["repos:read"], "repos": ["cran"]}), &[("scope", Words, true), ("repos", Words, true), ("expires", Day, false), ("description", Text(500), false), ("user", Text(500), false)]),

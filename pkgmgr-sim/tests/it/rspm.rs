@@ -240,3 +240,154 @@ async fn git_builders_and_their_logs() {
     shell.run(&[&["delete", "git-builder"], &named[..]].concat()).await;
     assert_eq!(shell.json(&["list", "git-builders", "--source=git"]).await, json!([]));
 }
+
+/// The commands and flags that the real product's documentation names. `online`, `offline` and `cluster` are not here: they talk to a
+/// node over its socket.
+const DOCUMENTED: &[(&str, &str)] = &[
+    ("", "config output-format verbose address insecure-ssl-skip-verify"),
+    ("create repo", "name description type authenticated"),
+    ("edit repo", "name authenticated"),
+    ("create source", "name type snapshot include no-archived version"),
+    ("subscribe", "repo source"),
+    ("unsubscribe", "repo source"),
+    ("reorder", "repo sources"),
+    ("list repos", "source"),
+    ("list sources", ""),
+    ("list packages", "source"),
+    ("list requirements", "repo packages distribution release"),
+    ("list git-builders", "source"),
+    ("list git-builds", "source name"),
+    ("list tokens", ""),
+    ("list blocklist-rules", ""),
+    ("info", "source repo"),
+    ("add", "source path replace packages include-suggests csv-out snapshot commit file-in"),
+    ("update", "source file-in snapshot commit csv-out"),
+    ("remove package", "name source comment"),
+    ("clear", "type confirm"),
+    ("sync", "type version wait no-wait quiet"),
+    ("url create", "repo date snapshot lock no-alias"),
+    (
+        "create git-builder",
+        "url source name build-trigger branch sub-dir credential clone-depth recurse-submodules no-wait",
+    ),
+    ("edit git-builder", "new-url new-branch"),
+    ("run git-builder", "source name"),
+    ("rerun git-builder", "tag commit-sha"),
+    ("logs", "transaction-id"),
+    (
+        "create blocklist-rule",
+        "package-name version source repo bioconductor license license-types vulns min-severity block-unscored deleted-packages \
+         exception priority description",
+    ),
+    ("edit blocklist-rule", "id package-name license-types"),
+    ("delete blocklist-rule", "id"),
+    ("test blocklist-rules", "repo package-name version bioc-version"),
+    ("create bulk-blocklist-rules", "path fail-all"),
+    ("create token", "scope repos sources expires description user quiet"),
+];
+
+#[test]
+fn every_documented_command_is_there_and_shows_an_example() {
+    let mut whole = <Line as clap::CommandFactory>::command();
+    whole.build();
+    let mut missing = Vec::new();
+    for (path, flags) in DOCUMENTED {
+        let mut at = Some(&whole);
+        for word in path.split_whitespace() {
+            at = at.and_then(|command| command.find_subcommand(word));
+        }
+        let Some(command) = at else {
+            missing.push((*path).to_owned());
+            continue;
+        };
+        let has = |flag: &str| command.get_arguments().any(|argument| argument.get_long() == Some(flag));
+        missing.extend(flags.split_whitespace().filter(|flag| !has(flag)).map(|flag| format!("{path} --{flag}")));
+    }
+    assert!(missing.is_empty(), "not there: {missing:#?}");
+    for short in ['a', 'c', 'o', 'v'] {
+        assert!(whole.get_arguments().any(|argument| argument.get_short() == Some(short)), "-{short}");
+    }
+    let (mut silent, mut todo) = (Vec::new(), vec![(String::new(), &whole)]);
+    while let Some((path, command)) = todo.pop() {
+        let inner: Vec<_> = command.get_subcommands().filter(|inner| inner.get_name() != "help").collect();
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        if !path.is_empty() && !help.contains("rspm ") {
+            silent.push(path.clone());
+        }
+        todo.extend(inner.into_iter().map(|inner| (format!("{path} {}", inner.get_name()), inner)));
+    }
+    assert!(silent.is_empty(), "without an example: {silent:#?}");
+}
+
+#[tokio::test]
+async fn rules_in_bulk_by_license_and_for_what_was_deleted() {
+    let service = crate::service::Service::start().await;
+    service.r("alpha", "2.0", 2, "");
+    service.r("beta", "0.1", 3, "");
+    // Gone since the 12th; the snapshot of the 11th still shows it.
+    service.r("gone", "1.0", 3, "License: GPL-3\n");
+    service.change_r("gone", |record| record.removed_at = Some(crate::service::noon(12)));
+    service.r("copyleft", "1.0", 3, "License: LGPL-2.1 | GPL-2\n");
+    service.publish(16);
+    let team = Team::of(service).await;
+    team.sync().await;
+    let token = team.token();
+    let shell = Shell { team, token };
+    let folder = tempfile::tempdir().unwrap();
+    let index = "/cran/latest/src/contrib/PACKAGES";
+    let old = "/cran/2024-01-11/src/contrib/gone_1.0.tar.gz";
+    assert_eq!(shell.team.get(old).await.status, 200);
+    let past = shell.team.text("/cran/2024-01-11/src/contrib/PACKAGES").await;
+
+    let bad = json!([{"package_name": "beta"}, {"license_types": ["nice"]}, {"license_types": ["strong-copyleft"]}]);
+    let bad = write(folder.path(), "bad.json", bad.to_string().as_bytes());
+    shell.fails(&["create", "bulk-blocklist-rules", "--path", &bad, "--fail-all"], "number 2: license_types").await;
+    assert_eq!(shell.json(&["list", "blocklist-rules"]).await, json!([]));
+    let told = shell.run(&["create", "bulk-blocklist-rules", "--path", &bad]).await;
+    assert!(told.starts_with("2 blocklist rules created.\nRule 2 was not: license_types"), "{told}");
+    let rules = shell.json(&["list", "blocklist-rules"]).await;
+    assert_eq!((rules.as_array().unwrap().len(), &rules[1]["license_types"]), (2, &json!(["strong-copyleft"])));
+    let now = shell.team.text(index).await;
+    assert!(now.contains("Package: alpha\n") && !now.contains("copyleft") && !now.contains("beta\nV"), "{now}");
+    let tried = ["test", "blocklist-rules", "--repo=cran", "--package-name=copyleft", "--version=1.0"];
+    assert_eq!(shell.run(&tried).await, "copyleft 1.0 is blocked by rule 2.\n");
+    let wanted = json!({"repo": "cran", "names": ["copyleft"]});
+    let row = shell.team.admin("POST", "/__api__/filter/packages", wanted).await.json();
+    assert_eq!((&row["license_types"], &row["blocked"]), (&json!(["weak-copyleft", "strong-copyleft"]), &json!(true)));
+
+    for rule in ["1", "2"] {
+        shell.run(&["delete", "blocklist-rule", "--id", rule]).await;
+    }
+    shell.run(&["create", "blocklist-rule", "--deleted-packages"]).await;
+    assert_eq!(shell.team.get(old).await.status, 403, "gone is gone");
+    assert_eq!(shell.team.text("/cran/2024-01-11/src/contrib/PACKAGES").await, past, "but it was shown");
+    assert_eq!(shell.team.get("/cran/latest/src/contrib/alpha_2.0.tar.gz").await.status, 200);
+    shell
+        .fails(&["create", "blocklist-rule", "--bioconductor"], "source_type \"bioconductor\": no source is of it")
+        .await;
+    shell
+        .fails(&["create", "source", "--name=x", "--type=bioconductor", "--version=3.99"], "no version \"3.99\"")
+        .await;
+}
+
+#[tokio::test]
+async fn requirements_and_releases_from_the_package_service() {
+    let (team, _upstream) = crate::upstream::fed_by_ours("2025-10-20T06:00:00Z", &["curl", "jsonlite", "DESeq2"]).await;
+    team.sync().await;
+    let token = team.token();
+    let shell = Shell { team, token };
+    let words = ["list", "requirements", "--repo=cran", "--distribution=ubuntu", "--release=22.04"];
+    let of = async |packages: &str| shell.run(&[&words[..], &["--packages", packages]].concat()).await;
+    let named = of("curl,jsonlite").await;
+    assert!(named.contains("curl  libcurl4-openssl-dev") && named.contains("apt-get install -y"), "{named}");
+    assert!(of("*").await.contains("libcurl4-openssl-dev"));
+    let there = ["create", "source", "--name=x", "--type=bioconductor", "--version=3.18"];
+    shell.fails(&there, "bioc-3.18 is there already").await;
+    let rule = ["create", "blocklist-rule", "--bioconductor", "--license-types=weak-copyleft"];
+    shell.run(&rule).await;
+    let tree = "/bioconductor/latest/packages/3.18/bioc/src/contrib/PACKAGES";
+    assert!(!shell.team.text(tree).await.contains("Package: DESeq2\n"), "its license is the LGPL");
+    let tried = ["test", "blocklist-rules", "--repo=bioconductor", "--package-name=BiocVersion", "--version=3.18.0"];
+    let tried = shell.run(&[&tried[..], &["--bioc-version=3.18"]].concat()).await;
+    assert!(tried.contains("is not blocked"), "{tried}");
+}
