@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -125,6 +125,10 @@ impl Instance {
     }
 }
 
+/// Set on requests that came by a port of [`Running::also_answer`].
+#[derive(Debug, Clone, Copy)]
+pub struct OtherPort;
+
 /// What the connections and the handle share.
 pub(crate) struct Shared {
     pub(crate) product: Product,
@@ -186,6 +190,15 @@ async fn open(product: &Product, config: &HostConfig, home: Home, fresh: bool) -
     }
 }
 
+async fn listen(name: &'static str, wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let listener = TcpListener::bind(wanted).await.map_err(|source| match source.kind() {
+        std::io::ErrorKind::AddrInUse => StartError::PortInUse { name, port: wanted.port() },
+        _ => StartError::Listen { name, address: wanted, source },
+    })?;
+    let address = listener.local_addr().map_err(|source| StartError::Listen { name, address: wanted, source })?;
+    Ok((listener, address))
+}
+
 /// Starts simulators.
 pub struct Host;
 
@@ -199,12 +212,7 @@ impl Host {
         if !config.bind.is_loopback() && config.control_token.is_none() {
             return Err(StartError::Unprotected(name));
         }
-        let wanted = SocketAddr::from((config.bind, config.port));
-        let listener = TcpListener::bind(wanted).await.map_err(|source| match source.kind() {
-            std::io::ErrorKind::AddrInUse => StartError::PortInUse { name, port: config.port },
-            _ => StartError::Listen { name, address: wanted, source },
-        })?;
-        let address = listener.local_addr().map_err(|source| StartError::Listen { name, address: wanted, source })?;
+        let (listener, address) = listen(name, SocketAddr::from((config.bind, config.port))).await?;
         let home = Home::of(&config.world).map_err(|source| StartError::World { name, source })?;
         let instance = open(&product, &config, home.clone(), false).await?;
         let shared = Arc::new(Shared {
@@ -217,7 +225,7 @@ impl Host {
         });
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(listener, shared.clone(), stopped));
-        Ok(Running { shared, stop: Some(stop), serving })
+        Ok(Running { shared, stop: Some(stop), serving, others: Vec::new() })
     }
 }
 
@@ -226,6 +234,7 @@ pub struct Running {
     shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
+    others: Vec<JoinHandle<()>>,
 }
 
 impl Running {
@@ -259,6 +268,29 @@ impl Running {
         self.shared.reset().await
     }
 
+    /// Opens another port that answers GET requests for `path` alone, as the product does, but without fault rules and without an entry in
+    /// the journal: for metrics, which are asked for all the time. Gives the port's address. The product sees [`OtherPort`] among
+    /// the request's extensions.
+    ///
+    /// # Errors
+    /// The port cannot be had.
+    pub async fn also_answer(&mut self, path: &'static str, bind: IpAddr, port: u16) -> Result<SocketAddr, StartError> {
+        let name = self.shared.product.name;
+        let (listener, address) = listen(name, SocketAddr::from((bind, port))).await?;
+        let shared = self.shared.clone();
+        let answer = axum::routing::get(move |mut request: Request| async move {
+            request.extensions_mut().insert(OtherPort);
+            shared.instance().answer(request).await
+        });
+        let router = Router::new().route(path, answer);
+        self.others.push(tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, %address, "this port answers no longer");
+            }
+        }));
+        Ok(address)
+    }
+
     /// Stops taking connections, ends background work and long polls, lets requests finish for up to five seconds.
     pub async fn stop(mut self) {
         self.shared.instance().world.begin_end();
@@ -273,6 +305,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.serving.abort();
+        self.others.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -287,8 +320,8 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot:
             accepted = listener.accept() => accepted,
             _ = &mut stopped => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, usually: let some close.
                 tracing::warn!(%error, "cannot take a connection");
@@ -298,7 +331,8 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot:
         };
         let _ = stream.set_nodelay(true);
         let (shared, control) = (shared.clone(), control.clone());
-        let service = hyper::service::service_fn(move |request| {
+        let service = hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
             let (shared, control) = (shared.clone(), control.clone());
             async move {
                 let response = shared.handle(control, request).await;
