@@ -13,11 +13,13 @@ use sqlx::Any;
 use sqlx::pool::PoolConnection;
 use tokio::sync::{Notify, RwLock};
 
+use crate::access_log::AccessLog;
 use crate::auth::signature::Replays;
 use crate::config::Config;
 use crate::error::Result;
 use crate::identity::Issuers;
 use crate::messages;
+use crate::metrics::Metrics;
 use crate::recorder::Recorder;
 use crate::runtime::processes::Processes;
 use crate::ui::Pages;
@@ -44,6 +46,8 @@ struct Inner {
     deliveries: Bell,
     has_git: AtomicBool,
     recorder: Recorder,
+    metrics: Metrics,
+    access_log: Option<AccessLog>,
     /// Rung when a mail waits.
     mail: Bell,
     /// One bell a task, for those who wait for its output.
@@ -80,7 +84,6 @@ impl App {
         let replays = Replays::new(config.signature_window);
         Ok(Self(Arc::new(Inner {
             pages: Pages::new(&config)?,
-            config,
             replays,
             work: Notify::new(),
             scheduled: Bell::new(world.clock()),
@@ -90,6 +93,8 @@ impl App {
             deliveries: Bell::new(world.clock()),
             has_git: AtomicBool::new(false),
             recorder: Recorder::new(recorded),
+            metrics: Metrics::new(config.version)?,
+            access_log: config.access_log.as_ref().map(AccessLog::open).transpose()?,
             mail: Bell::new(world.clock()),
             bells: Mutex::default(),
             blob_rows: RwLock::default(),
@@ -102,6 +107,7 @@ impl App {
             package_manager,
             outside,
             issuers,
+            config,
             world,
         })))
     }
@@ -259,6 +265,18 @@ impl App {
     #[must_use]
     pub fn recorder(&self) -> &Recorder {
         &self.0.recorder
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// The log of requests, if there is one.
+    #[must_use]
+    pub fn access_log(&self) -> Option<&AccessLog> {
+        self.0.access_log.as_ref()
     }
 
     /// Tells the watch that a mail waits.

@@ -3,7 +3,8 @@
 use sim_kit::cli::{ServerArgs, asked_to_stop};
 use sim_kit::{Host, logging};
 
-use crate::config::{ConnectArgs, Setup};
+use crate::config::{ConnectArgs, Listen, Setup};
+use crate::metrics;
 use crate::{NAME, PORT, listening_line, product, starting_line};
 
 /// Flags of a Connect.
@@ -12,6 +13,9 @@ pub struct Cli {
     /// Port to listen on; 0 for any free one. Default: 3939, or what HTTP.Listen says.
     #[arg(long, env = "TEAMSIM_CONNECT_PORT")]
     port: Option<u16>,
+    /// Port where Prometheus finds /metrics; 0 for any free one. Default: what Metrics.PrometheusListen says.
+    #[arg(long, env = "TEAMSIM_CONNECT_METRICS_PORT")]
+    metrics_port: Option<u16>,
     #[command(flatten)]
     connect: ConnectArgs,
     #[command(flatten)]
@@ -37,8 +41,12 @@ pub async fn run(args: Cli) -> anyhow::Result<()> {
     };
     let port = args.port.or(place.listen.map(|listen| listen.port)).unwrap_or(PORT);
     println!("{}", starting_line(&config));
-    let running = Host::start(product(config), server.host(port, NAME)).await?;
+    let mut running = Host::start(product(config), server.host(port, NAME)).await?;
     println!("{}", listening_line(running.address().port()));
+    let said = args.metrics_port.map(|port| Some(Listen { address: None, port })).or(place.metrics);
+    if let Some(address) = metrics::serve(&mut running, said, server.address()).await? {
+        println!("Serving metrics on [::]:{}", address.port());
+    }
     asked_to_stop().await;
     running.stop().await;
     Ok(())

@@ -7,6 +7,7 @@ mod sign_in;
 use std::time::Duration;
 
 use crate::access::{AccessType, Role};
+use crate::access_log;
 use crate::git;
 use crate::mail;
 use crate::oauth_server::Lifetimes;
@@ -73,6 +74,10 @@ pub struct Config {
     pub trusted_issuers: Vec<String>,
     /// How long what the authorization server gives out holds.
     pub oauth_lifetimes: Lifetimes,
+    /// The log of requests; none: there is none.
+    pub access_log: Option<access_log::Settings>,
+    /// Whether `/metrics` is answered at the port of everything else, too.
+    pub metrics_on_main_port: bool,
     /// The mail server; none: mail is kept.
     pub mail: Option<mail::Settings>,
     /// How the dashboard calls the server.
@@ -170,6 +175,8 @@ impl Default for Config {
             identity_redirects: Vec::new(),
             trusted_issuers: Vec::new(),
             oauth_lifetimes: Lifetimes::default(),
+            access_log: None,
+            metrics_on_main_port: false,
             mail: None,
             system_name: "Posit Connect (simulated)".to_owned(),
             hide_version: false,

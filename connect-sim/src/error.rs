@@ -71,6 +71,7 @@ pub enum Code {
     MaxProcessesOverLimit = 113,
     MinProcessesOverMaxProcesses = 114,
     UnknownAccessType = 117,
+    ProhibitedAccessType = 118,
     InvalidApplicationTitle = 122,
     InvalidApplicationDescription = 123,
     InvalidContentLength = 125,
@@ -171,13 +172,14 @@ pub enum Code {
     MaxProcessesZero = 272,
     OAuthCredentialIdTokenVerification = 275,
     OAuthMissingIdToken = 276,
+    RateLimitExceeded = 277,
     BundleFileNotFound = 278,
 }
 
 /// Everything a handler can fail with.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller or what it sent is at fault: a status of 4xx (and one 500 of older releases), its code and a text that names the problem.
+    /// The caller or what it sent is at fault: a status of 4xx (and one 500 of older releases; 503 for too many visits), its code and a text that names the problem.
     #[error("{text}")]
     Refused {
         /// 4xx.
@@ -246,6 +248,11 @@ impl Error {
     /// 404 with a code of its own.
     pub fn not_found(code: Code, text: impl Into<String>) -> Self {
         Self::refused(StatusCode::NOT_FOUND, code, text)
+    }
+
+    /// 503: nothing is wrong with the request, and it may be made again later.
+    pub fn unavailable(code: Code, text: impl Into<String>) -> Self {
+        Self::refused(StatusCode::SERVICE_UNAVAILABLE, code, text)
     }
 
     /// 409: it stands against what is there.

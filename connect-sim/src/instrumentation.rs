@@ -44,6 +44,7 @@ pub fn record(app: &App, caller: &Caller, visit: &Visit<'_>, of: Of, request: &P
         return;
     }
     let shiny = [ContentType::Shiny, ContentType::RmdShiny, ContentType::QuartoShiny, ContentType::PythonShiny];
+    app.metrics().hit();
     app.recorder().hit(Hit {
         id: 0,
         content_guid: content.guid.clone(),

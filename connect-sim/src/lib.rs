@@ -18,6 +18,7 @@
 //! | [`webhooks`], [`messages`], [`subscriptions`] | who is told of what |
 //! | [`instrumentation`], [`audit`], [`system`], [`storage`], [`queue`] | what happened, and the server itself |
 //! | [`mail`] | what it mails, and how it leaves |
+//! | [`traffic`], [`access_log`], [`metrics`] | what surrounds every request |
 //! | [`ui`] | pages |
 //! | [`store`] | SQL |
 
@@ -25,6 +26,7 @@
 #![recursion_limit = "256"]
 
 pub mod access;
+pub mod access_log;
 pub mod app;
 pub mod applications;
 pub mod audit;
@@ -53,6 +55,7 @@ pub mod jobs;
 pub mod keys;
 pub mod mail;
 pub mod messages;
+pub mod metrics;
 pub mod oauth;
 pub mod oauth_server;
 pub mod openapi;
@@ -77,6 +80,7 @@ pub mod tags;
 pub mod tasks;
 pub mod thumbnails;
 pub mod timezones;
+pub mod traffic;
 pub mod trusted_publishers;
 pub mod ui;
 pub mod users;
@@ -110,6 +114,7 @@ pub fn product(config: Config) -> Product {
             Box::pin(async move {
                 let app = app::App::new(world, config)?;
                 users::seed(&app).await?;
+                recorder::start(&app).await?;
                 runtime::files::sweep(&app).await?;
                 oauth::credentials::prepare(&app).await?;
                 idp::prepare(&app).await?;
@@ -120,7 +125,6 @@ pub fn product(config: Config) -> Product {
                 runtime::processes::prepare(&app).await?;
                 schedules::start(&app);
                 webhooks::start(&app);
-                recorder::start(&app).await?;
                 mail::start(&app);
                 let control = idp::control::router(app.clone()).merge(mail::control(app.clone()));
                 let (router, routes) = routes::router(app);

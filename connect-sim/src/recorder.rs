@@ -147,8 +147,11 @@ impl Recorder {
         Ok(())
     }
 
-    /// The name of this server's files in a database that several servers may share.
-    fn name(&self) -> std::io::Result<String> {
+    /// The name of this server among those that may share its database; it outlives restarts. [`start`] makes it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn name(&self) -> std::io::Result<String> {
         std::fs::read_to_string(self.folder.join("name"))
     }
 

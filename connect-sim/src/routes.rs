@@ -22,7 +22,7 @@ use crate::{
     applications, audit, bookmarks, bundles, content, deploy, documentation, environment, environments, git, groups,
     idp, instrumentation, jobs, keys, messages, oauth, oauth_server, openapi, packages, permissions, queue, remote,
     schedules, search, server_settings, service_tokens, serving, storage, subscriptions, system, tags, tasks,
-    thumbnails, timezones, trusted_publishers, users, vanities, variants, vulnerabilities, webhooks,
+    thumbnails, timezones, traffic, trusted_publishers, users, vanities, variants, vulnerabilities, webhooks,
 };
 
 use Fidelity::{ClientProven, Documented, Inferred};
@@ -551,10 +551,11 @@ pub fn router(app: App) -> (Router, Vec<Route>) {
     let router = router
         .method_not_allowed_fallback(unknown)
         .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(app, around));
+        .layer(from_fn_with_state(app.clone(), around));
     // Pages are clients of the API.
     let pages = Extension(Routes(router.clone()));
-    (router.layer(pages), rows)
+    // Views ask the API in process; that is no traffic.
+    (router.layer(pages).layer(from_fn_with_state(app, traffic::watch)), rows)
 }
 
 /// The answer to a path, or a method of a path, that is in no row.

@@ -115,6 +115,12 @@ impl Scheduler {
         usize::try_from(settings.max_processes.unwrap_or(self.max_processes)).unwrap_or(1).max(1)
     }
 
+    /// The connections that a process of an item may have; one at least.
+    #[must_use]
+    pub fn each(&self, settings: &Settings) -> usize {
+        usize::try_from(settings.max_conns_per_process.unwrap_or(self.max_conns_per_process)).unwrap_or(1).max(1)
+    }
+
     /// Whether `connections` are so many for `processes` of an item that another one starts.
     #[must_use]
     pub fn is_full(&self, settings: &Settings, processes: usize, connections: usize) -> bool {

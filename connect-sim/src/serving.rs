@@ -26,7 +26,7 @@ use crate::instrumentation::{self, Of};
 use crate::runtime::{Runtime, Visit};
 use crate::store;
 use crate::store::content::Content;
-use crate::{thumbnails, variants};
+use crate::{thumbnails, ui, variants};
 
 /// `* /content/{guid}` and below.
 ///
@@ -113,7 +113,7 @@ async fn visit(
             Caller::Anonymous => Err(Error::no_credential()),
             Caller::User(_) if page => {
                 let text = "You don't have permission to view this content. Ask its owner for access.";
-                message(app, StatusCode::FORBIDDEN, "No access", text)
+                message(app, &origin, StatusCode::FORBIDDEN, "No access", text)
             }
             Caller::User(_) => Err(Error::forbidden()),
         };
@@ -162,7 +162,7 @@ async fn visit(
         let note = if content.locked_message.is_empty() { "" } else { ": " };
         let text = format!("This content is locked{note}{}", content.locked_message);
         return match page {
-            true => message(app, StatusCode::FORBIDDEN, "Locked", &text),
+            true => message(app, &origin, StatusCode::FORBIDDEN, "Locked", &text),
             false => Err(Error::forbidden_because(Code::LockedContentProcess, text)),
         };
     }
@@ -173,7 +173,7 @@ async fn visit(
     let Some(bundle) = found.filter(|bundle| bundle.content_guid == content.guid) else {
         let text = "Nothing has been deployed here yet.";
         return match page {
-            true => message(app, StatusCode::NOT_FOUND, "Not deployed", text),
+            true => message(app, &origin, StatusCode::NOT_FOUND, "Not deployed", text),
             false => Err(Error::not_found(Code::ObjectDoesNotExist, text)),
         };
     };
@@ -185,7 +185,10 @@ async fn visit(
     let visit = Visit { content, bundle: &bundle, path, user, method, headers };
     match Runtime::of(app, content).answer(app, &visit).await {
         Err(Error::Refused { status: StatusCode::NOT_FOUND, text, .. }) if page => {
-            message(app, StatusCode::NOT_FOUND, "Not found", &text)
+            message(app, &origin, StatusCode::NOT_FOUND, "Not found", &text)
+        }
+        Err(Error::Refused { status: StatusCode::SERVICE_UNAVAILABLE, text, .. }) if page => {
+            message(app, &origin, StatusCode::SERVICE_UNAVAILABLE, "Too many visitors", &text)
         }
         Ok(answer) => {
             instrumentation::record(app, caller, &visit, of, request, &answer);
@@ -237,8 +240,9 @@ async fn rendering<'p>(app: &App, content: &Content, below: &'p str) -> Result<O
     Ok(Some(Found { bundle: Some(found.bundle_id), path: below, of }))
 }
 
-fn message(app: &App, status: StatusCode, title: &str, text: &str) -> Result<Response> {
-    Ok((status, app.pages().render("message.html", context! { title, text })?).into_response())
+fn message(app: &App, origin: &Origin, status: StatusCode, title: &str, text: &str) -> Result<Response> {
+    let values = context! { root => ui::root(origin), title, text };
+    Ok((status, app.pages().render("message.html", values)?).into_response())
 }
 
 #[cfg(test)]

@@ -74,6 +74,9 @@ pub struct TeamArgs {
     /// What Workbench sessions are made of
     #[arg(long, env = "TEAMSIM_RUNTIME", value_enum, default_value_t)]
     pub runtime: workbench_sim::Runtime,
+    /// Port where Prometheus finds Connect's metrics (default: 3232 where Connect has port 3939, none otherwise)
+    #[arg(long, env = "TEAMSIM_CONNECT_METRICS_PORT")]
+    pub connect_metrics_port: Option<u16>,
     /// The catalogue.
     #[command(flatten)]
     pub upstream: upstream_sim::Config,
@@ -113,6 +116,7 @@ impl TeamArgs {
             control_token: self.control_token.clone(),
             upstream: self.upstream.clone(),
             package_manager,
+            connect_metrics: self.connect_metrics_port,
             ..StackConfig::default()
         };
         config.workbench.runtime = self.runtime.at(self.bind);

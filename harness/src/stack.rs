@@ -33,6 +33,8 @@ pub struct StackConfig {
     pub package_manager: pkgmgr_sim::Config,
     /// Connect; its URLs are filled in.
     pub connect: connect_sim::Config,
+    /// Port of Connect's metrics; None: the product's own where Connect has the product's port, none otherwise.
+    pub connect_metrics: Option<u16>,
     /// Workbench; its URLs are filled in.
     pub workbench: workbench_sim::Config,
 }
@@ -65,6 +67,7 @@ impl Default for StackConfig {
                 "http://127.0.0.1:4241".parse().expect("a constant that is a URL"),
             ),
             connect: connect_sim::Config::default(),
+            connect_metrics: None,
             workbench: workbench_sim::Config::default(),
         }
     }
@@ -116,7 +119,9 @@ impl Stack {
         let mut connect = config.connect.clone();
         connect.pypi_url = Some(urls.pypi());
         connect.cran_urls = vec![urls.cran()];
-        let connect = Host::start(connect_sim::product(connect), host(ports.connect, "connect")).await?;
+        let mut connect = Host::start(connect_sim::product(connect), host(ports.connect, "connect")).await?;
+        let metrics = config.connect_metrics.map(|port| Some(connect_sim::config::Listen { address: None, port }));
+        connect_sim::metrics::serve(&mut connect, metrics, config.bind).await?;
         urls.connect = connect.url();
         let mut workbench = config.workbench.clone();
         workbench.python_index = Some(urls.pypi().parse()?);

@@ -19,6 +19,7 @@ use crate::users::Draft;
 #[derive(Deserialize)]
 struct Claims {
     exp: i64,
+    nbf: Option<i64>,
     scope: String,
 }
 
@@ -48,6 +49,9 @@ pub async fn bootstrap(State(app): State<App>, headers: HeaderMap) -> Result<Jso
         .claims;
     if claims.exp.saturating_add(LEEWAY) < app.now() / 1_000_000 {
         return Err(bad("it has expired"));
+    }
+    if claims.nbf.is_some_and(|from| from > (app.now() / 1_000_000).saturating_add(LEEWAY)) {
+        return Err(bad("its time has not come"));
     }
     if claims.scope != "bootstrap" {
         return Err(bad("its scope is another"));

@@ -19,6 +19,7 @@ use crate::input::{Query, Raw};
 use crate::store;
 use crate::store::sessions::Session;
 use crate::store::users::User;
+use crate::ui;
 
 /// A path of this server to go on to; anything else becomes the dashboard.
 #[must_use]
@@ -49,14 +50,22 @@ pub async fn page(State(app): State<App>, origin: Origin, jar: CookieJar, query:
         let return_to = safe_return(query.text("return_to"));
         return oidc::begin(&app, provider, &app.origin(origin), jar, return_to).await;
     }
-    show(&app, StatusCode::OK, &safe_return(query.text("return_to")), "", None)
+    show(&app, &app.origin(origin), StatusCode::OK, &safe_return(query.text("return_to")), "", None)
 }
 
-fn show(app: &App, status: StatusCode, return_to: &str, username: &str, error: Option<&str>) -> Result<Response> {
+fn show(
+    app: &App,
+    origin: &Origin,
+    status: StatusCode,
+    return_to: &str,
+    username: &str,
+    error: Option<&str>,
+) -> Result<Response> {
+    let root = ui::root(origin);
     let config = app.config();
     let notices = [config.public_warning.clone(), config.authentication_notice.clone()];
     let notices: Vec<String> = notices.into_iter().filter(|text| !text.is_empty()).collect();
-    let page = app.pages().render("login.html", context! { return_to, username, error, notices })?;
+    let page = app.pages().render("login.html", context! { root, return_to, username, error, notices })?;
     Ok((status, page).into_response())
 }
 
@@ -79,6 +88,7 @@ pub async fn submit(
         let text = "Users of this server sign in with its identity provider; open /__login__ in a browser.";
         return Err(Error::forbidden_because(Code::ProhibitedAuthType, text));
     }
+    let origin = app.origin(origin);
     let form = Query::parse(&String::from_utf8_lossy(&body));
     let username = form.text("username").unwrap_or_default();
     let given = form.text("password").unwrap_or_default();
@@ -90,7 +100,7 @@ pub async fn submit(
     let matches = password::verify(given, user.as_ref().and_then(|user| user.password_hash.as_deref()));
     let refuse = |text| {
         audit::event(&app, user.as_ref(), "user_login_failed", username);
-        show(&app, StatusCode::UNAUTHORIZED, &return_to, username, Some(text))
+        show(&app, &origin, StatusCode::UNAUTHORIZED, &return_to, username, Some(text))
     };
     let user = match &user {
         Some(user) if matches => user,
@@ -99,7 +109,7 @@ pub async fn submit(
     if user.locked {
         return refuse("This account is locked; ask an administrator.");
     }
-    start_session(&app, jar, user, &app.origin(origin), &return_to).await
+    start_session(&app, jar, user, &origin, &return_to).await
 }
 
 /// Signs a browser in as `user`, and leads it on. Whatever session it had ends.
@@ -160,7 +170,9 @@ pub async fn logout(State(app): State<App>, origin: Origin, jar: CookieJar) -> R
     if app.config().identity_provider.is_some() {
         // The login page would lead to the provider, and maybe straight back.
         let text = "You are signed out of this server.";
-        let page = app.pages().render("message.html", context! { title => "Signed out", text })?;
+        let page = app
+            .pages()
+            .render("message.html", context! { root => ui::root(&app.origin(origin)), title => "Signed out", text })?;
         return Ok((jar, page).into_response());
     }
     Ok((jar, Redirect::to(&app.origin(origin).url("/__login__"))).into_response())

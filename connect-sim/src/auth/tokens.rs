@@ -18,6 +18,7 @@ use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Query, Raw};
 use crate::store;
 use crate::store::tokens::Token;
+use crate::ui;
 
 /// Unclaimed tokens that are kept at most, so that anonymous callers cannot fill the database.
 const MOST_UNCLAIMED: i64 = 10_000;
@@ -66,11 +67,12 @@ pub async fn claim_page(
     Path(token): Path<String>,
     uri: Uri,
 ) -> Result<Html<String>> {
-    let principal = login::for_page(caller, &app.origin(origin), uri.path())?;
+    let origin = app.origin(origin);
+    let (principal, root) = (login::for_page(caller, &origin, uri.path())?, ui::root(&origin));
     let found = store::tokens::get(&mut *app.read().await?, &token).await?.ok_or_else(|| Error::missing("token"))?;
     let claimed = found.user_guid.is_some();
     let xsrf = if let Via::Session { xsrf } = principal.via { xsrf } else { String::new() };
-    let page = context! { username => &principal.user.username, claimed, xsrf, token => &found.token };
+    let page = context! { root, username => &principal.user.username, claimed, xsrf, token => &found.token };
     app.pages().render("claim.html", page)
 }
 
@@ -86,7 +88,8 @@ pub async fn claim(
     uri: Uri,
     Raw(body): Raw,
 ) -> Result<Response> {
-    let principal = login::for_page(caller, &app.origin(origin), uri.path())?;
+    let origin = app.origin(origin);
+    let (principal, root) = (login::for_page(caller, &origin, uri.path())?, ui::root(&origin));
     let form = Query::parse(&String::from_utf8_lossy(&body));
     if let Via::Session { xsrf } = &principal.via
         && form.text("xsrf") != Some(xsrf)
@@ -95,7 +98,7 @@ pub async fn claim(
     }
     let mut tx = app.write().await?;
     let found = store::tokens::get(&mut tx, &token).await?.ok_or_else(|| Error::missing("token"))?;
-    let page = |claimed: bool| context! { username => &principal.user.username, claimed, done => !claimed };
+    let page = |claimed: bool| context! { root, username => &principal.user.username, claimed, done => !claimed };
     if !store::tokens::claim(&mut tx, &found.token, &principal.user.guid).await? {
         return Ok((StatusCode::CONFLICT, app.pages().render("claim.html", page(true))?).into_response());
     }

@@ -34,7 +34,7 @@ use log::Log;
 use steps::{Built, Failure, Stop};
 
 /// How long a claim holds without renewal, in microseconds.
-const LEASE: i64 = 30_000_000;
+pub(crate) const LEASE: i64 = 30_000_000;
 /// How often it is renewed.
 const RENEWAL: Duration = Duration::from_secs(10);
 /// How often a task is taken up again after its worker died.

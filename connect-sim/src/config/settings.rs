@@ -15,6 +15,7 @@ use sim_kit::gcfg::{Gcfg, GcfgError, Value, variable};
 use super::setup::is_url;
 use super::{ConfigError, Listen, Setup};
 use crate::access::{AccessType, Role};
+use crate::access_log::{Format, Target};
 use crate::git::Credential;
 
 /// What the names of variables begin with.
@@ -86,6 +87,17 @@ pub const SETTINGS: &[Setting] = &[
     row("SMTP", "SSL", BOOL, "whether the connection is encrypted from its first byte", One(|s, v| set(&mut s.mail.ssl, v.bool()?))),
     row("SMTP", "StartTLS", "detect, always or never", "whether it is encrypted afterwards; detect: if the server offers that",
         One(|s, v| set(&mut s.mail.starttls, Some(one_of(v, &["detect", "always", "never"])?)))),
+    row("Server", "ProxyHeaderLogging", BOOL, "whether the access log believes X-Forwarded-For",
+        One(|s, v| set(&mut s.forwarded, v.bool()?))),
+    row("Logging", "AccessLog", "STDOUT, STDERR or a file", "where requests are logged; default: nowhere",
+        One(|s, v| set(&mut s.access_log, target(v)))),
+    row("Logging", "AccessLogFormat", "COMMON, COMBINED or JSON", "a line of that log; default: COMBINED",
+        One(|s, v| set(&mut s.access_format, format(v)?))),
+    row("Metrics", "PrometheusListen", "a port such as :3232, or an address with one; empty: none",
+        "where Prometheus finds `/metrics`, unless `--metrics-port` says so; default: 3232 where the server itself has port 3939, none otherwise",
+        One(|s, v| set(&mut s.place.metrics, Some(if v.text.is_empty() { None } else { Some(listen(v)?) })))),
+    row("Metrics", "OnMainPort", BOOL, "whether `/metrics` is answered at the port of everything else, too (a setting of this simulator)",
+        One(|s, v| set(&mut s.config.metrics_on_main_port, v.bool()?))),
     row("HTTP", "Listen", "a port such as :3939, or an address with one",
         "the port, unless `--port` says so; the address, if it has one, unless `--bind` says so",
         One(|s, v| set(&mut s.place.listen, Some(listen(v)?)))),
@@ -245,6 +257,14 @@ pub const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("LDAP", "*"),
     ("Launcher", "*"),
     ("Licensing", "*"),
+    ("Logging", "AuditLog"),
+    ("Logging", "AuditLogFormat"),
+    ("Logging", "ServiceLog"),
+    ("Logging", "ServiceLogFormat"),
+    ("Logging", "ServiceLogLevel"),
+    ("Metrics", "DataPath"),
+    ("Metrics", "Enabled"),
+    ("Metrics", "GraphiteEnabled"),
     ("Mount", "*"),
     ("OAuth2", "EmailClaim"),
     ("OAuth2", "FirstNameClaim"),
@@ -279,7 +299,6 @@ pub const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("Server", "HideEmailAddresses"),
     ("Server", "JumpStartEnabled"),
     ("Server", "LandingDir"),
-    ("Server", "ProxyHeaderLogging"),
     ("Server", "RVersion"),
     ("Server", "RVersionScanning"),
     ("Server", "ServerName"),
@@ -361,6 +380,23 @@ fn role(value: &Value<'_>) -> Result<Role, GcfgError> {
 
 fn access(value: &Value<'_>) -> Result<AccessType, GcfgError> {
     AccessType::of(value.text).ok_or_else(|| value.must_be("all, logged_in or acl"))
+}
+
+fn target(value: &Value<'_>) -> Option<Target> {
+    match value.text.to_ascii_uppercase().as_str() {
+        "" => None,
+        "STDOUT" => Some(Target::Stdout),
+        "STDERR" => Some(Target::Stderr),
+        _ => Some(Target::File(value.text.into())),
+    }
+}
+
+fn format(value: &Value<'_>) -> Result<Format, GcfgError> {
+    Ok(match one_of(value, &["COMMON", "COMBINED", "JSON"])?.as_str() {
+        "COMMON" => Format::Common,
+        "COMBINED" => Format::Combined,
+        _ => Format::Json,
+    })
 }
 
 fn listen(value: &Value<'_>) -> Result<Listen, GcfgError> {
@@ -584,6 +620,8 @@ mod tests {
             ("[Postgres]\nURL = mysql://x", "a postgres:// URL"),
             ("[RPackageRepository \"X\"]\nURL = cran", "line 2: RPackageRepository.X.URL must be an http or https URL"),
             ("[GitCredential]\nHost = git.example", "git.example"),
+            ("[Logging]\nAccessLogFormat = XML", "COMMON or COMBINED or JSON"),
+            ("[Metrics]\nPrometheusListen = here", "a port such as :3939"),
             ("[Server]\nHideVersion = maybe", "true or false"),
             ("[Server]\nSenderEmail = \"a@b\\nBcc: c@d\"", "must be a mail address"),
             ("[Server]\nEmailSubjectPrefix = \"a\\nBcc: c@d\"", "text of one line"),

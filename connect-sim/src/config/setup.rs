@@ -11,6 +11,7 @@ use sim_kit::gcfg::{self, Gcfg, GcfgError};
 
 use super::settings::{self, PREFIX};
 use super::{Config, IdentityProvider, Limits};
+use crate::access_log::{self, Format, Target};
 use crate::git;
 use crate::mail::{self, Encryption};
 use crate::version::{NEWEST, Version};
@@ -136,6 +137,8 @@ impl Listen {
 pub struct Place {
     /// Address and port.
     pub listen: Option<Listen>,
+    /// Address and port of metrics; of an empty setting `Some(None)`.
+    pub metrics: Option<Option<Listen>>,
     /// Where everything is kept.
     pub data_dir: Option<PathBuf>,
     /// Whether rows are in PostgreSQL.
@@ -180,6 +183,9 @@ pub struct Setup {
     pub(super) identity: IdentityProvider,
     pub(super) client_secret: Option<String>,
     pub(super) mail: Mail,
+    pub(super) access_log: Option<Target>,
+    pub(super) access_format: Format,
+    pub(super) forwarded: bool,
 }
 
 /// Settings of mail.
@@ -237,6 +243,9 @@ impl Default for Setup {
             identity: IdentityProvider { groups_auto_provision: false, ..IdentityProvider::default() },
             client_secret: None,
             mail: Mail::default(),
+            access_log: None,
+            access_format: Format::Combined,
+            forwarded: false,
         }
     }
 }
@@ -346,6 +355,9 @@ impl Setup {
             provider.default_role = self.config.default_role;
             self.config.identity_provider = Some(provider);
         }
+        let (format, forwarded) = (self.access_format, self.forwarded);
+        let log = self.access_log.take().map(|target| access_log::Settings { target, format, forwarded });
+        self.config.access_log = log;
         self.config.mail = std::mem::take(&mut self.mail).settings()?;
         self.place.database_url().map(drop)
     }

@@ -75,7 +75,7 @@ pub fn apply(
         if wanted > config.widest_access && access != content.access_type {
             let text =
                 format!("`access_type` must not be wider than {} on this server.", config.widest_access.as_str());
-            return Err(bad(Code::UnknownAccessType, text));
+            return Err(bad(Code::ProhibitedAccessType, text));
         }
         content.access_type = access;
     }

@@ -37,6 +37,7 @@ use crate::input::{Query, Raw};
 use crate::oauth_server::is_registered;
 use crate::store;
 use crate::store::idp::{Code, Person};
+use crate::ui;
 
 /// Where it lives.
 pub const PATH: &str = "/__idp__";
@@ -230,7 +231,9 @@ pub async fn authorize(State(app): State<App>, origin: Origin, query: Query) -> 
         })
         .collect();
     let fields: Vec<_> = query.pairs().map(|(name, value)| context! { name, value }).collect();
-    let page = app.pages().render("choose.html", context! { people, fields, host => place.host_str() })?;
+    let page = app
+        .pages()
+        .render("choose.html", context! { root => ui::root(&origin), people, fields, host => place.host_str() })?;
     Ok(page.into_response())
 }
 

@@ -91,7 +91,7 @@ async fn read(db: &mut AnyConnection, query: &Query) -> Result<std::result::Resu
 fn refused(app: &App, refusal: Refusal, origin: &Origin) -> Result<Response> {
     match refusal {
         Refusal::Page(text) => {
-            page(app, StatusCode::BAD_REQUEST, "message.html", context! { title => "Cannot connect", text })
+            page(app, origin, StatusCode::BAD_REQUEST, "message.html", context! { title => "Cannot connect", text })
         }
         Refusal::Redirect { to, state, error, text } => {
             back(&to, &[("error", error), ("error_description", text)], state.as_deref(), origin)
@@ -117,7 +117,7 @@ pub async fn ask(State(app): State<App>, origin: Origin, caller: Caller, query: 
         fields, xsrf, host, action => "/oauth/v1/authorize", username => &principal.user.username,
         role => principal.role.as_str(), client => asked.client.name, client_id => asked.client.client_id,
     };
-    page(&app, StatusCode::OK, "consent.html", values)
+    page(&app, &origin, StatusCode::OK, "consent.html", values)
 }
 
 /// `POST /oauth/v1/authorize`: the user's answer, `decision` being `allow` or `deny`.

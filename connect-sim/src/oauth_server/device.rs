@@ -92,7 +92,7 @@ pub async fn ask(State(app): State<App>, origin: Origin, caller: Caller, query: 
     let code = query.text("user_code").unwrap_or_default();
     let Some(device) = waiting(&app, code).await? else {
         let wrong = !code.is_empty();
-        return page(&app, StatusCode::OK, "device.html", context! { wrong });
+        return page(&app, &origin, StatusCode::OK, "device.html", context! { wrong });
     };
     let client = store::oauth_server::by_client_id(&mut *app.read().await?, &device.client_id).await?;
     let code = shown(&device.user_code);
@@ -102,7 +102,7 @@ pub async fn ask(State(app): State<App>, origin: Origin, caller: Caller, query: 
         role => principal.role.as_str(), client => client.and_then(|client| client.name),
         client_id => device.client_id,
     };
-    page(&app, StatusCode::OK, "consent.html", values)
+    page(&app, &origin, StatusCode::OK, "consent.html", values)
 }
 
 /// `POST /oauth/v1/device`: the user's answer, `decision` being `allow` or `deny`.
@@ -111,12 +111,13 @@ pub async fn ask(State(app): State<App>, origin: Origin, caller: Caller, query: 
 /// As [`ask`]; 403 without the token of the form.
 pub async fn answer(State(app): State<App>, origin: Origin, caller: Caller, Raw(body): Raw) -> Result<Response> {
     let form = Query::parse(&String::from_utf8_lossy(&body));
-    let (principal, xsrf) = browser(caller, &app.origin(origin), "/oauth/v1/device")?;
+    let origin = app.origin(origin);
+    let (principal, xsrf) = browser(caller, &origin, "/oauth/v1/device")?;
     if form.text("xsrf") != Some(&xsrf) {
         return Err(Error::forbidden_because(Code::Xsrf, "XSRF token mismatch"));
     }
     let Some(device) = waiting(&app, form.text("user_code").unwrap_or_default()).await? else {
-        return page(&app, StatusCode::BAD_REQUEST, "device.html", context! { wrong => true });
+        return page(&app, &origin, StatusCode::BAD_REQUEST, "device.html", context! { wrong => true });
     };
     let allow = form.text("decision") == Some("allow");
     let to = if allow { DeviceState::Approved } else { DeviceState::Denied };
@@ -132,7 +133,7 @@ pub async fn answer(State(app): State<App>, origin: Origin, caller: Caller, Raw(
         false => "The application was refused. You can close this page.",
     };
     let title = if allow { "Connected" } else { "Refused" };
-    page(&app, StatusCode::OK, "message.html", context! { title, text })
+    page(&app, &origin, StatusCode::OK, "message.html", context! { title, text })
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ use crate::error::{Error, Result};
 use crate::input::{Page, Query, Raw};
 use crate::store;
 use crate::store::oauth_server::Client;
+use crate::ui;
 use crate::users::time;
 
 /// The release that brought it.
@@ -247,7 +248,8 @@ fn browser(caller: Caller, origin: &Origin, path: &str) -> Result<(Principal, St
 }
 
 /// A page that no other site may show in a frame, and that tells other sites nothing.
-fn page(app: &App, status: StatusCode, name: &str, values: minijinja::Value) -> Result<Response> {
+fn page(app: &App, origin: &Origin, status: StatusCode, name: &str, values: minijinja::Value) -> Result<Response> {
+    let values = minijinja::context! { root => ui::root(origin), ..values };
     let head = [
         ("x-frame-options", "DENY"),
         ("content-security-policy", "frame-ancestors 'none'"),

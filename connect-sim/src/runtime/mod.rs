@@ -6,6 +6,8 @@ pub mod files;
 pub mod processes;
 mod simulated;
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use http::{HeaderMap, Method};
 
@@ -51,9 +53,13 @@ impl Runtime {
     pub async fn answer(self, app: &App, visit: &Visit<'_>) -> Result<Response> {
         match self {
             Self::Simulated => {
-                // The visit is one of its process's connections for as long as it takes.
-                let _connection = processes::connect(app, visit).await?;
-                simulated::answer(app, visit).await
+                // The visit is one of its process's connections until the last of its answer was sent.
+                let connection = processes::connect(app, visit).await?;
+                let mut response = simulated::answer(app, visit).await?;
+                if let Some(connection) = connection {
+                    response.extensions_mut().insert(Arc::new(connection));
+                }
+                Ok(response)
             }
         }
     }

@@ -16,8 +16,9 @@ use sim_kit::db::Engine;
 
 use super::Visit;
 use crate::app::App;
+use crate::build::LEASE;
 use crate::content_type::{ContentType, Kind};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::store;
 use crate::store::content::{Content, Filter};
 use crate::store::jobs::Job;
@@ -25,6 +26,8 @@ use crate::watch;
 
 /// From the order to kill a job to its end, in microseconds.
 const GRACE: i64 = 1_000_000;
+/// The last line of the log of a process whose server died.
+const WENT_DOWN: &str = "[rsc-session] Stopped: the server went down";
 /// The exit code of a job that was killed: that of SIGTERM.
 const KILLED: i64 = 143;
 
@@ -59,20 +62,27 @@ impl Processes {
         self.lock().of.get(&job).map_or(0, |load| load.connections)
     }
 
-    /// Sends a connection to the least busy of `jobs`, unless they are full and may be more.
-    fn enter(&self, jobs: &[i64], timeout: i64, now: i64, is_full: impl Fn(usize) -> bool) -> Option<i64> {
+    /// The connections of all processes.
+    #[must_use]
+    pub fn all_connections(&self) -> usize {
+        self.lock().of.values().map(|load| load.connections).sum()
+    }
+
+    /// Sends a connection to the least busy of `jobs`, unless they are too full for what would be all connections.
+    fn enter(&self, jobs: &[i64], timeout: i64, now: i64, fate: impl Fn(usize) -> Fate) -> Entry {
         let loads = &mut self.lock().of;
         let of = |job: &i64| loads.get(job).map_or(0, |load| load.connections);
         let all: usize = jobs.iter().map(of).sum();
-        if is_full(all + 1) {
-            return None;
-        }
-        let least = jobs.iter().copied().min_by_key(of)?;
+        let least = match (fate(all + 1), jobs.iter().copied().min_by_key(of)) {
+            (Fate::NoRoom, _) => return Entry::NoRoom,
+            (Fate::Another, _) | (_, None) => return Entry::Another,
+            (Fate::Enter, Some(least)) => least,
+        };
         let load = loads.entry(least).or_insert(Load { connections: 0, idle_since: None, timeout });
         load.connections += 1;
         load.timeout = timeout;
         load.idle_since = Some(now);
-        Some(least)
+        Entry::Into(least)
     }
 
     /// Ends a connection; whether the watch has to hear of it.
@@ -85,6 +95,26 @@ impl Processes {
         !loads.watched
     }
 }
+
+/// What is to become of a connection, by how many there would be with it.
+enum Fate {
+    Enter,
+    Another,
+    NoRoom,
+}
+
+/// What became of it.
+enum Entry {
+    /// A process took it.
+    Into(i64),
+    /// There has to be another process.
+    Another,
+    /// There must not be another one, and those there are have all they may have.
+    NoRoom,
+}
+
+/// What visitors are told whom no process has room for.
+const NO_ROOM: &str = "All processes of this content have as many connections as they may have. Try again later.";
 
 /// The connection of one visit.
 pub struct Connection {
@@ -108,7 +138,8 @@ fn tag(app_mode: &str) -> Option<&'static str> {
 /// Connects a visit to a process, which is started when there is none or those there are full.
 ///
 /// # Errors
-/// When the database fails.
+/// 503 when there must not be more processes, and each has as many connections as it may have (what the product's own
+/// answer is in that case is not known beyond its status); when the database fails.
 pub async fn connect(app: &App, visit: &Visit<'_>) -> Result<Option<Connection>> {
     let Some(tag) = tag(&visit.bundle.app_mode) else { return Ok(None) };
     let (content, scheduler) = (visit.content, &app.config().scheduler);
@@ -126,27 +157,35 @@ pub async fn connect(app: &App, visit: &Visit<'_>) -> Result<Option<Connection>>
     };
     let enter = |jobs: &[i64]| {
         let more = jobs.len() < scheduler.most(settings);
-        let is_full = |connections| more && scheduler.is_full(settings, jobs.len(), connections);
-        app.processes().enter(jobs, scheduler.idle(settings), app.now(), is_full)
+        let fate = |connections| match more {
+            true if scheduler.is_full(settings, jobs.len(), connections) => Fate::Another,
+            false if connections > jobs.len() * scheduler.each(settings) => Fate::NoRoom,
+            _ => Fate::Enter,
+        };
+        app.processes().enter(jobs, scheduler.idle(settings), app.now(), fate)
     };
+    let no_room = || Error::unavailable(Code::RateLimitExceeded, NO_ROOM);
     let running = mine(store::jobs::processes(&mut db, Some(&content.guid)).await?);
     drop(db);
-    if let Some(job) = enter(&running) {
-        return Ok(Some(Connection { app: app.clone(), job }));
+    match enter(&running) {
+        Entry::Into(job) => return Ok(Some(Connection { app: app.clone(), job })),
+        Entry::NoRoom => return Err(no_room()),
+        Entry::Another => {}
     }
     let mut tx = app.write().await?;
     if store::content::hold(&mut tx, &content.guid).await?.is_none() {
         return Ok(None);
     }
     // Another visit may have been quicker.
-    let mut now_running = mine(store::jobs::processes(&mut tx, Some(&content.guid)).await?);
+    let now_running = mine(store::jobs::processes(&mut tx, Some(&content.guid)).await?);
     let job = match enter(&now_running) {
-        Some(job) => job,
-        None => {
+        Entry::Into(job) => job,
+        Entry::NoRoom => return Err(no_room()),
+        Entry::Another => {
             let job = start(app, &mut tx, content, visit.bundle.id, tag, run_as.as_deref()).await?;
             tx.commit().await?;
-            now_running = vec![job];
-            app.processes().enter(&now_running, scheduler.idle(settings), app.now(), |_| false).unwrap_or(job)
+            app.processes().enter(&[job], scheduler.idle(settings), app.now(), |_| Fate::Enter);
+            job
         }
     };
     Ok(Some(Connection { app: app.clone(), job }))
@@ -181,6 +220,7 @@ async fn start(
     }
     log.push("Started (simulated: this process is a record, no code runs)".to_owned());
     store::jobs::insert(&mut *tx, &job, &log.join("\n")).await?;
+    store::jobs::set_node(&mut *tx, id, &app.recorder().name()?).await?;
     Ok(id)
 }
 
@@ -227,28 +267,57 @@ pub async fn order_end(app: &App, job: i64) -> Result<bool> {
     Ok(ordered)
 }
 
-/// Starts the watch. What a server that died has left running is ended, as real processes would have ended with it.
+/// Starts the watch. What a server that died has left running is ended, as real processes would have ended with it: here
+/// what this server itself has left, and in [`settle`] what others have that share its database.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn prepare(app: &App) -> Result<()> {
-    if app.world().db().engine() == Engine::Sqlite {
+    let node = app.recorder().name()?;
+    let mut tx = app.write().await?;
+    store::jobs::alive(&mut tx, &node, app.now(), i64::MAX).await?;
+    let left = match app.world().db().engine() {
+        // The file has one server.
+        Engine::Sqlite => store::jobs::processes(&mut tx, None).await?,
+        Engine::Postgres => store::jobs::of_node(&mut tx, &node).await?,
+    };
+    for job in left {
+        store::jobs::end(&mut tx, job.id, app.now(), 1, WENT_DOWN).await?;
+    }
+    for content in store::content::list(&mut tx, &Filter::default()).await? {
+        keep_warm(app, &mut tx, &content).await?;
+    }
+    tx.commit().await?;
+    watch::start(app, App::process_bell, |app| Box::pin(async move { settle(&app).await }));
+    Ok(())
+}
+
+/// Says that this server is alive, and ends the processes of those that are not.
+async fn bury(app: &App, now: i64) -> Result<()> {
+    let node = app.recorder().name()?;
+    let mut tx = app.write().await?;
+    store::jobs::alive(&mut tx, &node, now, now - LEASE / 3).await?;
+    tx.commit().await?;
+    let orphans = store::jobs::orphans(&mut *app.read().await?, &node, now - LEASE).await?;
+    let guids: BTreeSet<&String> = orphans.iter().map(|job| &job.content_guid).collect();
+    for guid in guids {
         let mut tx = app.write().await?;
-        for job in store::jobs::processes(&mut tx, None).await? {
-            store::jobs::end(&mut tx, job.id, app.now(), 1, "[rsc-session] Stopped: the server went down").await?;
+        let Some(content) = store::content::hold(&mut tx, guid).await? else { continue };
+        for job in orphans.iter().filter(|job| job.content_guid == *guid) {
+            store::jobs::end(&mut tx, job.id, now, 1, WENT_DOWN).await?;
         }
-        for content in store::content::list(&mut tx, &Filter::default()).await? {
-            keep_warm(app, &mut tx, &content).await?;
-        }
+        keep_warm(app, &mut tx, &content).await?;
         tx.commit().await?;
     }
-    watch::start(app, App::process_bell, |app| Box::pin(async move { settle(&app).await }));
     Ok(())
 }
 
 /// Ends what is to end; when the next is.
 async fn settle(app: &App) -> Result<Option<i64>> {
     let now = app.now();
+    if app.world().db().engine() == Engine::Postgres {
+        bury(app, now).await?;
+    }
     let mut cold: BTreeSet<String> = BTreeSet::new();
     for job in store::jobs::to_kill(&mut *app.read().await?, now).await? {
         let mut tx = app.write().await?;

@@ -200,3 +200,45 @@ pub async fn scheduled(db: &mut AnyConnection, from: i64, to: i64) -> sqlx::Resu
     ));
     sqlx::query(sql).bind(from).bind(to).fetch_all(db).await?.iter().map(job).collect()
 }
+
+/// Says whose process a job is.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_node(db: &mut AnyConnection, id: i64, node: &str) -> sqlx::Result<()> {
+    sqlx::query("UPDATE jobs SET node = $2 WHERE id = $1").bind(id).bind(node).execute(db).await?;
+    Ok(())
+}
+
+/// Says that a server is alive, unless it was said at `enough` or later.
+///
+/// # Errors
+/// When the database fails.
+pub async fn alive(db: &mut AnyConnection, node: &str, now: i64, enough: i64) -> sqlx::Result<()> {
+    let sql = "INSERT INTO nodes (id, seen) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET seen = excluded.seen \
+         WHERE nodes.seen < $3";
+    sqlx::query(sql).bind(node).bind(now).bind(enough).execute(db).await?;
+    Ok(())
+}
+
+/// The processes that no server has: those of nobody, and those of servers that were last seen before `since`. Of `node`
+/// itself none.
+///
+/// # Errors
+/// When the database fails.
+pub async fn orphans(db: &mut AnyConnection, node: &str, since: i64) -> sqlx::Result<Vec<Job>> {
+    let sql = AssertSqlSafe(format!(
+        "{COLUMNS} WHERE ended IS NULL AND is_process = 1 AND (node IS NULL OR (node <> $1 \
+         AND node NOT IN (SELECT id FROM nodes WHERE seen >= $2))) ORDER BY id"
+    ));
+    sqlx::query(sql).bind(node).bind(since).fetch_all(db).await?.iter().map(job).collect()
+}
+
+/// The processes of a server.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_node(db: &mut AnyConnection, node: &str) -> sqlx::Result<Vec<Job>> {
+    let sql = AssertSqlSafe(format!("{COLUMNS} WHERE ended IS NULL AND is_process = 1 AND node = $1 ORDER BY id"));
+    sqlx::query(sql).bind(node).fetch_all(db).await?.iter().map(job).collect()
+}

@@ -59,6 +59,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 21, name: "processes", sql: include_str!("../../migrations/0021_processes.sql") },
     Migration { version: 22, name: "records", sql: include_str!("../../migrations/0022_records.sql") },
     Migration { version: 30, name: "mail", sql: include_str!("../../migrations/0030_mail.sql") },
+    Migration { version: 31, name: "nodes", sql: include_str!("../../migrations/0031_nodes.sql") },
     Migration { version: 40, name: "webhooks", sql: include_str!("../../migrations/0040_webhooks.sql") },
     Migration { version: 41, name: "messages", sql: include_str!("../../migrations/0041_messages.sql") },
 ];

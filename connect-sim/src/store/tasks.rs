@@ -179,6 +179,15 @@ pub async fn waiting(db: &mut AnyConnection) -> sqlx::Result<Vec<(i64, Task)>> {
     sqlx::query(sql).fetch_all(db).await?.iter().map(row).collect()
 }
 
+/// How many tasks wait for a worker, and since when the oldest does.
+///
+/// # Errors
+/// When the database fails.
+pub async fn queue(db: &mut AnyConnection) -> sqlx::Result<(i64, Option<i64>)> {
+    let row = sqlx::query("SELECT COUNT(*), MIN(created) FROM tasks WHERE state = 'queued'").fetch_one(db).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
 /// Ends a task that nobody works on; false when somebody does.
 ///
 /// # Errors

@@ -257,3 +257,12 @@ pub async fn list(db: &mut AnyConnection, filter: &Filter, limit: i64, offset: i
 pub(super) fn escaped(text: &str) -> String {
     text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
 }
+
+/// How many users, who are no service principals, were active at `since` or later.
+///
+/// # Errors
+/// When the database fails.
+pub async fn active_since(db: &mut AnyConnection, since: i64) -> sqlx::Result<i64> {
+    let sql = "SELECT COUNT(*) FROM users WHERE active >= $1 AND service = 0";
+    sqlx::query(sql).bind(since).fetch_one(db).await?.try_get(0)
+}

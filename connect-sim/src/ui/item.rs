@@ -218,11 +218,18 @@ impl Item<'_> {
             return Err(Error::missing("variant"));
         }
         let (mut schedule, mut detail, mut runs) = (Value::Null, Value::Null, Value::Null);
+        let (mut subscribers, mut others) = (Vec::new(), Vec::new());
         if let Some(chosen) = &chosen {
             schedule = api.maybe(&format!("/variants/{}/schedules", chosen["id"])).await?[0].clone();
             detail = schedule["schedule"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
             let key = chosen["key"].as_str().unwrap_or_default();
             runs = self.api(&format!("/schedule/history?variant={key}")).await?["results"].clone();
+            let all = self.api(&format!("/subscriptions?variant_key={key}")).await?;
+            let has =
+                |user: &Value| all.as_array().is_some_and(|all| all.iter().any(|one| one["user_guid"] == user["guid"]));
+            let users = api.maybe("/v1/users?page_size=500").await?["results"].take();
+            let users = users.as_array().cloned().unwrap_or_default();
+            (subscribers, others) = users.into_iter().partition(has);
         }
         let zones = api.maybe("/v1/timezones").await?;
         let now = time(self.visit.app.now());
@@ -231,7 +238,7 @@ impl Item<'_> {
             None,
             json!({
                 "variants": variants, "chosen": chosen, "schedule": schedule, "detail": detail, "runs": runs,
-                "zones": zones, "now": now,
+                "zones": zones, "now": now, "subscribers": subscribers, "others": others,
             }),
         )
         .await

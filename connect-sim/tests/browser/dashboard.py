@@ -48,7 +48,7 @@ def browser():
 def visit(page: Page, route: str) -> None:
     """Goes to a hash route and waits until its view is there."""
     page.goto(f"{URL}/connect/#/{route}")
-    page.wait_for_function("() => !document.querySelector('main').hasAttribute('aria-busy')")
+    expect(page.locator("main:not([aria-busy])")).to_have_count(1)
 
 
 def at(page: Page, name: str):

@@ -106,19 +106,19 @@ async fn browsers_sign_in_and_repeat_the_xsrf_token() {
 }
 
 /// A key that is the same in every run.
-fn private_key() -> PrivateKey {
+pub(crate) fn private_key() -> PrivateKey {
     PrivateKey::new(&mut sim_kit::ids::Ids::new(1, 0).rng("test-key"), 2048).unwrap()
 }
 
 /// A client that signs its requests.
-struct Signer {
-    token: String,
-    key: PrivateKey,
-    prefix: &'static str,
+pub(crate) struct Signer {
+    pub(crate) token: String,
+    pub(crate) key: PrivateKey,
+    pub(crate) prefix: &'static str,
 }
 
 impl Signer {
-    fn headers(&self, method: &str, path: &str, date: &str, body: &str) -> Vec<(&'static str, String)> {
+    pub(crate) fn headers(&self, method: &str, path: &str, date: &str, body: &str) -> Vec<(&'static str, String)> {
         let canonical = format!("{method}\n{}{path}\n{date}\n{}", self.prefix, checksum(body.as_bytes()));
         let signature = self.key.pkcs1v15_sign::<Sha1>(canonical.as_bytes()).unwrap();
         vec![
@@ -129,20 +129,40 @@ impl Signer {
         ]
     }
 
-    async fn send(&self, caller: &Caller, method: &str, path: &str, body: &str) -> Answer {
+    pub(crate) async fn send(&self, caller: &Caller, method: &str, path: &str, body: &str) -> Answer {
         let date = start().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
         let headers = self.headers(method, &format!("/__api__{path}"), &date, body);
         send(caller, method, path, &headers, body).await
     }
 }
 
-async fn send(caller: &Caller, method: &str, path: &str, headers: &[(&'static str, String)], body: &str) -> Answer {
+pub(crate) async fn send(
+    caller: &Caller,
+    method: &str,
+    path: &str,
+    headers: &[(&'static str, String)],
+    body: &str,
+) -> Answer {
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     caller.raw(method, path, &headers, body.to_owned().into()).await
 }
 
-fn public_key(key: &PrivateKey) -> String {
+pub(crate) fn public_key(key: &PrivateKey) -> String {
     STANDARD.encode(key.to_public_key().to_public_key_der().unwrap().as_bytes())
+}
+
+/// A client whose token a publisher has claimed.
+pub(crate) async fn claimed(app: &TestApp) -> Signer {
+    let key = private_key();
+    let signer = Signer { token: format!("T{}", "0123456789abcdef".repeat(2)), key: key.clone(), prefix: "" };
+    let body = json!({"token": signer.token, "public_key": public_key(&key), "user_id": 0});
+    let registered = app.anonymous().post("/tokens", &body).await.ok();
+    let claim = registered["token_claim_url"].as_str().unwrap().strip_prefix("http://connect.example").unwrap();
+    let browser = app.sign_in("publisher", "publisher-password").await;
+    let page = browser.page(claim).await.text();
+    let xsrf = page.split("name=\"xsrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!(browser.raw("POST", claim, &[], format!("xsrf={xsrf}").into()).await.status, 200);
+    signer
 }
 
 #[tokio::test]
@@ -206,7 +226,7 @@ async fn a_claimed_token_signs_requests() {
     assert_eq!(prefixed.send(&anybody, "GET", "/v1/user", "").await.code(), (401, 30));
 }
 
-fn bootstrap_token(secret: &[u8], change: impl FnOnce(&mut Value)) -> String {
+pub(crate) fn bootstrap_token(secret: &[u8], change: impl FnOnce(&mut Value)) -> String {
     let now = start().timestamp();
     let mut claims = json!({
         "iss": "rsconnect-python", "aud": "rsconnect", "scope": "bootstrap", "iat": now, "exp": now + 900,

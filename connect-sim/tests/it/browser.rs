@@ -10,7 +10,7 @@ use sim_kit::testing::need_tool;
 use sim_kit::{Host, HostConfig, Running, seed};
 use tokio::sync::Notify;
 
-use super::app::{document_bundle, static_bundle};
+use super::app::{document_bundle, python_bundle, static_bundle};
 use super::index::Index;
 
 /// The Python that has playwright (the one beside its command), and the browser.
@@ -57,6 +57,19 @@ async fn an_administrator_walks_through_the_dashboard() {
     let Some(tools) = tools() else { return };
     let running = start(Config::default()).await;
     walk(tools, "admin.py", &[&running.url()], "administered").await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_killed_and_subscribers_are_mailed() {
+    let Some(tools) = tools() else { return };
+    let index = Index::start().await;
+    let running = start(index.config()).await;
+    let publisher = Caller::new(&running, 1);
+    let application = json!({"name": "application", "idle_timeout": 600});
+    let application = publisher.publish(&application, python_bundle("python-shiny", "")).await;
+    let document = publisher.publish(&json!({"name": "document"}), document_bundle()).await;
+    walk(tools, "rounds.py", &[&running.url(), &application, &document], "went round").await;
     running.stop().await;
 }
 

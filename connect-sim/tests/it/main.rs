@@ -36,4 +36,5 @@ mod settings;
 mod sign_in;
 mod store;
 mod system;
+mod traffic;
 mod versions;

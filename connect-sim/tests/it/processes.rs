@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
 use connect_sim::Config;
 use connect_sim::scheduler::Scheduler;
 use serde_json::{Value, json};
 
-use super::app::{Caller, TestApp, document_bundle, python_bundle, static_bundle};
+use tower::ServiceExt as _;
+
+use super::app::{Caller, TestApp, document_bundle, python_bundle, start, static_bundle};
 use super::index::Index;
 
 async fn apps() -> TestApp {
@@ -211,7 +214,7 @@ async fn as_many_processes_as_connections_want() {
     let publisher = app.publisher();
     let guid = publisher.publish("busy", python_bundle("python-api", "flask")).await;
     // Each process is full with its first connection; three at most.
-    let body = json!({"load_factor": 0, "max_processes": 3, "max_conns_per_process": 1, "access_type": "all"});
+    let body = json!({"load_factor": 0, "max_processes": 3, "max_conns_per_process": 20, "access_type": "all"});
     publisher.patch(&format!("/v1/content/{guid}"), &body).await.ok();
     let visits = (0..20).map(|_| {
         let (anyone, path) = (app.anonymous(), format!("/content/{guid}/"));
@@ -370,4 +373,63 @@ async fn failed_work_is_a_job_with_its_error() {
     assert!(error["summary"].as_str().unwrap().contains("nosuchpackage"), "{error}");
     let log = publisher.get(&format!("{path}/download")).await.text();
     assert!(log.contains("nosuchpackage") && log.contains(&guid), "{log}");
+}
+
+/// When there must be no more processes and all have what they may have, a visitor is sent away, and comes in later.
+#[tokio::test]
+async fn more_connections_than_there_is_room_for_are_refused() {
+    let app = apps().await;
+    let publisher = app.publisher();
+    let guid = publisher.publish("app", python_bundle("python-shiny", "")).await;
+    let limits = json!({"max_processes": 2, "max_conns_per_process": 1, "load_factor": 1.0});
+    publisher.patch(&format!("/v1/content/{guid}"), &limits).await.ok();
+    let page = format!("/content/{guid}/");
+    let held = |path: String| {
+        let router = app.router.clone();
+        let key = sim_kit::seed::users(1)[1].api_key.clone();
+        async move {
+            let request = http::Request::builder().uri(path).header("authorization", format!("Key {key}"));
+            router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+        }
+    };
+    let (one, two) = (held(page.clone()).await, held(page.clone()).await);
+    assert_eq!((one.status().as_u16(), two.status().as_u16()), (200, 200));
+    assert_eq!(publisher.get(&page).await.code(), (503, 277));
+    let shown = publisher.page(&page).await;
+    assert_eq!(shown.status, 503);
+    assert!(shown.text().contains("as many connections as they may have"), "{}", shown.text());
+    drop(one);
+    assert_eq!(publisher.get(&page).await.status, 200, "there is room again");
+    drop(two);
+}
+
+/// Two servers of one database: what the one that died has left running is ended by the other, and started anew there.
+#[tokio::test]
+async fn what_a_dead_server_left_running_is_ended() {
+    let Some(server) = sim_kit::testing::Postgres::start() else { return };
+    let url = server.database().await;
+    // Seeds of their own, as what is drawn from one must not come again.
+    let on = async |minutes: i64, seed: u64| {
+        let frozen_at = Some(start() + chrono::TimeDelta::minutes(minutes));
+        let world = sim_kit::WorldConfig { database_url: Some(url.clone()), frozen_at, seed, ..Default::default() };
+        TestApp::on(connect_sim::Config::default(), world).await
+    };
+    let first = on(0, 1).await;
+    let guid = first.publisher().publish("app", python_bundle("python-shiny", "")).await;
+    first.publisher().patch(&format!("/v1/content/{guid}"), &json!({"min_processes": 1})).await.ok();
+    let (running, _) = jobs(&first.publisher(), &guid).await;
+    let key = running[0]["key"].clone();
+    // As abrupt as within one process it can be: nothing is written any more.
+    first.world.end().await;
+
+    let soon = on(0, 2).await;
+    let (running, _) = jobs(&soon.publisher(), &guid).await;
+    assert!(running.iter().any(|job| job["key"] == key), "it may be alive: {running:?}");
+    soon.world.end().await;
+    let later = on(5, 3).await;
+    let over = until_over(&later, &guid, &key).await;
+    assert_eq!(over["exit_code"], 1, "{over}");
+    let (running, _) = jobs(&later.publisher(), &guid).await;
+    assert_eq!(running.len(), 1, "its content keeps one running: {running:?}");
+    later.world.end().await;
 }

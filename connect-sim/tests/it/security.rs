@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::app::static_bundle;
+use super::app::{self, TestApp};
+use super::auth::{self, Signer, claimed};
 
 struct Target {
     running: Running,
@@ -192,4 +194,109 @@ async fn another_site_s_form_changes_nothing() {
     }
     let made = target.get("/__api__/v1/content").await.1;
     assert!(made.ends_with("[]"), "{made}");
+}
+
+/// A signature by another key than that of the token, and one for something else, are worth nothing.
+#[tokio::test]
+async fn forged_signatures_are_refused() {
+    let app = TestApp::new().await;
+    let signer = claimed(&app).await;
+    let anybody = app.anonymous();
+    assert_eq!(signer.send(&anybody, "GET", "/v1/user", "").await.status, 200);
+    let other = rsa::PrivateKey::new(&mut sim_kit::ids::Ids::new(2, 0).rng("test-key"), 2048).unwrap();
+    let forger = Signer { token: signer.token.clone(), key: other, prefix: "" };
+    for (method, path, body) in [("GET", "/v1/user", ""), ("POST", "/v1/content", "{\"name\":\"forged\"}")] {
+        assert_eq!(forger.send(&anybody, method, path, body).await.code(), (401, 30), "{method} {path}");
+    }
+    let date = app::start().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let good = signer.headers("GET", "/__api__/v1/user", &date, "");
+    for (method, path) in [("DELETE", "/v1/user"), ("GET", "/v1/users"), ("GET", "/v1/user/../users")] {
+        let answer = auth::send(&anybody, method, path, &good, "").await;
+        assert!(matches!(answer.status.as_u16(), 401 | 404), "{method} {path}: {}", answer.status);
+    }
+    let unknown = Signer { token: format!("T{}", "f".repeat(32)), key: signer.key.clone(), prefix: "" };
+    assert_eq!(unknown.send(&anybody, "GET", "/v1/user", "").await.status, 401);
+    assert_eq!(app.publisher().get("/v1/content").await.ok(), json!([]));
+}
+
+/// A signed change that is seen on its way is good once, and not for long.
+#[tokio::test]
+async fn replayed_signatures_are_refused() {
+    let app = TestApp::new().await;
+    let signer = claimed(&app).await;
+    let anybody = app.anonymous();
+    let date = app::start().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let (path, body) = ("/v1/content", "{\"name\":\"signed\"}");
+    let seen = signer.headers("POST", &format!("/__api__{path}"), &date, body);
+    assert_eq!(auth::send(&anybody, "POST", path, &seen, body).await.status, 200);
+    for minutes in [0, 1, 14, 60, 24 * 60] {
+        app.world.clock().advance(std::time::Duration::from_secs(minutes * 60)).await;
+        assert_eq!(auth::send(&anybody, "POST", path, &seen, body).await.code(), (401, 30), "after {minutes}");
+    }
+    assert_eq!(app.publisher().get("/v1/content").await.ok().as_array().unwrap().len(), 1);
+}
+
+/// A session that somebody has put into a browser is not the one that its user signs in to, and ends with that.
+#[tokio::test]
+async fn a_password_sign_in_starts_a_new_session() {
+    let app = TestApp::new().await;
+    let attacker = app.sign_in("viewer", "viewer-password").await;
+    assert_eq!(attacker.get("/v1/user").await.ok()["username"], "viewer");
+    let form = "username=publisher&password=publisher-password";
+    let planted = [("cookie", "rsconnect=planted; RSC-XSRF=planted")];
+    let signed = app.anonymous().raw("POST", "/__login__", &planted, form.into()).await;
+    let cookies = signed.cookies();
+    assert!(cookies["rsconnect"] != "planted" && cookies["RSC-XSRF"] != "planted", "{cookies:?}");
+    let with = app.anonymous().with("cookie", "rsconnect=planted; RSC-XSRF=planted").with("x-rsc-xsrf", "planted");
+    assert_eq!(with.get("/v1/user").await.code(), (401, 24));
+    // The attacker's own session, planted, does not become the publisher's.
+    let own = attacker.raw("POST", "/__login__", &[], form.into()).await;
+    assert_eq!(own.status, 303);
+    assert_eq!(attacker.get("/v1/user").await.code(), (401, 24), "the session from before has ended");
+}
+
+/// Tokens of another time, another server, another key, and without one.
+#[tokio::test]
+async fn expired_and_foreign_tokens_are_refused() {
+    let secret = b"0123456789abcdef0123456789abcdef";
+    let config = Config { bootstrap_secret: Some(secret.to_vec()), seed_users: false, ..Config::default() };
+    let app = TestApp::with(config).await;
+    let now = app::start().timestamp();
+    let none = format!("{}.{}.", "eyJhbGciOiJub25lIn0", "eyJpc3MiOiJyc2Nvbm5lY3QtcHl0aG9uIn0");
+    for (what, token) in [
+        ("expired", auth::bootstrap_token(secret, |claims| claims["exp"] = json!(now - 1000))),
+        ("of the future", auth::bootstrap_token(secret, |claims| claims["nbf"] = json!(now + 10_000))),
+        ("for another server", auth::bootstrap_token(secret, |claims| claims["aud"] = json!("elsewhere"))),
+        ("of another issuer", auth::bootstrap_token(secret, |claims| claims["iss"] = json!("elsewhere"))),
+        ("of another key", auth::bootstrap_token(b"fedcba9876543210fedcba9876543210", |_| {})),
+        ("without a signature", format!("Connect-Bootstrap {none}")),
+    ] {
+        let caller = app.anonymous().with("authorization", &token);
+        assert_eq!(caller.post("/v1/bootstrap", &json!(null)).await.code(), (401, 166), "{what}");
+    }
+    // The same as a bearer's token, which only this server's own authorization server gives out.
+    let token = auth::bootstrap_token(secret, |_| {}).replace("Connect-Bootstrap ", "Bearer ");
+    assert_eq!(app.anonymous().with("authorization", &token).get("/v1/user").await.status, 401);
+}
+
+/// Behind a proxy that strips a prefix, forms lead back through it.
+#[tokio::test]
+async fn forms_keep_the_prefix_of_a_proxy() {
+    let app = TestApp::new().await;
+    let behind = app.anonymous().with("x-forwarded-prefix", "/rsc");
+    let page = behind.page("/__login__").await.text();
+    assert!(page.contains("action=\"&#x2f;rsc/__login__\""), "{page}");
+    let browser = app.sign_in("publisher", "publisher-password").await.with("x-forwarded-prefix", "/rsc");
+    let page = browser.page("/oauth/v1/device").await.text();
+    assert!(page.contains("action=\"&#x2f;rsc/oauth/v1/device\""), "{page}");
+    let body = json!({"token": format!("T{}", "0".repeat(32)), "public_key": auth::public_key(&auth::private_key())});
+    let claim = behind.post("/tokens", &body).await.ok()["token_claim_url"].as_str().unwrap().to_owned();
+    let path = claim.strip_prefix("http://connect.example/rsc").unwrap();
+    // Its form leads to its own address, and everything around it to the prefix.
+    let page = browser.page(path).await.text();
+    assert!(page.contains("token-connect") && page.contains("href=\"&#x2f;rsc/connect/assets/"), "{page}");
+
+    let fixed = Config { address: Some("https://proxy.example/deep/er/".to_owned()), ..Config::default() };
+    let page = TestApp::with(fixed).await.anonymous().page("/__login__").await.text();
+    assert!(page.contains("action=\"&#x2f;deep&#x2f;er/__login__\""), "{page}");
 }

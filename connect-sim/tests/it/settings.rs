@@ -55,7 +55,7 @@ async fn what_people_may_do_follows_settings() {
     admin.put(&vanity, &json!({"path": "/mine/"})).await.ok();
     assert_eq!(publisher.delete(&vanity).await.code(), (403, 22));
 
-    assert_eq!(publisher.patch(&item, &json!({"access_type": "all"})).await.code(), (400, 117));
+    assert_eq!(publisher.patch(&item, &json!({"access_type": "all"})).await.code(), (400, 118));
     publisher.patch(&item, &json!({"access_type": "logged_in"})).await.ok();
     let shown = publisher.get("/server_settings/applications").await.ok();
     assert_eq!(shown["access_types"], json!(["acl", "logged_in"]));

@@ -1,6 +1,4 @@
-//! The same flow on both engines, and how fast it is.
-
-use std::time::Instant;
+//! The same flow on both engines.
 
 use serde_json::{Value, json};
 use sim_kit::WorldConfig;
@@ -131,29 +129,6 @@ async fn sqlite() {
 async fn postgres() {
     let Some(server) = Postgres::start() else { return };
     behaves(Some(server.database().await)).await;
-}
-
-/// How many publishes a second 8 clients get, for a look: `--run-ignored all publishes_per_second`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn publishes_per_second() {
-    let app = TestApp::on(connect_sim::Config::default(), WorldConfig::default()).await;
-    let (clients, each) = (8, 50);
-    let started = Instant::now();
-    let work = (0..clients).map(|client| {
-        let publisher = app.publisher();
-        tokio::spawn(async move {
-            for n in 0..each {
-                let guid = publisher.publish(&format!("p-{client}-{n}"), static_bundle("x")).await;
-                assert_eq!(publisher.get(&format!("/content/{guid}/")).await.status, 200);
-            }
-        })
-    });
-    for one in work.collect::<Vec<_>>() {
-        one.await.unwrap();
-    }
-    let seconds = started.elapsed().as_secs_f64();
-    eprintln!("{:.0} publishes per second with {clients} clients", f64::from(clients * each) / seconds);
 }
 
 /// A task goes from worker to worker by its lease.
