@@ -44,7 +44,10 @@ impl App {
             let shown = newest.map_or_else(|| "nothing".to_owned(), |date| format!("the state of {date}"));
             // A later success leaves no transaction when there was nothing new.
             let checked = sources::trust(db, source.id).await?.map(|(_, at)| instant(at));
-            if let Some(failed) = failed.filter(|t| checked.is_none_or(|at| at.timestamp_micros() < t.completed_at)) {
+            // Where the clock stands still, only this run's own memory tells which was first.
+            let failed_last = |at: i64| checked.is_none_or(|then| then.timestamp_micros() < at);
+            let failing = self.progress(source.id).error.is_some();
+            if let Some(failed) = failed.filter(|t| failing || failed_last(t.completed_at)) {
                 alerts.push(Alert {
                     kind: "sync-failed",
                     source: source.name.clone(),

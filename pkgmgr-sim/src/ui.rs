@@ -12,12 +12,14 @@
 //! | `repos/{repo}/setup` | what to tell R or Python, for a system and a snapshot |
 //! | `activity`, `repos/{repo}/activity` | transactions |
 //! | `sign-in`, `sign-out`, `admin/…` | administration, for holders of a token |
+//! | `admin/sources/{source}`, `…/builds/{transaction}` | git builders, what they have built, and the logs |
 //!
 //! Whoever signs in has a cookie with the token, which no script can read and no other site can send; forms carry a word that
 //! only the server can have made of it. The REST API does not look at the cookie.
 
 pub mod activity;
 pub mod admin;
+pub mod builders;
 pub mod home;
 pub mod package;
 pub mod packages;
@@ -45,10 +47,12 @@ use crate::error::Error;
 use crate::store::repos::Repo;
 use session::Session;
 
-const TEMPLATES: [(&str, &str); 17] = [
+const TEMPLATES: [(&str, &str); 19] = [
     ("activity.html", include_str!("../templates/activity.html")),
     ("admin_base.html", include_str!("../templates/admin_base.html")),
     ("admin_blocklist.html", include_str!("../templates/admin_blocklist.html")),
+    ("admin_build.html", include_str!("../templates/admin_build.html")),
+    ("admin_builders.html", include_str!("../templates/admin_builders.html")),
     ("admin_repo.html", include_str!("../templates/admin_repo.html")),
     ("admin_repos.html", include_str!("../templates/admin_repos.html")),
     ("admin_sources.html", include_str!("../templates/admin_sources.html")),
@@ -174,7 +178,11 @@ impl Visit {
     }
 
     async fn page(&self, status: StatusCode, name: &str, values: Value) -> Response {
-        let banner = self.app.feed_troubles().await.unwrap_or_default();
+        // A page without its banner is better than none.
+        let banner: Vec<String> = match self.app.alerts().await {
+            Ok(alerts) => alerts.into_iter().map(|alert| format!("{}.", capital(&alert.message))).collect(),
+            Err(_) => Vec::new(),
+        };
         let general = context! {
             base => &self.base, view => &self.view, banner,
             user => self.session.as_ref().map(|session| &session.user),
@@ -234,18 +242,4 @@ fn repo_value(repo: &Repo) -> Value {
 /// A stored time, to the minute.
 fn minute(micros: i64) -> String {
     crate::record::instant(micros).format("%Y-%m-%d %H:%M").to_string()
-}
-
-impl App {
-    /// What visitors should know about feeds that do not come: a line each.
-    async fn feed_troubles(&self) -> Result<Vec<String>, Error> {
-        let states = crate::api::status::sync(self).await?;
-        let line = |state: &serde_json::Value| {
-            let source = state["source"].as_str()?;
-            let reason = state["error"].as_str().filter(|_| state["state"] == "failed")?;
-            let still = state["snapshot_date"].as_str().map(|date| format!(" The snapshot of {date} is served on."));
-            Some(format!("Source {source} could not be synchronised: {reason}.{}", still.unwrap_or_default()))
-        };
-        Ok(states.iter().filter_map(line).collect())
-    }
 }

@@ -187,6 +187,10 @@ impl Version<'_> {
         // R asks a package with compiled code against which internals it was built. There is no such code in this one.
         let mut description = self.description.clone();
         description.set("NeedsCompilation", "no");
+        // Binaries are built for Package Manager. It stamps no files for Windows and macOS, whose digests its indexes tell.
+        if description.get("Repository").is_none_or(|repository| !repository.contains("Bioconductor")) {
+            description.set("Repository", "RSPM");
+        }
         BinarySpec { description, namespace, code, files: Files::new(), built }
     }
 

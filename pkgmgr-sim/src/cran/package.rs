@@ -91,7 +91,7 @@ pub(super) async fn package(
         Flavor::Linux { target, .. } => target.as_ref().and_then(built).or_else(source),
         Flavor::Only(target) => built(target),
     }
-    .ok_or_else(missing)?;
+    .ok_or_else(|| not_built(&record.name, version))?;
 
     let as_it_came = app.0.config.redirect_mode || only.is_some_and(Target::is_desktop);
     let (digest, size): (psp::Digest, u64) = match as_it_came {
@@ -147,6 +147,27 @@ impl App {
         }
         Ok(archived)
     }
+}
+
+/// Why a version that is there has no such file: an installed library, say, is offered without its sources.
+fn not_built(name: &str, version: &RVersion) -> Error {
+    let mut kinds: Vec<String> = Vec::new();
+    for artifact in &version.artifacts {
+        let part = |text: &Option<String>| text.as_deref().filter(|text| *text != "*").unwrap_or("any").to_owned();
+        let kind = match artifact.kind {
+            psp::ArtifactKind::Source => "source".to_owned(),
+            psp::ArtifactKind::Linux => format!("Linux ({}), R {}", part(&artifact.tag), part(&artifact.r)),
+            psp::ArtifactKind::Windows => format!("Windows, R {}", part(&artifact.r)),
+            psp::ArtifactKind::Macos => format!("macOS ({}), R {}", part(&artifact.tag), part(&artifact.r)),
+            psp::ArtifactKind::Other => continue,
+        };
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    let offered =
+        if kinds.is_empty() { "has no files".to_owned() } else { format!("is offered for: {}", kinds.join("; ")) };
+    Error::NotFound(format!("there is no such file of {name} {}, which {offered}", version.version))
 }
 
 /// Whether a version is blocked.

@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use sim_kit::origin::Origin;
 
 use super::{Asked, Made, Visit, asked, capital, repo_value, session};
-use crate::api::{blocklist, repos, sources, status, subscriptions, tokens};
+use crate::api::{blocklist, repos, sources, status, subscriptions, tokens, urls};
 use crate::app::App;
 use crate::auth::SCOPES;
 use crate::error::{ApiError, Error};
@@ -21,15 +21,15 @@ use crate::store::FOREVER;
 use crate::store::repos::Repo;
 
 /// What a form holds: names and values, one name possibly several times.
-struct Filled(Vec<(String, String)>);
+pub(super) struct Filled(pub(super) Vec<(String, String)>);
 
 impl Filled {
-    fn get(&self, name: &str) -> &str {
+    pub(super) fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.trim())
     }
 
     /// What is said; none for an empty field.
-    fn said(&self, name: &str) -> Option<&str> {
+    pub(super) fn said(&self, name: &str) -> Option<&str> {
         Some(self.get(name)).filter(|text| !text.is_empty())
     }
 
@@ -43,7 +43,7 @@ impl Filled {
     }
 
     /// No name has the character U+0000, and no database can look for it.
-    fn check(&self) -> Result<(), Error> {
+    pub(super) fn check(&self) -> Result<(), Error> {
         match self.0.iter().any(|(_, value)| value.contains('\0')) {
             true => Err(Error::BadRequest("a form cannot have the character U+0000".to_owned())),
             false => Ok(()),
@@ -51,14 +51,14 @@ impl Filled {
     }
 
     /// For the form that is shown again.
-    fn again(&self) -> Value {
+    pub(super) fn again(&self) -> Value {
         let values = self.0.iter().map(|(name, value)| (name.clone(), Value::from(value.clone())));
         let scopes: Vec<String> = self.all("scope").into_iter().map(str::to_owned).collect();
         Value::from_pairs(values.chain([("scope".to_owned(), scopes.into())]))
     }
 }
 
-fn json_body(value: &Json) -> Bytes {
+pub(super) fn json_body(value: &Json) -> Bytes {
     value.to_string().into()
 }
 
@@ -77,21 +77,23 @@ pub async fn page(visit: Visit, Path(area): Path<String>, query: Asked) -> Respo
 /// `GET /client/view/admin/repos/{repo}`
 pub async fn repo(visit: Visit, Path(name): Path<String>, query: Asked) -> Response {
     let done = sentence(asked(&query, "done"));
-    let made = make_repo(&visit, &name, context! { done });
+    let made = make_repo(&visit, &name, context! { done }).await;
     visit.show(made).await
 }
 
 /// What is said after something was done. Only these words, whatever the address says.
-fn sentence(done: &str) -> Option<&'static str> {
+pub(super) fn sentence(done: &str) -> Option<&'static str> {
     Some(match done {
-        "create" => "Created.",
+        "create" | "create-url" => "Created.",
         "edit" => "Saved.",
-        "delete" => "Deleted.",
+        "delete" | "delete-url" => "Deleted.",
         "revoke" => "Revoked.",
         "subscribe" => "Subscribed.",
         "unsubscribe" => "Unsubscribed.",
         "up" | "down" => "The order is changed.",
         "sync" => "The synchronisation has begun.",
+        "run" => "The repository is looked at; what is new is built.",
+        "rerun" => "It is built again.",
         _ => return None,
     })
 }
@@ -151,7 +153,7 @@ async fn make(visit: &Visit, area: &str, more: Value) -> Made {
     Ok((template, context! { here => "admin", tab => area, ..context! { ..more, ..values } }))
 }
 
-fn make_repo(visit: &Visit, name: &str, more: Value) -> Made {
+async fn make_repo(visit: &Visit, name: &str, more: Value) -> Made {
     visit.caller.needs_token("administration")?;
     let view = visit.app.view();
     let repo = view.repo(name)?;
@@ -162,12 +164,20 @@ fn make_repo(visit: &Visit, name: &str, more: Value) -> Made {
         .sources_in_order()
         .filter(|source| !ids.contains(&source.id) && subscriptions::fits(&repo, source).is_ok());
     let others: Vec<String> = fits.map(|source| source.name.clone()).collect();
+    let created = urls(visit, &repo).await?;
     Ok((
         "admin_repo.html",
         context! {
-            here => "admin", tab => "repos", repo => repo_value(&repo), sources, others, ..more
+            here => "admin", tab => "repos", repo => repo_value(&repo), sources, others, created, ..more
         },
     ))
+}
+
+/// The created URLs of a repo, as the API tells them; the newest first.
+pub(super) async fn urls(visit: &Visit, repo: &Repo) -> Result<Vec<Value>, Error> {
+    let origin = Origin::fixed(visit.origin.base());
+    let told = urls::list(State(visit.app.clone()), origin, Path(repo.name.clone())).await;
+    Ok(told.map_err(|error| error.0)?.0.into_iter().rev().map(|url| Value::from(Serde(url))).collect())
 }
 
 /// What a form brings about.
@@ -218,21 +228,21 @@ pub async fn act_on_repo(
     match on_repo(&app, &visit, &name, &form).await {
         Ok(next) => Redirect::to(&visit.link(&next, &[("done", form.get("do"))])).into_response(),
         Err(ApiError(error)) => {
-            let more = context! { problem => format!("{}.", capital(&error.to_string())) };
-            refused(&visit, &error, make_repo(&visit, &name, more)).await
+            let more = context! { problem => format!("{}.", capital(&error.to_string())), form => form.again() };
+            refused(&visit, &error, make_repo(&visit, &name, more).await).await
         }
     }
 }
 
 /// Shows a form again, with the status of what went wrong.
-async fn refused(visit: &Visit, error: &Error, made: Made) -> Response {
+pub(super) async fn refused(visit: &Visit, error: &Error, made: Made) -> Response {
     match made {
         Ok((name, values)) => visit.page(error.status(), name, values).await,
         Err(other) => visit.show(Err(other)).await,
     }
 }
 
-fn unknown(form: &Filled) -> ApiError {
+pub(super) fn unknown(form: &Filled) -> ApiError {
     Error::BadRequest(format!("there is nothing to do like {:?}", form.get("do"))).into()
 }
 
@@ -287,7 +297,8 @@ async fn in_area(app: &App, visit: &Visit, area: &str, form: &Filled) -> Result<
             let draft = json!({
                 "package_name": form.said("package_name"), "version": form.said("version"), "repo": form.said("repo"),
                 "license": form.said("license"), "priority": priority, "description": form.get("description"),
-                "exception": form.get("exception") == "true",
+                "exception": form.get("exception") == "true", "vulns": form.get("vulns") == "true",
+                "min_severity": form.said("min_severity"), "block_unscored": form.get("block_unscored") == "true",
             });
             blocklist::create(state, caller, json_body(&draft)).await?;
             "admin/blocklist".to_owned()
@@ -316,6 +327,20 @@ async fn on_repo(app: &App, visit: &Visit, name: &str, form: &Filled) -> Result<
         "delete" => {
             repos::delete(state, caller, path).await?;
             return Ok("admin/repos".to_owned());
+        }
+        "create-url" => {
+            let mut snapshots = serde_json::Map::new();
+            for (field, segment) in &form.0 {
+                if let Some(source) = field.strip_prefix("at-").filter(|_| !segment.trim().is_empty()) {
+                    snapshots.insert(source.to_owned(), segment.trim().into());
+                }
+            }
+            let lock = form.get("lock") == "true";
+            let draft = json!({ "date": form.said("date"), "snapshots": snapshots, "lock": lock });
+            let _ = urls::create(state, caller, Origin::fixed(visit.origin.base()), path, json_body(&draft)).await?;
+        }
+        "delete-url" => {
+            let _ = urls::delete(state, caller, Path((name.to_owned(), form.get("id").to_owned()))).await?;
         }
         "subscribe" => {
             let _ = subscriptions::subscribe(state, caller, path, json_body(&json!({ "source": source }))).await?;

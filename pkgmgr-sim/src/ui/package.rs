@@ -309,20 +309,34 @@ async fn vulnerabilities(
     // No line: the version is not there any more.
     let row: Json = if line.is_empty() { Json::Null } else { serde_json::from_slice(&line)? };
     let shown = |vuln: &Json| {
-        let score = vuln["severity"].as_array().into_iter().flatten().find_map(|one| {
-            one["calculated_score"]["base_score"]
-                .as_f64()
-                .or_else(|| one["calculated_score"]["base_score"].as_str()?.parse().ok())
-        });
+        let severities = || vuln["severity"].as_array().into_iter().flatten();
+        let score = severities().find_map(|one| one["calculated_score"]["base_score"].as_f64());
+        let vector = severities().find_map(|one| one["score"].as_str());
+        let aliases: Vec<&str> = vuln["aliases"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+        let published: Option<String> = vuln["published"].as_str().map(|at| at.chars().take(10).collect());
         let events = vuln["ranges"]
             .as_array()
             .into_iter()
             .flatten()
             .flat_map(|range| range["events"].as_array().into_iter().flatten());
         let fixed: Vec<&str> = events.filter_map(|event| event["fixed"].as_str()).collect();
-        context! { id => vuln["id"].as_str(), summary => vuln["summary"].as_str(), score, fixed => fixed.join(", ") }
+        context! {
+            id => vuln["id"].as_str(), summary => vuln["summary"].as_str(), score, level => score.map(level), vector, published,
+            aliases => aliases.join(", "), fixed => fixed.join(", "), simulated => vuln["simulated"].as_bool(),
+        }
     };
     Ok(row["vulns"].as_array().into_iter().flatten().map(shown).collect())
+}
+
+/// The word for a base score, as CVSS has it.
+fn level(score: f64) -> &'static str {
+    match score {
+        9.0.. => "critical",
+        7.0.. => "high",
+        4.0.. => "medium",
+        0.1.. => "low",
+        _ => "none",
+    }
 }
 
 /// Markdown as HTML in which nothing can run or be loaded: markup of the text's own is shown as text, images by their words,

@@ -122,12 +122,18 @@ async fn make(app: &App, visit: &Visit, repo: &str, query: &Asked, agent: &str) 
         visit.link(&format!("repos/{}/setup", repo.name), &query)
     };
     let today = app.world().clock().now().date_naive();
+    let created = super::admin::urls(visit, &repo).await?;
+    let created = created.into_iter().map(|url| {
+        let id = url.get_attr("id").map(|id| id.to_string()).unwrap_or_default();
+        context! { link => link(&id, ""), ..url }
+    });
+    let created: Vec<Value> = created.collect();
     let recent: Vec<String> = days.iter().rev().take(10).map(ToString::to_string).collect();
     let calendar = calendar(&days, today, &segment, asked(query, "month"), link);
     Ok((
         "setup.html",
         context! {
-            here => "home", tab => "setup", repo => repo_value(&repo), snapshot => segment, problem, recent, calendar, language,
+            here => "home", tab => "setup", repo => repo_value(&repo), snapshot => segment, problem, recent, calendar, created, language,
             systems => options(systems.iter().map(|(value, label)| (value.as_str(), label.as_str())), &system),
             languages => options(versions.iter().map(|v| (*v, *v)), version),
             clients => options(clients.iter().copied(), client),

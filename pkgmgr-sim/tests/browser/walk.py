@@ -27,6 +27,12 @@ def visitor(browser, **options):
     return page
 
 
+def picture(page, name):
+    """For people who look at the pages: PICTURES names a folder for them."""
+    if folder := os.environ.get("PICTURES"):
+        page.screenshot(path=os.path.join(folder, name + ".png"), full_page=True)
+
+
 def hooks(page):
     page.goto(URL)
     expect(at(page, "home-title")).to_be_visible()
@@ -52,7 +58,7 @@ def hooks(page):
     expect(at(page, "package-versions")).to_contain_text("1.0")
     expect(at(page, "package-dependencies").get_by_role("link", name="beta")).to_be_visible()
     expect(at(page, "package-binaries")).to_contain_text("alpha_2.0.tar.gz")
-    expect(at(page, "package-vulnerabilities")).to_be_visible()
+    expect(at(page, "package-vulnerabilities")).to_contain_text("critical 9.8")
     expect(page.locator("pre").first).to_have_text(f'install.packages("alpha", repos = "{URL}/cran/latest")')
     at(page, "package-versions").get_by_role("link", name="1.0").click()
     expect(page.get_by_text("archived", exact=True)).to_be_visible()
@@ -128,6 +134,45 @@ def administration(page):
     page.goto(URL)
     expect(at(page, "repository-selection-card").filter(has_text="prod")).to_contain_text("<b>For</b> production")
 
+    # A URL for one state of every source, locked; another that can go again.
+    page.goto(f"{URL}/#/admin/repos/prod")
+    form = at(page, "create-url")
+    form.get_by_label("Date").fill("2024-02-31")
+    form.get_by_role("button").click()
+    expect(at(page, "admin-problem")).to_contain_text("2024-02-31")
+    # Nothing has come on the day before.
+    form.get_by_label("Date").fill("2024-01-12")
+    form.get_by_label("Lock").check()
+    form.get_by_role("button").click()
+    expect(at(page, "created-urls")).to_contain_text("cran as of 2024-01-11")
+    expect(at(page, "created-urls")).to_contain_text("locked")
+    locked = at(page, "created-urls").locator("code").inner_text()
+    assert page.request.get(f"{locked}/src/contrib/PACKAGES").ok, locked
+    form.get_by_role("button").click()
+    expect(at(page, "created-urls").get_by_role("row")).to_have_count(2)
+    page.once("dialog", lambda dialog: dialog.accept())
+    at(page, "created-urls").get_by_role("button", name=re.compile("^Delete URL")).click()
+    expect(at(page, "admin-done")).to_have_text("Deleted.")
+    expect(at(page, "created-urls").get_by_role("row")).to_have_count(1)
+    page.goto(f"{URL}/#/repos/prod/setup?os=source")
+    at(page, "setup-created-urls").get_by_role("link", name=locked.rsplit("/", 1)[1]).click()
+    expect(page.locator("#results pre").first).to_have_text(locked)
+
+    page.goto(f"{URL}/#/admin/sources")
+    at(page, "admin-sources-table").get_by_role("link", name="git").click()
+    expect(at(page, "git-builders")).to_contain_text("own")
+    expect(at(page, "git-builds")).to_contain_text("succeeded")
+    at(page, "git-builds").get_by_role("link", name=re.compile("^Log of own")).click()
+    expect(at(page, "build-log")).to_contain_text("simulated")
+    page.go_back()
+    page.get_by_role("button", name="Look now: own").click()
+    expect(at(page, "admin-done")).to_contain_text("looked at")
+    form = at(page, "create-builder")
+    form.get_by_label("Address").fill("file:///etc")
+    form.get_by_role("button").click()
+    expect(at(page, "admin-problem")).to_contain_text("file")
+    expect(form.get_by_label("Address")).to_have_value("file:///etc")
+
     page.goto(f"{URL}/#/admin/sync")
     page.get_by_role("button", name="Synchronise cran now").click()
     expect(at(page, "sync-state-cran")).to_have_text("synced")
@@ -150,6 +195,15 @@ def administration(page):
 
     at(page, "admin-blocklist").click()
     form = at(page, "create-rule")
+    form.get_by_label("Package").fill("alpha")
+    form.get_by_label("Only versions with known vulnerabilities").check()
+    form.get_by_label("Least severity").select_option("critical")
+    form.get_by_label("Repository").select_option("prod")
+    form.get_by_role("button").click()
+    expect(at(page, "admin-rules-table")).to_contain_text("of severity critical or more")
+    assert "Package: alpha" not in page.request.get(f"{URL}/prod/latest/src/contrib/PACKAGES").text()
+    at(page, "admin-rules-table").get_by_role("button", name=re.compile("^Delete rule")).click()
+    expect(at(page, "admin-done")).to_have_text("Deleted.")
     form.get_by_label("Package").fill("beta")
     form.get_by_label("Repository").select_option("prod")
     form.get_by_role("button").click()
@@ -194,17 +248,18 @@ def keyboard(page):
     expect(page.locator("#main")).to_be_focused()
 
 
-def phone(page):
+def everywhere(page, most):
     views = ["home", "repos/cran/packages", "repos/cran/packages/alpha", "repos/pypi/packages/alpha-py", "repos/cran/setup"]
     views += ["repos/pypi/setup", "activity", "repos/cran/activity", "sign-in", "admin/repos", "admin/repos/prod"]
-    views += ["admin/sources", "admin/sync", "admin/tokens", "admin/blocklist", "no-such-page"]
+    views += ["admin/sources", "admin/sources/git", "admin/sync", "admin/tokens", "admin/blocklist", "no-such-page"]
     page.goto(f"{URL}/client/view/sign-in")
     at(page, "sign-in-token").fill(TOKEN)
     at(page, "sign-in-submit").click()
     for path in [f"/client/view/{view}" for view in views] + ["/", "/__api__/swagger/index.html"]:
         page.goto(URL + path)
+        picture(page, f"{most}-{path.strip('/').replace('/', '-')}")
         width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= 360, f"{path} is {width} wide"
+        assert width <= most, f"{path} is {width} wide"
         assert "not affiliated with Posit" in page.locator("footer").inner_text()
         unnamed = page.locator("input:not([type=hidden]), select").evaluate_all(
             "all => all.filter(e => !e.labels?.length && !e.getAttribute('aria-label')).map(e => e.outerHTML)"
@@ -218,7 +273,8 @@ with sync_playwright() as playwright:
     setup(visitor(browser))
     administration(visitor(browser))
     keyboard(visitor(browser))
-    phone(visitor(browser, viewport={"width": 360, "height": 740}, is_mobile=True))
+    everywhere(visitor(browser, viewport={"width": 360, "height": 740}, is_mobile=True), 360)
+    everywhere(visitor(browser, viewport={"width": 1280, "height": 800}), 1280)
     # Without scripts everything can be reached all the same.
     page = visitor(browser, java_script_enabled=False)
     page.goto(URL)

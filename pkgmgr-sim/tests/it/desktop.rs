@@ -1,5 +1,7 @@
 //! Packages for Windows and macOS, and what the vendor's own test suite asks of repositories.
 
+use std::io::Read as _;
+
 use md5::{Digest as _, Md5};
 
 use crate::upstream::fed_by_ours;
@@ -8,6 +10,24 @@ use crate::upstream::fed_by_ours;
 fn field<'a>(index: &'a str, package: &str, name: &str) -> Option<&'a str> {
     let record = index.split("\n\n").find(|record| record.starts_with(&format!("Package: {package}\n")))?;
     record.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+/// The `DESCRIPTION` of the package jsonlite.
+fn description_in(file: &[u8], extension: &str) -> String {
+    let mut text = String::new();
+    if extension == "zip" {
+        let mut archive = zip::ZipArchive::new(std::io::Cursor::new(file)).unwrap();
+        archive.by_name("jsonlite/DESCRIPTION").unwrap().read_to_string(&mut text).unwrap();
+    } else {
+        pkg_formats::archive::scan(file, &pkg_formats::archive::Limits::default(), |entry, data| {
+            if entry.path == "jsonlite/DESCRIPTION" {
+                data.read_to_string(&mut text)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+    text
 }
 
 #[tokio::test]
@@ -29,6 +49,8 @@ async fn indexes_tell_the_digests_of_the_files() {
         assert_eq!(hex::encode(Md5::digest(&file.body)), hash, "{path}");
         assert_eq!((file.header("x-package-type"), file.header("x-package-binary-tag")), ("binary", tag));
         assert_eq!(file.header("content-type"), content_type);
+        let description = description_in(&file.body, extension);
+        assert!(description.contains("Repository: RSPM\n") && description.contains("Built: R 4."), "{description}");
         assert_eq!(team.head(&path).await.header("x-package-binary-tag"), tag);
         let other = if extension == "zip" { "tgz" } else { "zip" };
         for missing in

@@ -166,16 +166,24 @@ async fn holds(events: &[Event]) {
                 let newest = team.get("/__api__/repos/cran/transaction-dates?_order=desc&_limit=1").await.json();
                 let Some(date) = newest[0]["alias"].as_str() else { continue };
                 let update = json!({"snapshot": date, "commit": true});
-                for kind in ["cran-snapshot", "curated-cran"] {
+                for (kind, language) in [("cran-snapshot", "R"), ("curated-cran", "R"), ("curated-pypi", "Python")] {
                     // Made as soon as there is something to be made of.
                     if team.get(&format!("/__api__/sources/{kind}")).await.status == 404 {
                         let wanted = json!({"name": kind, "type": kind, "snapshot": date});
                         team.does("POST", "/__api__/sources", wanted).await;
-                        team.does("POST", "/__api__/repos", json!({"name": kind})).await;
+                        team.does("POST", "/__api__/repos", json!({"name": kind, "type": language})).await;
                         let path = format!("/__api__/repos/{kind}/sources");
                         team.does("POST", &path, json!({"source": kind})).await;
                     }
-                    team.does("POST", &format!("/__api__/sources/{kind}/update"), update.clone()).await;
+                    let path = format!("/__api__/sources/{kind}/update");
+                    if language == "R" {
+                        team.does("POST", &path, update.clone()).await;
+                        continue;
+                    }
+                    // Not before the package has a version, or while all it has are yanked.
+                    let requirements = json!({"snapshot": date, "requirements": NAMES[package], "commit": true});
+                    let status = team.admin("POST", &path, requirements).await.status.as_u16();
+                    assert!([200, 400].contains(&status), "{status}");
                 }
                 let more = json!({"packages": [NAMES[package]], "commit": true});
                 let status = team.admin("POST", "/__api__/sources/curated-cran/update", more).await.status.as_u16();
@@ -223,10 +231,24 @@ async fn holds(events: &[Event]) {
     }
 }
 
+/// The paths of the package files that an index of R tells of, beside it.
+fn files_of<'a>(packages: &'a str, index: &'a str) -> impl Iterator<Item = String> + 'a {
+    let field = |record: &str, name: &str| record.lines().find_map(|line| Some(line.strip_prefix(name)?.to_owned()));
+    packages.split("\n\n").filter_map(move |record| {
+        let (name, version) = (field(record, "Package: ")?, field(record, "Version: ")?);
+        Some(format!("{}{name}_{version}.tar.gz", index.strip_suffix("PACKAGES")?))
+    })
+}
+
 /// Compares all that was `seen` with what is there now, and adds what is new.
 async fn look(team: &Team, seen: &mut BTreeMap<String, Vec<u8>>, pins: &[(String, String)], on: u32) {
+    let mut files = Vec::new();
     for (path, body) in &*seen {
         assert_eq!(&team.get(path).await.body, body, "{path} after the {on}th");
+        // Of the numbered states of the mixed repo: the files too, with what became of them.
+        if path.starts_with("/mixed/") && !path.starts_with("/mixed/2024") && path.ends_with("/PACKAGES") {
+            files.extend(files_of(std::str::from_utf8(body).unwrap(), path));
+        }
     }
     let mut note = async |path: String| {
         if let Entry::Vacant(new) = seen.entry(path) {
@@ -236,6 +258,9 @@ async fn look(team: &Team, seen: &mut BTreeMap<String, Vec<u8>>, pins: &[(String
             }
         }
     };
+    for file in files {
+        note(file).await;
+    }
     let dates = (1..=31).map(|day| format!("2024-01-{day:02}"));
     let last = pkgmgr_sim::store::transactions::last(team.running.world().db()).await.unwrap();
     let numbers = (1..=last).map(|id| id.to_string());
@@ -243,19 +268,23 @@ async fn look(team: &Team, seen: &mut BTreeMap<String, Vec<u8>>, pins: &[(String
         for repo in ["cran", "own", "mixed", "cran-snapshot", "curated-cran"] {
             note(format!("/{repo}/{snapshot}/src/contrib/PACKAGES")).await;
         }
+        for repo in ["cran", "own"] {
+            note(format!("/{repo}/{snapshot}/src/contrib/Meta/archive.rds")).await;
+        }
         for page in ["packages/3.18/bioc/src/contrib/PACKAGES", "config.yaml"] {
             note(format!("/bioconductor/{snapshot}/{page}")).await;
         }
-        for repo in ["pypi", "pymixed"] {
+        for repo in ["pypi", "pymixed", "curated-pypi"] {
             for page in ["", "alpha/", "beta/"] {
                 note(format!("/{repo}/{snapshot}/simple/{page}")).await;
             }
         }
     }
     for (repo, segment) in pins {
-        let pages: &[&str] = match repo.starts_with("py") {
-            true => &["simple/", "simple/alpha/", "simple/beta/"],
-            false => &["src/contrib/PACKAGES"],
+        let pages: &[&str] = match repo.as_str() {
+            "pypi" | "pymixed" | "curated-pypi" => &["simple/", "simple/alpha/", "simple/beta/"],
+            "bioconductor" => &["packages/3.18/bioc/src/contrib/PACKAGES"],
+            _ => &["src/contrib/PACKAGES", "src/contrib/Meta/archive.rds"],
         };
         for page in pages {
             note(format!("/{repo}/{segment}/{page}")).await;

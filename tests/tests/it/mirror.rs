@@ -82,6 +82,50 @@ async fn pip_installs_what_is_fetched_when_it_asks_and_a_recording_replays_it() 
     }
 }
 
+/// A script that installs `htmltools` from a repository and says what came.
+fn r_install(library: &std::path::Path, repository: &str) -> String {
+    format!(
+        "lib <- '{}'; .libPaths(c(lib, .Library)); options(warn = 2); \
+         install.packages('htmltools', lib = lib, repos = c(CRAN = '{repository}'), quiet = TRUE); \
+         cat(sort(rownames(installed.packages(lib))), '\\n'); cat(htmltools::about_htmltools(), '\\n')",
+        library.display()
+    )
+}
+
+#[tokio::test]
+async fn r_installs_what_is_mirrored_of_a_repository_and_a_recording_replays_it() {
+    let Some(rscript) = need_tool("Rscript") else { return };
+    // The real repository is that of another team.
+    let real = Team::start().await;
+    let recording = tempfile::tempdir().unwrap();
+    let mirroring = Config {
+        mirror_cran: Some(real.urls.cran()),
+        mirror_cran_packages: vec!["htmltools".to_owned()],
+        record: Some(recording.path().to_owned()),
+        ..Config::only(&[])
+    };
+    let replaying = Config { replay: Some(recording.path().to_owned()), ..Config::only(&[]) };
+    let mut real = Some(real);
+    let mut said = Vec::new();
+    for upstream in [mirroring, replaying] {
+        let team = Team::with(StackConfig { upstream, ..StackConfig::default() }).await;
+        let library = team.path("library");
+        std::fs::create_dir(&library).unwrap();
+        let code = r_install(&library, &team.urls.cran());
+        let output =
+            team.client_with(&rscript, &["--vanilla", "-e", &code], &[("R_LIBS_SITE", "/nowhere")]).await.well();
+        assert!(output.contains("fastmap") && output.contains("htmltools"), "with what it needs: {output}");
+        said.push(output.lines().last().unwrap().to_owned());
+        // What is not mirrored is not there.
+        let index = http().get(format!("{}/src/contrib/PACKAGES", team.urls.cran())).send().await.unwrap();
+        let index = index.text().await.unwrap();
+        assert!(index.contains("Package: htmltools\n") && !index.contains("Package: shiny\n"), "{index}");
+        // From here on there is no network.
+        drop(real.take());
+    }
+    assert_eq!(said[0], said[1]);
+}
+
 /// Needs a network. `cargo nextest run -p tests --run-ignored all mirror::six`
 #[tokio::test]
 #[ignore = "asks the index that this machine's pip is configured with"]

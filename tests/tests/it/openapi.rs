@@ -31,8 +31,8 @@ async fn package_manager_answers_as_its_document_says() {
     post("blocklist/rules", json!({ "package_name": "nothing", "description": "For the tests" })).await;
     let (document, bearer) = (format!("{pkgmgr}/__api__/swagger/doc.json"), format!("Bearer {token}"));
     // First what only reads: the others delete what there is to read.
-    ask(&team, &document, &bearer, "4", &["--include-method", "GET"]).await;
-    ask(&team, &document, &bearer, "4", &["--exclude-method", "GET"]).await;
+    ask(&team, &document, &bearer, "2", &["--include-method", "GET"]).await;
+    ask(&team, &document, &bearer, "2", &["--exclude-method", "GET"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,5 +40,5 @@ async fn the_control_plane_answers_as_its_document_says() {
     let team = Team::start().await;
     let document = format!("{}/__sim__/v1/openapi.json", team.urls.workbench);
     // The journal can be asked to wait for what never comes.
-    ask(&team, &document, "Bearer none", "4", &["--exclude-path", "/__sim__/v1/journal"]).await;
+    ask(&team, &document, "Bearer none", "2", &["--exclude-path", "/__sim__/v1/journal"]).await;
 }

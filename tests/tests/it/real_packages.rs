@@ -7,7 +7,7 @@ use harness::stack::StackConfig;
 use pkg_formats::archive::{File, Files};
 use pkg_formats::python::metadata::Metadata;
 use pkg_formats::python::sdist::SdistSpec;
-use tests::{Team, need_tool};
+use tests::{Team, http, need_tool};
 use upstream_sim::Config;
 
 /// Runs a program of this machine that prepares what is imported.
@@ -103,6 +103,15 @@ async fn a_compiled_r_package_from_source_and_from_the_library_it_was_installed_
     let agent = "options(HTTPUserAgent = sprintf('R/%s R (%s)', getRversion(), paste(getRversion(), \
                  R.version['platform'], R.version['arch'], R.version['os'])))";
     let linux = format!("{}/cran/__linux__/bookworm/latest", team.urls.package_manager);
+    // An installed library has no sources: who asks for those is told what there is.
+    let cran = team.urls.cran();
+    let index = http().get(format!("{cran}/src/contrib/PACKAGES")).send().await.unwrap().text().await.unwrap();
+    let record = index.split("\n\n").find(|record| record.starts_with("Package: jsonlite\n")).unwrap().to_owned();
+    let version = record.lines().find_map(|line| line.strip_prefix("Version: ")).unwrap().to_owned();
+    let answer = http().get(format!("{cran}/src/contrib/jsonlite_{version}.tar.gz")).send().await.unwrap();
+    assert_eq!(answer.status(), 404);
+    let told = answer.text().await.unwrap();
+    assert!(told.contains("is offered for: Linux (bookworm), R 4."), "{told}");
     // jsonlite comes as it was installed; acme once so and once built here.
     for (library, repository, kind) in [("binary", &linux, "binary"), ("source", &team.urls.cran(), "source")] {
         let lib = team.path(library).display().to_string();

@@ -25,7 +25,7 @@ fn importing(folder: &Path) -> Config {
     }
 }
 
-fn wheel(name: &str, version: &str) -> (String, Vec<u8>) {
+pub(crate) fn wheel(name: &str, version: &str) -> (String, Vec<u8>) {
     let mut metadata = Metadata::new(name, version);
     metadata.requires_python = Some(">=3.9".to_owned());
     metadata.summary = Some("Measures".to_owned());
@@ -39,7 +39,7 @@ fn sdist(name: &str, version: &str) -> (String, Vec<u8>) {
     (spec.file_name().unwrap(), spec.tar_gz().unwrap())
 }
 
-fn r_source(name: &str, version: &str) -> (String, Vec<u8>) {
+pub(crate) fn r_source(name: &str, version: &str) -> (String, Vec<u8>) {
     let spec = SourceSpec { description: description(name, version, "Measures"), files: Files::new() };
     (spec.file_name().unwrap(), spec.tar_gz().unwrap())
 }
@@ -56,7 +56,7 @@ fn r_binary(name: &str, version: &str) -> Vec<u8> {
     spec.tar_gz().unwrap()
 }
 
-fn put(folder: &Path, (name, bytes): (String, Vec<u8>)) {
+pub(crate) fn put(folder: &Path, (name, bytes): (String, Vec<u8>)) {
     std::fs::create_dir_all(folder).unwrap();
     std::fs::write(folder.join(name), bytes).unwrap();
 }

@@ -5,6 +5,7 @@ mod almanac;
 mod bioc;
 mod chain;
 mod contents;
+mod durability;
 mod faults;
 mod http;
 mod import;

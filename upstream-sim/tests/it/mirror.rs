@@ -27,10 +27,10 @@ const NOW: &str = "2026-11-24T12:00:00Z";
 
 /// An index in memory, behind HTTP.
 #[derive(Clone, Default)]
-struct Index(Arc<Mutex<Inner>>);
+pub(crate) struct Index(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
-struct Inner {
+pub(crate) struct Inner {
     files: HashMap<String, (String, Bytes)>,
     /// Paths, in the order in which they were asked for.
     asked: Vec<String>,
@@ -55,7 +55,7 @@ async fn serve(State(index): State<Index>, request: Request) -> Response {
 
 impl Index {
     /// Serves it until the runtime ends; its address.
-    async fn start(&self) -> (String, tokio::task::JoinHandle<()>) {
+    pub(crate) async fn start(&self) -> (String, tokio::task::JoinHandle<()>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(serve).with_state(self.clone());
@@ -67,12 +67,12 @@ impl Index {
         self.0.lock().unwrap().files.insert(path.to_owned(), (kind.to_owned(), body.into()));
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap().asked)
     }
 
     /// A project with one wheel of each version.
-    fn project(&self, name: &str, versions: &[&str]) {
+    pub(crate) fn project(&self, name: &str, versions: &[&str]) {
         let mut page = ProjectPage { name: name.to_owned(), ..ProjectPage::default() };
         for (version, day) in versions.iter().zip(10..) {
             let wheel = wheel(name, version);
@@ -96,7 +96,7 @@ impl Index {
         self.put(&format!("/simple/{name}/"), JSON_TYPE, page.to_json());
     }
 
-    fn repository(&self, packages: &[(&str, &str, &str)]) {
+    pub(crate) fn repository(&self, packages: &[(&str, &str, &str)]) {
         let mut records = Vec::new();
         for (name, version, imports) in packages {
             let mut description = description(name, version, "Title");
@@ -112,7 +112,7 @@ impl Index {
     }
 }
 
-fn wheel(name: &str, version: &str) -> WheelSpec {
+pub(crate) fn wheel(name: &str, version: &str) -> WheelSpec {
     WheelSpec::new(Metadata::new(name, version), Files::new())
 }
 
