@@ -167,6 +167,14 @@ impl Service {
         self.change(|inner| inner.feeds.get_mut(feed).unwrap().documents.insert(name.to_owned(), record));
     }
 
+    /// Takes a document away.
+    pub(crate) fn withdraw(&self, feed: &'static str, name: &str, on: u32) {
+        self.change(|inner| {
+            let record = inner.feeds.get_mut(feed).unwrap().documents.get_mut(name).unwrap();
+            (record.changed_at, record.removed_at) = (noon(on), Some(noon(on)));
+        });
+    }
+
     /// A version of an R package with its source and a binary for R 4.2 on every distribution; archives the one before.
     pub(crate) fn r(&self, name: &str, version: &str, on: u32, fields: &str) -> Digest {
         self.r_in("cran", name, version, on, fields)

@@ -122,6 +122,14 @@ async fn the_service_says_which_distributions_there_are() {
     assert_eq!(team.get("/__api__/status").await.json()["distros"].as_array().unwrap().len(), 1);
     assert_eq!(team.get("/cran/__linux__/hamm/latest/src/contrib/PACKAGES").await.status, 200);
     assert_eq!(team.get("/cran/__linux__/jammy/latest/src/contrib/PACKAGES").await.status, 404);
+    // One that is withdrawn is served no more, and clients are told so.
+    team.service.withdraw("distros", "hamm", 16);
+    team.service.publish_feed("distros", 17);
+    team.sync().await;
+    assert_eq!(team.get("/__api__/status").await.json()["distros"], json!([]));
+    let gone = team.get("/cran/__linux__/hamm/latest/src/contrib/PACKAGES").await;
+    assert!(gone.status == 404 && gone.text().contains("no distribution \"hamm\""), "{}", gone.text());
+    assert_eq!(team.get("/cran/latest/src/contrib/PACKAGES").await.status, 200);
 }
 
 #[tokio::test]
