@@ -78,7 +78,8 @@ fn bundle(name: &str, seed: u64) -> anyhow::Result<Vec<u8>> {
     let gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
     let mut tar = tar::Builder::new(gz);
     let noise = noise(seed, 1 << 20);
-    for (path, bytes) in [("manifest.json", manifest.as_bytes()), ("index.html", name.as_bytes()), ("data.bin", &noise)] {
+    for (path, bytes) in [("manifest.json", manifest.as_bytes()), ("index.html", name.as_bytes()), ("data.bin", &noise)]
+    {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
@@ -98,7 +99,11 @@ async fn main() -> anyhow::Result<()> {
     let [url, key, clients, amount] = &arguments[..] else {
         anyhow::bail!("give URL KEY CLIENTS SECONDS, or URL KEY fill ITEMS, or key");
     };
-    let client = Client { http: sim_kit::http_client::client(|builder| builder), url: url.trim_end_matches('/').to_owned(), key: key.clone() };
+    let client = Client {
+        http: sim_kit::http_client::client(|builder| builder),
+        url: url.trim_end_matches('/').to_owned(),
+        key: key.clone(),
+    };
     let run = std::process::id();
     if clients == "fill" {
         let items: u64 = amount.parse()?;
@@ -140,7 +145,8 @@ async fn main() -> anyhow::Result<()> {
     }
     let elapsed = started.elapsed().as_secs_f64();
     took.sort();
-    let percentile = |p: usize| took.get((took.len() * p / 100).min(took.len().saturating_sub(1))).map_or(0, Duration::as_millis);
+    let percentile =
+        |p: usize| took.get((took.len() * p / 100).min(took.len().saturating_sub(1))).map_or(0, Duration::as_millis);
     #[allow(clippy::cast_precision_loss)]
     let rate = took.len() as f64 / elapsed;
     writeln!(std::io::stdout(), "{rate:.1} {} {}", percentile(50), percentile(99))?;
