@@ -4,6 +4,7 @@
 //! process that dies half-way leaves no half blob under a digest, and the same bytes are stored once.
 
 use std::fmt;
+use std::io::SeekFrom;
 use std::ops::Range;
 use std::path::Path as FsPath;
 use std::str::FromStr;
@@ -11,11 +12,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload};
+use object_store::{
+    GetOptions, GetRange, GetResult, GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload,
+};
+use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio_util::io::ReaderStream;
 
 /// The SHA-256 of a blob; prints and parses as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,6 +92,25 @@ pub enum BlobError {
 #[derive(Clone)]
 pub struct Blobs {
     store: Arc<dyn ObjectStore>,
+    /// What was read lately and is small: most requests are for the same few files.
+    recent: Arc<Cache<Digest, Bytes, ByLength>>,
+}
+
+/// Bytes of all recent blobs at most.
+const RECENT: u64 = 16 << 20;
+/// Bytes of a blob that is read in one go, at most.
+const SMALL: u64 = 2 << 20;
+/// Bytes of a larger one that are read at once.
+const PIECE: usize = 256 << 10;
+
+#[derive(Clone)]
+struct ByLength;
+
+impl quick_cache::Weighter<Digest, Bytes> for ByLength {
+    fn weight(&self, _: &Digest, bytes: &Bytes) -> u64 {
+        // The entry itself costs something, too.
+        bytes.len() as u64 + 128
+    }
 }
 
 impl Blobs {
@@ -95,7 +120,9 @@ impl Blobs {
     /// When the folder cannot be made or used.
     pub fn local(root: &FsPath) -> Result<Self, BlobError> {
         std::fs::create_dir_all(root).map_err(|error| BlobError::Source(error.into()))?;
-        Ok(Self { store: Arc::new(LocalFileSystem::new_with_prefix(root)?.with_automatic_cleanup(true)) })
+        let store = LocalFileSystem::new_with_prefix(root)?.with_automatic_cleanup(true);
+        let recent = Cache::with_weighter(512, RECENT, ByLength);
+        Ok(Self { store: Arc::new(store), recent: Arc::new(recent) })
     }
 
     /// Takes away what a process that died left half-written. Call once at start.
@@ -185,6 +212,9 @@ impl Blobs {
     /// # Errors
     /// [`BlobError::Missing`], or when the store fails.
     pub async fn size(&self, digest: &Digest) -> Result<u64, BlobError> {
+        if let Some(bytes) = self.recent.get(digest) {
+            return Ok(bytes.len() as u64);
+        }
         match self.store.head(&Self::path(digest)).await {
             Ok(meta) => Ok(meta.size),
             Err(object_store::Error::NotFound { .. }) => Err(BlobError::Missing(*digest)),
@@ -225,12 +255,26 @@ impl Blobs {
         digest: &Digest,
         range: Option<Range<u64>>,
     ) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
-        let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
-        match self.store.get_opts(&Self::path(digest), options).await {
-            Ok(result) => Ok(result.into_stream().map_err(BlobError::from).boxed()),
-            Err(object_store::Error::NotFound { .. }) => Err(BlobError::Missing(*digest)),
-            Err(error) => Err(error.into()),
+        if let Some(bytes) = self.recent.get(digest) {
+            // As the store does: what lies behind the end is left out.
+            let range = range.map_or(0..bytes.len(), |range| index(range.start)..index(range.end).min(bytes.len()));
+            return Ok(whole(bytes.slice(range.start.min(range.end)..range.end)));
         }
+        let in_part = range.is_some();
+        let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
+        let result = match self.store.get_opts(&Self::path(digest), options).await {
+            Ok(result) => result,
+            Err(object_store::Error::NotFound { .. }) => return Err(BlobError::Missing(*digest)),
+            Err(error) => return Err(error.into()),
+        };
+        if result.range.end - result.range.start > SMALL {
+            return pieces(result).await;
+        }
+        let bytes = result.bytes().await?;
+        if !in_part {
+            self.recent.insert(*digest, bytes.clone());
+        }
+        Ok(whole(bytes))
     }
 
     /// Takes it away; a blob that is not here is no error.
@@ -238,11 +282,35 @@ impl Blobs {
     /// # Errors
     /// When the store fails.
     pub async fn delete(&self, digest: &Digest) -> Result<(), BlobError> {
+        self.recent.remove(digest);
         match self.store.delete(&Self::path(digest)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// A position within bytes that are in memory, so it fits.
+fn index(position: u64) -> usize {
+    usize::try_from(position).unwrap_or(usize::MAX)
+}
+
+fn whole(bytes: Bytes) -> BoxStream<'static, Result<Bytes, BlobError>> {
+    stream::once(std::future::ready(Ok(bytes))).boxed()
+}
+
+/// What `result` is of, piece by piece. The store's own pieces of a file are so small that handing them over costs more than
+/// reading them.
+async fn pieces(result: GetResult) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
+    let failed = |error: std::io::Error| BlobError::Source(error.into());
+    let range = result.range.clone();
+    let GetResultPayload::File(file, _) = result.payload else {
+        return Ok(result.into_stream().map_err(BlobError::from).boxed());
+    };
+    let mut file = tokio::fs::File::from_std(file);
+    file.seek(SeekFrom::Start(range.start)).await.map_err(failed)?;
+    let part = file.take(range.end - range.start);
+    Ok(ReaderStream::with_capacity(part, PIECE).map_err(failed).boxed())
 }
 
 /// Part size handed to the store: what S3 demands at least.
@@ -340,6 +408,19 @@ mod tests {
         assert_eq!((digest, size), (Digest::of(&big), big.len() as u64));
         let middle: Vec<Bytes> = blobs.stream(&digest, Some(5..9)).await.unwrap().try_collect().await.unwrap();
         assert_eq!(middle.concat(), [7; 4]);
+        let all: Vec<Bytes> = blobs.stream(&digest, None).await.unwrap().try_collect().await.unwrap();
+        assert!(all.len() > 1 && all.concat() == big, "a large one comes in pieces");
+        let end: Vec<Bytes> =
+            blobs.stream(&digest, Some(5..big.len() as u64 - 1)).await.unwrap().try_collect().await.unwrap();
+        assert_eq!(Digest::of(&end.concat()), Digest::of(&big[5..big.len() - 1]));
+        // From the store, and then from memory.
+        for _ in 0..2 {
+            for (range, expected) in [(Some(1..3), "el"), (Some(3..99), "lo"), (None, "hello")] {
+                let part: Vec<Bytes> = blobs.stream(&small, range).await.unwrap().try_collect().await.unwrap();
+                assert_eq!(part.concat(), expected.as_bytes());
+            }
+        }
+        assert_eq!(blobs.size(&small).await.unwrap(), 5);
 
         let endless = futures_util::stream::repeat_with(|| Ok::<_, BlobError>(Bytes::from_static(&[0; 4096]))).boxed();
         assert!(matches!(blobs.put_stream("two", 10_000, endless).await, Err(BlobError::TooLarge(10_000))));
@@ -356,5 +437,6 @@ mod tests {
         assert_eq!(files.len(), 2, "{files:?}");
         blobs.delete(&small).await.unwrap();
         assert!(!blobs.contains(&small).await.unwrap());
+        assert!(matches!(blobs.stream(&small, None).await, Err(BlobError::Missing(_))));
     }
 }
