@@ -106,7 +106,7 @@ impl TeamArgs {
         let defaults = StackConfig::default();
         let feed = defaults.package_manager.upstream;
         let package_manager =
-            pkgmgr_sim::cli::settings(self.pkgmgr_config.as_deref(), self.feeds.clone(), feed)?.config;
+            pkgmgr_sim::cli::settings(self.pkgmgr_config.as_deref(), &[], self.feeds.clone(), feed)?.config;
         let mut config = StackConfig {
             bind: self.bind,
             ports,

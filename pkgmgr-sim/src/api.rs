@@ -22,6 +22,7 @@ pub mod sysreqs;
 pub mod tokens;
 pub mod uploads;
 pub mod urls;
+pub mod usage;
 pub mod vulns;
 
 use axum::Json;

@@ -18,6 +18,7 @@ use crate::downloads::Downloads;
 use crate::error::Error;
 use crate::files::Files;
 use crate::hot::Hot;
+use crate::metrics::Metrics;
 use crate::renderings::Renderings;
 use crate::snapshot::Snapshots;
 use crate::stamp::Stamps;
@@ -50,6 +51,7 @@ pub(crate) struct Inner {
     syncs: Mutex<HashMap<i64, Progress>>,
     pub(crate) stamps: Stamps,
     pub(crate) downloads: Downloads,
+    pub(crate) metrics: Metrics,
     pub(crate) builders: Builders,
     /// One synchronisation of a source at a time.
     pub(crate) turns: Mutex<HashMap<i64, Arc<tokio::sync::Mutex<()>>>>,
@@ -152,6 +154,7 @@ impl App {
             syncs: Mutex::default(),
             stamps: Stamps::default(),
             downloads: Downloads::default(),
+            metrics: Metrics::of(&world)?,
             builders: Builders::of(&world),
             turns: Mutex::default(),
             world,

@@ -354,6 +354,7 @@ impl App {
             ..Transaction::default()
         };
         self.conclude(change, done).await?;
+        self.0.metrics.failed_builds.inc();
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use sim_kit::cli::{ServerArgs, asked_to_stop};
 use sim_kit::{Host, logging};
 
+use crate::metrics;
 use crate::settings::{self, Settings, SettingsError};
 use crate::sync::eager::Mode;
 use crate::sync::schedule::Schedule;
@@ -22,6 +23,12 @@ pub struct Cli {
     /// A settings file such as the real server's rstudio-pm.gcfg. PACKAGEMANAGER_… variables go before it, flags before both.
     #[arg(short, long, env = "TEAMSIM_PKGMGR_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// A setting as if it stood in the file, such as Git.PollInterval=1m. May be given several times.
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+    /// Open a port for /metrics; 0 for any free one. The real server's is 2112.
+    #[arg(long, env = "TEAMSIM_PKGMGR_METRICS_PORT", value_name = "PORT")]
+    metrics_port: Option<u16>,
     /// Port to listen on; 0 for any free one. 4242 when nothing is said.
     #[arg(long, env = "TEAMSIM_PKGMGR_PORT")]
     port: Option<u16>,
@@ -87,8 +94,13 @@ impl FeedArgs {
 ///
 /// # Errors
 /// In one line that says what to do.
-pub fn settings(file: Option<&Path>, feeds: FeedArgs, upstream: url::Url) -> Result<Settings, SettingsError> {
-    let mut settings = settings::read(file, Config::new(upstream))?;
+pub fn settings(
+    file: Option<&Path>,
+    assignments: &[String],
+    feeds: FeedArgs,
+    upstream: url::Url,
+) -> Result<Settings, SettingsError> {
+    let mut settings = settings::read(file, assignments, Config::new(upstream))?;
     feeds.apply(&mut settings.config);
     Ok(settings)
 }
@@ -99,14 +111,15 @@ pub fn settings(file: Option<&Path>, feeds: FeedArgs, upstream: url::Url) -> Res
 /// In one line that says what to do.
 pub async fn run(args: Cli) -> anyhow::Result<()> {
     logging::start(&args.server.log, args.server.log_json);
-    let Settings { config, port, bind, data_dir, database_url, .. } =
-        settings(args.config.as_deref(), args.feeds, args.upstream)?;
+    let Settings { config, port, bind, metrics, data_dir, database_url, .. } =
+        settings(args.config.as_deref(), &args.set, args.feeds, args.upstream)?;
     let config = Config {
         address: args.address.or(config.address),
         redirect_mode: args.redirect,
         simple_json: !args.no_simple_json,
         simple_metadata: !args.no_simple_metadata,
         sync: !args.no_sync,
+        metrics: metrics::Settings { enabled: config.metrics.enabled || args.metrics_port.is_some(), ..config.metrics },
         ..config
     };
     let server = ServerArgs {
@@ -116,8 +129,13 @@ pub async fn run(args: Cli) -> anyhow::Result<()> {
         ..args.server
     };
     let port = args.port.or(port).unwrap_or(PORT);
-    let running = Host::start(product(config), server.host(port, "package-manager")).await?;
+    let metrics_port = args.metrics_port.map(|port| (None, port)).or(metrics.filter(|_| config.metrics.enabled));
+    let mut running = Host::start(product(config), server.host(port, "package-manager")).await?;
     println!("Starting Posit Package Manager v{VERSION} (simulated)");
+    if let Some((bind, port)) = metrics_port {
+        let address = running.also_answer(metrics::PATH, bind.unwrap_or_else(|| server.address()), port).await?;
+        println!("Starting metrics server on {address}");
+    }
     println!("Starting HTTP server on {}", running.address());
     asked_to_stop().await;
     running.stop().await;

@@ -34,6 +34,8 @@ pub struct Config {
     pub bioconductor: Feed,
     /// How long the package service may take for an answer without length. Long answers get more: a second for every 64 KiB.
     pub patience: Duration,
+    /// Which numbers are given to whom.
+    pub metrics: crate::metrics::Settings,
     /// What builders of packages from git repositories may do.
     pub git: crate::git::Settings,
 }
@@ -79,6 +81,7 @@ impl Config {
             pypi: Feed::daily_at("0 1 * * *"),
             bioconductor: Feed::daily_at("0 2 * * *"),
             patience: Duration::from_secs(90),
+            metrics: crate::metrics::Settings::default(),
             git: crate::git::Settings::default(),
         }
     }

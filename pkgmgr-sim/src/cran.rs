@@ -48,6 +48,8 @@ pub(crate) enum Flavor {
     Source,
     /// Binaries for a distribution, for clients that say what they run, under the names of source packages.
     Linux {
+        /// As addresses name the distribution.
+        distro: String,
         /// None: the client does not say.
         target: Option<Target>,
         /// It would say so in a header.
@@ -73,7 +75,7 @@ impl Flavor {
             _ => request.headers.get(USER_AGENT).and_then(|v| v.to_str().ok()).and_then(Client::from_user_agent),
         };
         let target = client.and_then(|client| Target::linux(&distro, client));
-        Ok(Self::Linux { target, by_header: platform.r_version.is_none() })
+        Ok(Self::Linux { distro: distro.binary_url, target, by_header: platform.r_version.is_none() })
     }
 
     /// Of `bin/linux/{platform}/{rver}/src/contrib`, where the platform is such as `noble-x86_64`.
@@ -85,7 +87,8 @@ impl Flavor {
         let (distro, arch) = platform.rsplit_once('-').ok_or_else(unknown)?;
         let distro = known(app, distro)?;
         let client = Client::new(rver, arch).ok_or_else(unknown)?;
-        Ok(Self::Linux { target: Target::linux(&distro, client), by_header: false })
+        let target = Target::linux(&distro, client);
+        Ok(Self::Linux { distro: distro.binary_url, target, by_header: false })
     }
 
     /// Of `bin/linux/{platform}/contrib/{rver}`, where the platform is such as `4.4-noble`.

@@ -17,7 +17,8 @@ use crate::store::downloads;
 /// How long counts wait for others.
 const MOMENT: Duration = Duration::from_millis(200);
 
-const DAY: i64 = 86_400_000_000;
+/// Microseconds.
+pub(crate) const DAY: i64 = 86_400_000_000;
 
 /// Source, package, version and the day's beginning.
 type Key = (i64, String, String, i64);
@@ -26,13 +27,18 @@ type Key = (i64, String, String, i64);
 #[derive(Default)]
 pub(crate) struct Downloads(Mutex<HashMap<Key, i64>>);
 
+/// Whether the answer gives a whole file, or says where it is.
+pub(crate) fn is_download(method: &Method, answer: &Response) -> bool {
+    method == Method::GET && matches!(answer.status(), StatusCode::OK | StatusCode::TEMPORARY_REDIRECT)
+}
+
 impl App {
     /// Counts `answer` if it is a download.
     pub(crate) fn count_download(&self, method: &Method, answer: &Response, source: i64, name: &str, version: &str) {
-        let is_download = matches!(answer.status(), StatusCode::OK | StatusCode::TEMPORARY_REDIRECT);
-        if method != Method::GET || !is_download {
+        if !is_download(method, answer) {
             return;
         }
+        self.0.metrics.downloads.inc();
         let day = self.world().clock().now_micros().div_euclid(DAY) * DAY;
         let mut waiting = self.0.downloads.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = waiting.is_empty();
@@ -61,6 +67,13 @@ impl App {
         }
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Source, package and downloads from the day that begins at `day` on.
+    pub(crate) async fn downloads_since(&self, day: i64) -> Result<Vec<(i64, String, i64)>, Error> {
+        // What waits is written first, so that nothing is counted twice or not at all.
+        self.write_downloads().await?;
+        Ok(downloads::since(self.world().db(), day).await?)
     }
 
     /// Downloads of a package up to now.

@@ -17,7 +17,7 @@
 //! | [`bioc`] | releases of Bioconductor in the layout that BiocManager expects |
 //! | `documents` | distributions, system requirements and vulnerabilities, as the package service tells them |
 //! | `vulns` | vulnerabilities of packages |
-//! | `downloads` | counting downloads |
+//! | `downloads`, [`metrics`] | counting downloads, and everything else for Prometheus |
 //! | [`builders`], [`git`] | packages built from git repositories |
 //! | `blocklist` | rules that keep packages from clients |
 //! | [`ui`] | the web interface |
@@ -52,6 +52,7 @@ pub mod files;
 pub mod git;
 mod hot;
 pub mod local;
+pub mod metrics;
 pub mod openapi;
 pub mod platform;
 pub mod record;

@@ -9,6 +9,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Uri};
 use serde_json::json;
 use sim_kit::Table;
+use sim_kit::host::OtherPort;
 use sim_kit::openapi::doc;
 use sim_kit::routing::Fidelity::{ClientProven, Documented, Inferred};
 use tower::ServiceExt as _;
@@ -63,8 +64,12 @@ pub fn table() -> Table<App> {
         .group("The server")
         .row("GET", "/__ping__", api::status::ping, "", Documented)
         .doc(doc("Whether the server is up").gives("200 text/plain"))
+        .row("GET", "/metrics", crate::metrics::page, "", Documented)
+        .doc(doc("Numbers for Prometheus, on the port for metrics").gives("200 text/plain"))
         .row("GET", "/__api__/status", api::status::status, "", Documented)
         .doc(doc("What the server is and can do").gives("200 Status"))
+        .row("GET", "/__api__/metrics/packages", api::usage::packages, "", Inferred)
+        .doc(doc("How often packages were downloaded, most first; today is one of the days").query("_sourceType _days _limit _page").gives("200 [Downloads]").fails("404"))
         .row("GET", "/__api__/swagger/", ui::swagger::index, "", Inferred)
         .doc(doc("To the page below").gives("303"))
         .row("GET", "/__api__/swagger/index.html", ui::swagger::page, "", Documented)
@@ -275,6 +280,10 @@ pub(crate) fn guarded(router: Router, app: App) -> Router {
     router.layer(axum::middleware::from_fn(move |request: Request, next: Next| {
         let app = app.clone();
         async move {
+            // The port for metrics is a network's secret, not a token's.
+            if request.extensions().get::<OtherPort>().is_some() {
+                return next.run(request).await;
+            }
             if let Err(refusal) = app.guard(request.uri(), request.headers()).await {
                 return refusal;
             }
@@ -292,39 +301,14 @@ pub(crate) fn guarded(router: Router, app: App) -> Router {
 /// Around the table: `//` in repository paths counts as `/`, because not every client trims the slash at the end of a
 /// repository's URL, and every answer from a repository says that it comes from one.
 pub(crate) fn with_plain_paths(router: Router, app: App) -> Router {
-    Router::new().fallback_service(tower::service_fn(move |mut request: Request| {
+    Router::new().fallback_service(tower::service_fn(move |request: Request| {
         let (router, app) = (router.clone(), app.clone());
         async move {
-            let asked = Asked::of(&request);
-            let age = app.0.hot.age();
-            if let Some(asked) = &asked
-                && app.look_again().await.is_ok()
-                && let Some(answer) = app.0.hot.answer(asked)
-            {
-                return Ok(answer);
+            if request.extensions().get::<OtherPort>().is_some() {
+                return router.oneshot(request).await;
             }
-            let is_repository = !request.uri().path().starts_with("/__");
-            if request.uri().path_and_query().is_some_and(|asked| asked.as_str().contains("%00")) {
-                return Ok(without_nul(request.uri()));
-            }
-            if is_repository && request.uri().path().contains("//") {
-                plain_path(&mut request);
-            }
-            let is_api = request.uri().path().starts_with("/__api__/");
-            let mut response = router.oneshot(request).await?;
-            if is_api && response.status().is_client_error() {
-                response = api_face(response).await;
-            }
-            if is_repository {
-                let headers = response.headers_mut();
-                headers.insert(REPOSITORY_TYPE, HeaderValue::from_static("RSPM"));
-                headers.insert(CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-                headers.insert(FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-            }
-            if let Some(asked) = asked {
-                app.0.hot.keep(asked, age, &response);
-            }
-            Ok(response)
+            let method = request.method().clone();
+            Ok(app.0.metrics.around(method, plain(router, &app, request)).await)
         }
     }))
 }
@@ -333,6 +317,42 @@ pub(crate) fn with_plain_paths(router: Router, app: App) -> Router {
 fn without_nul(uri: &Uri) -> Response {
     let error = Error::BadRequest("an address cannot have the character %00".to_owned());
     if uri.path().starts_with("/__api__/") { ApiError(error).into_response() } else { error.into_response() }
+}
+
+async fn plain(router: Router, app: &App, mut request: Request) -> Response {
+    let asked = Asked::of(&request);
+    let age = app.0.hot.age();
+    if let Some(asked) = &asked
+        && app.look_again().await.is_ok()
+        && let Some(answer) = app.0.hot.answer(asked)
+    {
+        return answer;
+    }
+    let is_repository = !request.uri().path().starts_with("/__");
+    if request.uri().path_and_query().is_some_and(|asked| asked.as_str().contains("%00")) {
+        return without_nul(request.uri());
+    }
+    if is_repository && request.uri().path().contains("//") {
+        plain_path(&mut request);
+    }
+    let is_api = request.uri().path().starts_with("/__api__/");
+    let mut response = match router.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    if is_api && response.status().is_client_error() {
+        response = api_face(response).await;
+    }
+    if is_repository {
+        let headers = response.headers_mut();
+        headers.insert(REPOSITORY_TYPE, HeaderValue::from_static("RSPM"));
+        headers.insert(CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    }
+    if let Some(asked) = asked {
+        app.0.hot.keep(asked, age, &response);
+    }
+    response
 }
 
 /// Refusals that come from before the handlers (wrong method, unreadable query) in the shape of the API's own.

@@ -10,10 +10,13 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
-use sim_kit::gcfg::{Gcfg, GcfgError, Value, environment, variable};
+use sim_kit::gcfg::{Entry, Gcfg, GcfgError, Value, environment, variable};
 use url::Url;
 
 use crate::Config;
+
+/// The real server's.
+pub const METRICS_PORT: u16 = 2112;
 
 /// What begins the names of variables.
 const PREFIX: &str = "PACKAGEMANAGER";
@@ -56,6 +59,8 @@ pub struct Settings {
     pub port: Option<u16>,
     /// `HTTP.Listen`: its address, where it has one.
     pub bind: Option<IpAddr>,
+    /// The port for metrics, if there shall be one, and its address, where it has one.
+    pub metrics: Option<(Option<IpAddr>, u16)>,
     /// `Server.DataDir`.
     pub data_dir: Option<PathBuf>,
     /// Where the PostgreSQL database is, if that is the provider.
@@ -150,6 +155,17 @@ pub static SETTINGS: &[Setting] = &[
     honoured("Authentication", "NewReposAuthByDefault", "false", "whether new repositories ask for a token unless they are made otherwise", |value, to| {
         value.bool().map(|read| to.config.new_repos_authenticated = read)
     }),
+    honoured("Metrics", "Enabled", "true", "metrics and usage; said to be true, it opens the port for them", |value, to| {
+        to.config.metrics.enabled = value.bool()?;
+        if to.config.metrics.enabled { to.metrics.get_or_insert((None, METRICS_PORT)); }
+        Ok(())
+    }),
+    honoured("Metrics", "Listen", ":2112", "port of `/metrics`, with an address before it if need be; opened only when this, `Metrics.Enabled` or `--metrics-port` says so", |value, to| {
+        listen(value).map(|read| to.metrics = Some(read))
+    }),
+    ours("Metrics", "OnMainPort", "false", "whether the main port answers `/metrics`, too", |value, to| {
+        value.bool().map(|read| to.config.metrics.on_main_port = read)
+    }),
     nothing("Server", "RVersion", RUNTIME),
     nothing("Server", "PythonVersion", RUNTIME),
     nothing("Server", "LauncherDir", "there is no launcher"),
@@ -165,8 +181,6 @@ pub static SETTINGS: &[Setting] = &[
     nothing("Storage", "*", "files are kept in the data folder"),
     nothing("FileStorage", "*", "files are kept in the data folder"),
     nothing("S3Storage", "*", "files are kept in the data folder"),
-    nothing("Metrics", "Enabled", "there is no port for metrics"),
-    nothing("Metrics", "Listen", "there is no port for metrics"),
     nothing("Git", "BuilderDir", "builds need no folder of their own"),
     nothing("Git", "AllowUnsandboxedGitBuilds", "nothing of a repository is run"),
     nothing("OpenIDConnect", "*", "people sign in with a token"),
@@ -224,11 +238,12 @@ fn listen(value: &Value<'_>) -> Result<(Option<IpAddr>, u16), GcfgError> {
     Ok((bind, port))
 }
 
-/// Reads the file at `path`, if one is named, and the variables of the environment, over `config`.
+/// Reads the file at `path`, if one is named, the variables of the environment and `assignments` of the command line
+/// (`Section.Key=value`), over `config`.
 ///
 /// # Errors
 /// The file cannot be read, or a value is wrong.
-pub fn read(path: Option<&Path>, config: Config) -> Result<Settings, SettingsError> {
+pub fn read(path: Option<&Path>, assignments: &[String], config: Config) -> Result<Settings, SettingsError> {
     let shown = path.map_or_else(|| "the environment".to_owned(), |path| path.display().to_string());
     let text = match path {
         None => String::new(),
@@ -237,10 +252,9 @@ pub fn read(path: Option<&Path>, config: Config) -> Result<Settings, SettingsErr
         }
     };
     let bad = |source| SettingsError::Gcfg { path: shown.clone(), source };
-    let variables = environment();
-    let names: Vec<String> = variables.iter().map(|(name, _)| name.clone()).collect();
-    let file = Gcfg::parse(&text).map_err(bad)?.with_variables(PREFIX, variables);
-    for warning in warnings(&file, &names) {
+    let file = Gcfg::parse(&text).map_err(bad)?.with_variables(PREFIX, environment());
+    let file = file.with_assignments(assignments).map_err(bad)?;
+    for warning in warnings(&file) {
         tracing::warn!("{shown}: {warning}");
     }
     apply(&file, config).map_err(bad)
@@ -268,8 +282,8 @@ impl Setting {
     }
 }
 
-/// What of the file and of the variables of these names does nothing.
-fn warnings(file: &Gcfg, variables: &[String]) -> Vec<String> {
+/// What of the file, the variables and the command line does nothing.
+fn warnings(file: &Gcfg) -> Vec<String> {
     let told = |place: String, name: &str, known: Option<&Setting>| match known {
         None => Some(format!("{place}: there is no setting {name}")),
         Some(Setting { effect: Effect::Nothing, what, .. }) => {
@@ -277,23 +291,28 @@ fn warnings(file: &Gcfg, variables: &[String]) -> Vec<String> {
         }
         Some(_) => None,
     };
-    let of_file = file.entries().iter().filter_map(|entry| {
-        let known = SETTINGS.iter().find(|s| s.is(&entry.section, entry.subsection.as_deref(), &entry.key));
-        told(format!("line {}", entry.line), &entry.name(), known)
-    });
-    let begins = format!("{PREFIX}_");
-    let settings = variables.iter().filter(|name| name.starts_with(&begins) && !OTHER_VARIABLES.contains(&&***name));
-    let of_variables = settings.filter_map(|name| {
+    let known = |entry: &Entry| SETTINGS.iter().find(|s| s.is(&entry.section, entry.subsection.as_deref(), &entry.key));
+    let of_file = file.entries().iter().map(|entry| (format!("line {}", entry.line), entry));
+    let of_command = file.assigned().iter().map(|entry| ("--set".to_owned(), entry));
+    let entries = of_file.chain(of_command).filter_map(|(place, entry)| told(place, &entry.name(), known(entry)));
+    let variables = file.variables().filter(|name| !OTHER_VARIABLES.contains(name)).filter_map(|name| {
         let known = SETTINGS.iter().find(|setting| setting.is_variable(name));
-        let shown = known.map_or_else(|| name.clone(), |known| format!("{}.{}", known.section, known.key));
-        told(name.clone(), &shown, known)
+        let shown = known.map_or_else(|| name.to_owned(), |known| format!("{}.{}", known.section, known.key));
+        told(name.to_owned(), &shown, known)
     });
-    of_file.chain(of_variables).collect()
+    entries.chain(variables).collect()
 }
 
 fn apply(file: &Gcfg, config: Config) -> Result<Settings, GcfgError> {
-    let mut settings =
-        Settings { config, port: None, bind: None, data_dir: None, database_url: None, postgres: Postgres::default() };
+    let mut settings = Settings {
+        config,
+        port: None,
+        bind: None,
+        metrics: None,
+        data_dir: None,
+        database_url: None,
+        postgres: Postgres::default(),
+    };
     for setting in SETTINGS {
         let Some(read) = setting.reader() else { continue };
         for value in file.all(setting.section, None, setting.key) {
@@ -373,8 +392,8 @@ mod tests {
         assert_eq!((port, bind, data_dir), (Some(4243), None, Some(PathBuf::from("/srv/rspm"))));
         assert_eq!(database_url.as_deref(), Some("postgres://pm:s3%3Acret@db.example.org/pm"));
         let empty = [("PACKAGEMANAGER_HTTP_LISTEN", ""), ("PACKAGEMANAGER_SERVER_ADDRESS", "")];
-        let Settings { config, port, data_dir, database_url, .. } = read("", &empty).unwrap();
-        assert_eq!((config.address, port, data_dir, database_url), (None, None, None, None));
+        let Settings { config, port, data_dir, database_url, metrics, .. } = read("", &empty).unwrap();
+        assert_eq!((config.address, port, data_dir, database_url, metrics), (None, None, None, None, None));
     }
 
     #[test]
@@ -389,6 +408,22 @@ mod tests {
             let settings = read(&format!("[HTTP]\nListen = {text}"), &[]).unwrap();
             assert_eq!((settings.bind, settings.port), (bind.map(|ip| ip.parse().unwrap()), Some(port)), "{text}");
         }
+    }
+
+    #[test]
+    fn the_port_for_metrics() {
+        let metrics = |text: &str| {
+            let Settings { config, metrics, .. } = read(&format!("[Metrics]\n{text}"), &[]).unwrap();
+            (config.metrics.enabled, config.metrics.on_main_port, metrics)
+        };
+        assert_eq!(metrics(""), (true, false, None));
+        assert_eq!(metrics("Enabled = 1"), (true, false, Some((None, 2112))));
+        assert_eq!(
+            metrics("Listen = 127.0.0.1:0\nEnabled"),
+            (true, false, Some((Some(Ipv4Addr::LOCALHOST.into()), 0)))
+        );
+        assert_eq!(metrics("Listen = 2113\nOnMainPort = yes"), (true, true, Some((None, 2113))));
+        assert_eq!(metrics("Enabled = no"), (false, false, None));
     }
 
     #[test]
@@ -424,14 +459,17 @@ mod tests {
                     [IdentityFederation \"ci\"]\nIssuer = x\n[Server \"x\"]\nAddress = y\n";
         let names = ["PACKAGEMANAGER_GIT_BUILDERDIR", "PACKAGEMANAGER_GIT_POLINTERVAL", "PACKAGEMANAGER_HTTP_LISTEN"];
         let others = ["PACKAGEMANAGER_TOKEN", "PACKAGEMANAGER_S3STORAGE_BUCKET", "PATH"];
-        let names: Vec<String> = names.into_iter().chain(others).map(str::to_owned).collect();
-        let told = warnings(&Gcfg::parse(text).unwrap(), &names);
+        let variables = names.into_iter().chain(others).map(|name| (name.to_owned(), String::new()));
+        let file = Gcfg::parse(text).unwrap().with_variables(PREFIX, variables);
+        let file = file.with_assignments(&["HTTP.Lisen=:1".to_owned(), "HTTP.Listen=:1".to_owned()]).unwrap();
+        let told = warnings(&file);
         let expected = [
             "line 2: Server.RVersion is without effect here: R and Python are not run",
             "line 3: there is no setting Server.Adress",
             "line 7: Debug.log is without effect here: `--log` says what is logged",
             "line 9: IdentityFederation.ci.Issuer is without effect here: people sign in with a token",
             "line 11: there is no setting Server.x.Address",
+            "--set: there is no setting HTTP.Lisen",
             "PACKAGEMANAGER_GIT_BUILDERDIR: Git.BuilderDir is without effect here: builds need no folder of their own",
             "PACKAGEMANAGER_GIT_POLINTERVAL: there is no setting PACKAGEMANAGER_GIT_POLINTERVAL",
             "PACKAGEMANAGER_S3STORAGE_BUCKET: S3Storage.* is without effect here: files are kept in the data folder",
@@ -456,7 +494,7 @@ mod tests {
     fn the_documented_settings_are_these() {
         let head = "# Settings of Package Manager\n\nA settings file in the real server's syntax is named with\n\
                     `teamsim serve pkgmgr --config rstudio-pm.gcfg` (for a whole team `--pkgmgr-config`). Flags go before\n\
-                    variables, variables before the file. A wrong value is refused with its line; what is not known is\n\
+                    variables, variables before the file; `--set Section.Key=value` is the flag of what has none. A wrong value is refused with its line; what is not known is\n\
                     warned of. An empty value is as good as none.\n\nThis page is generated from\n\
                     `pkgmgr-sim/src/settings.rs` by its tests.\n\n";
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/PACKAGE_MANAGER_SETTINGS.md");

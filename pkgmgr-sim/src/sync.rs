@@ -19,7 +19,7 @@ pub mod schedule;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use pkg_formats::psp::{self, Checkpoint, CheckpointPage, CheckpointRef, Digest, FeedInfo, Head, PspError, Root};
@@ -236,7 +236,7 @@ impl App {
         let turn = self.turn(source);
         let _turn = turn.lock().await;
         let clock = self.world().clock();
-        let began = clock.now();
+        let (began, started) = (clock.now(), Instant::now());
         self.set_progress(source.id, |p| p.running = true);
         let running = StopsRunning { app: self, source: source.id };
         let mut result = self.follow(source, upstream).await;
@@ -251,6 +251,7 @@ impl App {
             result = Err(error);
         }
         drop(running);
+        self.0.metrics.synchronised(&source.kind, started.elapsed());
         let now = clock.now();
         match &result {
             Ok(outcome) => {

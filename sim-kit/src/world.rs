@@ -220,6 +220,12 @@ impl World {
         &self.0.blobs
     }
 
+    /// The folder of this World's database, blobs and files.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.0.folder
+    }
+
     /// A folder of this World's for files that are neither rows nor blobs, such as unpacked archives. `name` is one
     /// path segment.
     ///

@@ -32,7 +32,7 @@ pub async fn status(State(app): State<App>) -> Result<Response, ApiError> {
         "version": VERSION,
         "build_date": "2026-06-30T00:00:00Z",
         "simulated": true,
-        "metrics_enabled": false,
+        "metrics_enabled": app.0.config.metrics.enabled,
         "r_configured": has("R"),
         "python_configured": has("Python"),
         "binaries_enabled": true,

@@ -106,6 +106,11 @@ pub(super) async fn package(
     };
     let mut response = app.0.files.serve(&request.method, &request.headers, served).await?;
     app.count_download(&request.method, &response, source_id, &record.name, &version.version);
+    if let Flavor::Linux { distro, .. } = &flavor
+        && crate::downloads::is_download(&request.method, &response)
+    {
+        app.0.metrics.routed(distro, tag.is_some());
+    }
     let headers = response.headers_mut();
     match tag.as_deref().map(HeaderValue::try_from) {
         Some(tag) => {

@@ -36,3 +36,17 @@ pub async fn of(db: &Db, source: i64, name: &str) -> sqlx::Result<i64> {
             .await?;
     row.try_get(0)
 }
+
+/// Source, package and downloads of all its versions on the days from the one that begins at `day` on.
+///
+/// # Errors
+/// The database's.
+pub async fn since(db: &Db, day: i64) -> sqlx::Result<Vec<(i64, String, i64)>> {
+    let rows = sqlx::query(
+        "SELECT source_id, name, CAST(SUM(count) AS BIGINT) FROM downloads WHERE day >= $1 GROUP BY source_id, name",
+    )
+    .bind(day)
+    .fetch_all(db.pool())
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
+}

@@ -382,7 +382,7 @@ async fn nothing_of_a_tree_lands_elsewhere() {
 #[tokio::test]
 async fn what_may_pass_is_tried_again_and_limits_hold() {
     let Some(server) = GitServer::start(None).await else { return };
-    let team = team_with("git", "R", |_| {}).await;
+    let team = team_with("git", "R", |config| config.metrics.on_main_port = true).await;
     server.commit("own", 1, &R);
     team.does("POST", BUILDERS, json!({"url": server.address("own")})).await;
     server.commit("own", 2, &[("NEWS", "")]);
@@ -395,6 +395,8 @@ async fn what_may_pass_is_tried_again_and_limits_hold() {
     server.refuse(1000);
     let failed = team.does("POST", &format!("{BUILDERS}/own/rerun"), Value::Null).await;
     assert_eq!(failed[0]["status"], "failed", "{failed}");
+    let told = team.get("/metrics").await;
+    assert!(told.text().contains("\nppm_git_builds_failed_total 1\n"), "{}", told.text());
     server.refuse(0);
     // A package that is wrong is not tried again.
     server.commit("own", 3, &[("DESCRIPTION", "Package: own\nVersion: one\n")]);

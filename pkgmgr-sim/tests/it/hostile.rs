@@ -281,6 +281,7 @@ fn rows(targets: &Targets) -> Vec<Row> {
         Row { only_wrong: true, ..form("/client/admin/repos/{repo}", "/client/admin/repos/cran", &[("do", "delete-url"), ("id", "1-99")]) },
         Row { only_wrong: true, ..get("/client/view/{*rest}", "/client/view/none", &[]) },
         get("/__ping__", "/__ping__", &[]),
+        get("/metrics", "/metrics", &[]),
         get("/__api__/status", "/__api__/status", &[]),
         get("/__api__/swagger/", "/__api__/swagger/", &[]),
         get("/__api__/swagger/index.html", "/__api__/swagger/index.html", &[]),
@@ -315,6 +316,7 @@ fn rows(targets: &Targets) -> Vec<Row> {
         json_body("POST", "/__api__/sync", "/__api__/sync", json!({"source": "cran"}), &[("source", Word, false), ("no_wait", Flag, false)]),
         json_body("POST", "/__api__/sync", "/__api__/sync", json!({"type": "bioconductor"}), &[("type", Word, false), ("version", Word, false)]),
         get("/__api__/alerts", "/__api__/alerts", &[]),
+        get("/__api__/metrics/packages", "/__api__/metrics/packages", &[("_sourceType", Query::Word), ("_days", Query::Count), LIST[0], LIST[1]]),
         get("/__api__/sync/export", "/__api__/sync/export?type=bioconductor&version=3.18&files=false", &[("type", Query::Word), ("version", Query::Word), ("files", Query::Flag)]),
         row("POST", "/__api__/sync/import", "/__api__/sync/import", Sent::Bytes(octets(), targets.bundle.clone())),
         json_body("POST", "/__api__/repos", "/__api__/repos", json!({"name": "{unique}"}), &repo_draft),
@@ -502,7 +504,9 @@ impl Server {
             || HostConfig { world: WorldConfig { frozen_at, ..WorldConfig::default() }, ..HostConfig::default() };
         let packages = ["DESeq2", "jsonlite", "flask", "curl", "sf", "golang.Go"];
         let feed = Host::start(upstream_sim::product(upstream_sim::Config::only(&packages)), host()).await.unwrap();
-        let config = pkgmgr_sim::Config { sync: false, ..pkgmgr_sim::Config::new(feed.url().parse().unwrap()) };
+        let metrics = pkgmgr_sim::metrics::Settings { on_main_port: true, ..pkgmgr_sim::metrics::Settings::default() };
+        let config =
+            pkgmgr_sim::Config { sync: false, metrics, ..pkgmgr_sim::Config::new(feed.url().parse().unwrap()) };
         let only_texts = database_url.is_some();
         let world = WorldConfig { database_url, ..host().world };
         let (world, router) = in_process(&product(config), &HostConfig { world, ..host() }).await.unwrap();

@@ -16,6 +16,7 @@ mod eager;
 mod files;
 mod histories;
 mod hostile;
+mod metrics;
 mod odd_requests;
 mod poetry;
 mod r_clients;

@@ -13,6 +13,8 @@ use crate::service::Service;
 struct Server {
     _process: Child,
     url: String,
+    /// Of its port for metrics, if it has one.
+    metrics: Option<String>,
 }
 
 fn command(service: &Service, file: &Path, flags: &[&str]) -> Command {
@@ -30,9 +32,13 @@ impl Server {
     async fn start(mut command: Command) -> Self {
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut metrics = None;
         while let Some(line) = lines.next_line().await.unwrap() {
+            if let Some(address) = line.strip_prefix("Starting metrics server on ") {
+                metrics = Some(format!("http://{address}/metrics"));
+            }
             if let Some(address) = line.strip_prefix("Starting HTTP server on ") {
-                return Self { url: format!("http://{address}"), _process: process };
+                return Self { url: format!("http://{address}"), metrics, _process: process };
             }
         }
         let output = process.wait_with_output().await.unwrap();
@@ -73,11 +79,14 @@ async fn flags_go_before_variables_and_variables_before_the_file() {
     let server = Server::start(only_file).await;
     let status = server.status().await;
     assert_eq!((schedule(&status, "cran"), schedule(&status, "pypi")), ("0 4 * * *".into(), "0 3 * * *".into()));
+    assert_eq!(server.metrics, None, "nobody has asked for that port");
     assert!(data.join("package-manager").is_dir(), "Server.DataDir is where things are kept");
     assert_eq!(server.create_repo(json!({ "name": "one" })).await["auth"], true);
     assert_eq!(server.create_repo(json!({ "name": "two", "authenticated": false })).await["auth"], false);
     drop(server);
-    let mut both = command(&service, &file, &["--cran-sync-schedule", "0 5 * * *", "--address", "http://pm.example"]);
+    let flags = ["--cran-sync-schedule", "0 5 * * *", "--address", "http://pm.example", "--metrics-port", "0"];
+    let more = ["--set", "Metrics.OnMainPort=true", "--set", "Metrics.Enabled=false"];
+    let mut both = command(&service, &file, &[&flags[..], &more].concat());
     both.env("PACKAGEMANAGER_CRAN_SYNCSCHEDULE", "0 4 * * *")
         .env("PACKAGEMANAGER_SERVER_ADDRESS", "http://other.example");
     let server = Server::start(both).await;
@@ -85,6 +94,10 @@ async fn flags_go_before_variables_and_variables_before_the_file() {
     let document: Value =
         http().get(format!("{}/__api__/swagger/doc.json", server.url)).send().await.unwrap().json().await.unwrap();
     assert_eq!(document["servers"][0]["url"], "http://pm.example", "{}", document["servers"]);
+    for url in [server.metrics.clone().unwrap(), format!("{}/metrics", server.url)] {
+        let text = http().get(url).send().await.unwrap().text().await.unwrap();
+        assert!(text.contains("ppm_build_info"), "the flag for the port goes before Metrics.Enabled: {text}");
+    }
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ async fn keeps_every_state(db: &Db) {
     }
     assert_eq!(downloads::of(db, source, "a").await.unwrap(), 6);
     assert_eq!(downloads::of(db, source, "b").await.unwrap(), 0);
+    assert_eq!(downloads::since(db, 0).await.unwrap(), [(source, "a".to_owned(), 6)]);
     // Rolled back: nothing of it is seen.
     let mut tx = db.write().await.unwrap();
     packages::put(&mut tx, source, 13, &[package("d", "d1", 1)], false, |_, _| false).await.unwrap();

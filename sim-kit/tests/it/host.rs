@@ -47,6 +47,27 @@ async fn a_lasting_folder_keeps_what_was_answered_and_is_used_by_one() {
 }
 
 #[tokio::test]
+async fn another_port_answers_one_path_alone() {
+    let mut running = start(HostConfig::default()).await;
+    let address = running.also_answer("/notes", [127, 0, 0, 1].into(), 0).await.unwrap();
+    let get = async |path: &str| client().get(format!("http://{address}{path}")).send().await;
+    let notes = async || get("/notes").await.unwrap().text().await.unwrap();
+    client().post(format!("{}/notes", running.url())).send().await.unwrap();
+    let known = running.world().journal().counters().total;
+    assert_eq!(notes().await, "notes: 1");
+    assert_eq!(get("/__sim__/v1/health").await.unwrap().status(), 404);
+    let posted = client().post(format!("http://{address}/notes")).send().await.unwrap();
+    assert_eq!(posted.status(), 405);
+    assert_eq!(running.world().journal().counters().total, known, "nothing of it is in the journal");
+    running.reset().await.unwrap();
+    assert_eq!(notes().await, "notes: 0");
+    let error = running.also_answer("/notes", [127, 0, 0, 1].into(), address.port()).await.unwrap_err();
+    assert!(error.to_string().contains("is in use"), "{error}");
+    running.stop().await;
+    assert!(get("/notes").await.is_err(), "it ends with the server");
+}
+
+#[tokio::test]
 async fn reset_works_on_postgres() {
     let Some(server) = Postgres::start() else { return };
     let world = WorldConfig { database_url: Some(server.database().await), ..WorldConfig::default() };
