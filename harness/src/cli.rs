@@ -83,6 +83,9 @@ pub struct TeamArgs {
     /// Settings file of Package Manager (rstudio-pm.gcfg); of what it says about listening and storage the flags here decide
     #[arg(long, env = "TEAMSIM_PKGMGR_CONFIG", value_name = "FILE")]
     pub pkgmgr_config: Option<PathBuf>,
+    /// Open a port for Package Manager's metrics (0: any free one); without it, what the settings file says
+    #[arg(long, env = "TEAMSIM_PKGMGR_METRICS_PORT", value_name = "PORT")]
+    pub pkgmgr_metrics_port: Option<u16>,
     /// How Package Manager follows the catalogue.
     #[command(flatten)]
     pub feeds: pkgmgr_sim::cli::FeedArgs,
@@ -105,8 +108,8 @@ impl TeamArgs {
     pub fn stack(&self, ports: Ports) -> anyhow::Result<StackConfig> {
         let defaults = StackConfig::default();
         let feed = defaults.package_manager.upstream;
-        let package_manager =
-            pkgmgr_sim::cli::settings(self.pkgmgr_config.as_deref(), &[], self.feeds.clone(), feed)?.config;
+        let settings = pkgmgr_sim::cli::settings(self.pkgmgr_config.as_deref(), &[], self.feeds.clone(), feed)?;
+        let asked = settings.metrics.filter(|_| settings.config.metrics.enabled).map(|(_, port)| port);
         let mut config = StackConfig {
             bind: self.bind,
             ports,
@@ -115,7 +118,8 @@ impl TeamArgs {
             frozen_at: self.freeze,
             control_token: self.control_token.clone(),
             upstream: self.upstream.clone(),
-            package_manager,
+            package_manager: settings.config,
+            pkgmgr_metrics: self.pkgmgr_metrics_port.or(asked),
             connect_metrics: self.connect_metrics_port,
             ..StackConfig::default()
         };
@@ -141,6 +145,7 @@ impl TeamArgs {
 #[command(after_help = "Examples:\n  teamsim up\n  teamsim up --data-dir ./team            keep what is published\n  \
                         teamsim up --env-file team.env          then: set -a; . ./team.env\n  \
                         teamsim up --connect-port 0 --json      any free port, told as JSON\n  \
+                        teamsim up --pkgmgr-metrics-port 2112   numbers of Package Manager for Prometheus\n  \
                         teamsim up --cran-sync-mode eager       all files of CRAN at once\n  \
                         teamsim up --pypi-sync-schedule '*/30 * * * *'")]
 pub struct UpArgs {
@@ -171,7 +176,8 @@ pub struct UpArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  teamsim run -- pytest tests/\n  teamsim run --env                       the variables the command gets\n  \
-                        teamsim run --as connect=2024.08.0 -- ./suite.sh"
+                        teamsim run --as connect=2024.08.0 -- ./suite.sh\n  \
+                        teamsim run --pkgmgr-config rstudio-pm.gcfg -- ./suite.sh"
 )]
 pub struct RunArgs {
     /// The team.

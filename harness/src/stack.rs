@@ -31,6 +31,8 @@ pub struct StackConfig {
     pub upstream: upstream_sim::Config,
     /// Package Manager; the URL of its feed is filled in.
     pub package_manager: pkgmgr_sim::Config,
+    /// Port of Package Manager's metrics, if there shall be one.
+    pub pkgmgr_metrics: Option<u16>,
     /// Connect; its URLs are filled in.
     pub connect: connect_sim::Config,
     /// Port of Connect's metrics; None: the product's own where Connect has the product's port, none otherwise.
@@ -66,6 +68,7 @@ impl Default for StackConfig {
             package_manager: pkgmgr_sim::Config::new(
                 "http://127.0.0.1:4241".parse().expect("a constant that is a URL"),
             ),
+            pkgmgr_metrics: None,
             connect: connect_sim::Config::default(),
             connect_metrics: None,
             workbench: workbench_sim::Config::default(),
@@ -83,6 +86,8 @@ pub struct Stack {
     pub package_manager: Running,
     /// The package service.
     pub upstream: Running,
+    /// Where Package Manager's metrics are.
+    pub metrics: Option<String>,
 }
 
 impl Stack {
@@ -108,8 +113,13 @@ impl Stack {
             Host::start(upstream_sim::product(config.upstream.clone()), host(ports.upstream, "upstream")).await?;
         let feed: Url = upstream.url().parse()?;
         let package_manager = pkgmgr_sim::Config { upstream: feed, ..config.package_manager.clone() };
-        let package_manager =
+        let mut package_manager =
             Host::start(pkgmgr_sim::product(package_manager), host(ports.package_manager, "package-manager")).await?;
+        let path = pkgmgr_sim::metrics::PATH;
+        let metrics = match config.pkgmgr_metrics {
+            Some(port) => Some(format!("http://{}{path}", package_manager.also_answer(path, config.bind, port).await?)),
+            None => None,
+        };
         let mut urls = Urls {
             workbench: String::new(),
             connect: String::new(),
@@ -128,7 +138,7 @@ impl Stack {
         workbench.cran = Some(urls.cran().parse()?);
         workbench.connect = Some(workbench_sim::Connect { url: urls.connect.parse()?, seeded_keys: true });
         let workbench = Host::start(workbench_sim::product(workbench), host(ports.workbench, "workbench")).await?;
-        let stack = Self { workbench, connect, package_manager, upstream };
+        let stack = Self { workbench, connect, package_manager, upstream, metrics };
         stack.wait_for_packages(Duration::from_secs(600)).await.context("Package Manager did not get its packages")?;
         Ok(stack)
     }

@@ -28,7 +28,12 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.env_file {
         std::fs::write(path, env_file(&variables)).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let text = if args.json { json(&urls, args.team.seed, &variables) } else { table(&urls, args.team.seed) };
+    let metrics = stack.metrics.as_deref();
+    let text = if args.json {
+        json(&urls, metrics, args.team.seed, &variables)
+    } else {
+        table(&urls, metrics, args.team.seed)
+    };
     let mut out = std::io::stdout().lock();
     // Whoever started this may have stopped reading; the team stays up all the same.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -38,17 +43,21 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn json(urls: &Urls, seed: u64, variables: &[(String, String)]) -> String {
+fn json(urls: &Urls, metrics: Option<&str>, seed: u64, variables: &[(String, String)]) -> String {
     let team = users(seed).map(|user| {
         serde_json::json!({
             "username": user.username, "password": user.password, "role": user.role, "api_key": user.api_key,
         })
     });
     let environment: serde_json::Map<_, _> = variables.iter().map(|(n, v)| (n.clone(), v.clone().into())).collect();
-    format!("{}\n", serde_json::json!({ "urls": urls, "users": team, "environment": environment }))
+    let mut told = serde_json::json!({ "urls": urls, "users": team, "environment": environment });
+    if let Some(metrics) = metrics {
+        told["package_manager_metrics"] = metrics.into();
+    }
+    format!("{told}\n")
 }
 
-fn table(urls: &Urls, seed: u64) -> String {
+fn table(urls: &Urls, metrics: Option<&str>, seed: u64) -> String {
     let mut text = String::from("teamsim is up. Simulated; not affiliated with Posit.\n\n");
     for (name, url) in [
         ("Workbench", &urls.workbench),
@@ -57,6 +66,9 @@ fn table(urls: &Urls, seed: u64) -> String {
         ("Package Service", &urls.upstream),
     ] {
         let _ = writeln!(text, "  {name:<17}{url}");
+    }
+    if let Some(metrics) = metrics {
+        let _ = writeln!(text, "  {:<17}{metrics}", "its metrics");
     }
     let _ = writeln!(text, "\n  {:<11}{:<15}{:<22}API key (Connect)", "User", "Role", "Password");
     for user in users(seed) {

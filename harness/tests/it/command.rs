@@ -113,8 +113,11 @@ fn what_is_wrong_is_said_in_one_line() {
 async fn up_is_ready_when_it_prints_and_stops_when_asked() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("team.env");
-    let mut up = Up::spawn(&["--env-file", file.to_str().unwrap()]);
+    let mut up = Up::spawn(&["--env-file", file.to_str().unwrap(), "--pkgmgr-metrics-port", "0"]);
     let told = up.ready();
+    let metrics = told["package_manager_metrics"].as_str().unwrap();
+    let numbers = http().get(metrics).send().await.unwrap().text().await.unwrap();
+    assert!(numbers.contains("\nppm_repo_source_sync_duration_seconds_count{type=\"cran\"} 1\n"), "{numbers}");
     for (server, path) in [
         ("workbench", "/health-check"),
         ("connect", "/__ping__"),
