@@ -87,7 +87,7 @@ pub struct Stack {
     /// The package service.
     pub upstream: Running,
     /// Where Package Manager's metrics are.
-    pub metrics: Option<String>,
+    pub pkgmgr_metrics: Option<String>,
 }
 
 impl Stack {
@@ -116,7 +116,7 @@ impl Stack {
         let mut package_manager =
             Host::start(pkgmgr_sim::product(package_manager), host(ports.package_manager, "package-manager")).await?;
         let path = pkgmgr_sim::metrics::PATH;
-        let metrics = match config.pkgmgr_metrics {
+        let pkgmgr_metrics = match config.pkgmgr_metrics {
             Some(port) => Some(format!("http://{}{path}", package_manager.also_answer(path, config.bind, port).await?)),
             None => None,
         };
@@ -138,7 +138,7 @@ impl Stack {
         workbench.cran = Some(urls.cran().parse()?);
         workbench.connect = Some(workbench_sim::Connect { url: urls.connect.parse()?, seeded_keys: true });
         let workbench = Host::start(workbench_sim::product(workbench), host(ports.workbench, "workbench")).await?;
-        let stack = Self { workbench, connect, package_manager, upstream, metrics };
+        let stack = Self { workbench, connect, package_manager, upstream, pkgmgr_metrics };
         stack.wait_for_packages(Duration::from_secs(600)).await.context("Package Manager did not get its packages")?;
         Ok(stack)
     }

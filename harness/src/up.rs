@@ -28,7 +28,7 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.env_file {
         std::fs::write(path, env_file(&variables)).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let metrics = stack.metrics.as_deref();
+    let metrics = stack.pkgmgr_metrics.as_deref();
     let text = if args.json {
         json(&urls, metrics, args.team.seed, &variables)
     } else {

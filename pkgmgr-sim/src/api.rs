@@ -7,9 +7,11 @@
 
 pub mod binaries;
 pub mod blocklist;
+pub mod bootstrap;
 pub mod builders;
 pub mod contents;
 pub(crate) mod current;
+pub mod devices;
 pub mod filter;
 pub mod git_credentials;
 pub mod packages;

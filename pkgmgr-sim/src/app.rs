@@ -27,6 +27,7 @@ use crate::store::sources::Source;
 use crate::store::transactions::Point;
 use crate::store::{repos, rules, sources, tokens, transactions};
 use crate::sync::Progress;
+use crate::ui::device::WrongCodes;
 
 /// How long a node may not see what another one did.
 const SHARED_VIEW: Duration = Duration::from_secs(1);
@@ -52,6 +53,7 @@ pub(crate) struct Inner {
     pub(crate) stamps: Stamps,
     pub(crate) downloads: Downloads,
     pub(crate) metrics: Metrics,
+    pub(crate) wrong_codes: WrongCodes,
     pub(crate) builders: Builders,
     /// One synchronisation of a source at a time.
     pub(crate) turns: Mutex<HashMap<i64, Arc<tokio::sync::Mutex<()>>>>,
@@ -155,6 +157,7 @@ impl App {
             stamps: Stamps::default(),
             downloads: Downloads::default(),
             metrics: Metrics::of(&world)?,
+            wrong_codes: WrongCodes::default(),
             builders: Builders::of(&world),
             turns: Mutex::default(),
             world,

@@ -85,7 +85,7 @@ pub(crate) struct Grants {
 }
 
 impl Grants {
-    fn everything() -> Self {
+    pub(crate) fn everything() -> Self {
         Self { scopes: vec!["global:admin".to_owned()], repos: Which::All, sources: Which::All }
     }
 
@@ -124,6 +124,11 @@ impl Caller {
     pub(crate) fn name(&self) -> Option<String> {
         let token = &self.0.as_ref()?.token;
         Some(if token.username.is_empty() { token.id.clone() } else { token.username.clone() })
+    }
+
+    /// The token's id.
+    pub(crate) fn id(&self) -> Option<String> {
+        Some(self.0.as_ref()?.token.id.clone())
     }
 
     /// What the token allows.

@@ -34,6 +34,8 @@ pub struct Config {
     pub bioconductor: Feed,
     /// How long the package service may take for an answer without length. Long answers get more: a second for every 64 KiB.
     pub patience: Duration,
+    /// Who has the other half of this key gets a token (`Bootstrap.PublicKey`).
+    pub bootstrap: Option<crate::bootstrap::Key>,
     /// Which numbers are given to whom.
     pub metrics: crate::metrics::Settings,
     /// What builders of packages from git repositories may do.
@@ -81,6 +83,7 @@ impl Config {
             pypi: Feed::daily_at("0 1 * * *"),
             bioconductor: Feed::daily_at("0 2 * * *"),
             patience: Duration::from_secs(90),
+            bootstrap: None,
             metrics: crate::metrics::Settings::default(),
             git: crate::git::Settings::default(),
         }

@@ -11,7 +11,7 @@
 //! | [`routes`] | the one table of routes |
 //! | [`openapi`] | that table as an OpenAPI document |
 //! | [`store`] | sources, repos, transactions, packages: the only SQL |
-//! | [`auth`] | tokens, and who may do what |
+//! | [`auth`], [`bootstrap`] | tokens, who may do what, and the first token |
 //! | [`local`], [`curated`] | sources that people fill |
 //! | [`vsx`] | extensions of editors, as their gallery shows them |
 //! | [`bioc`] | releases of Bioconductor in the layout that BiocManager expects |
@@ -37,6 +37,7 @@ pub mod app;
 pub mod auth;
 pub mod bioc;
 mod blocklist;
+pub mod bootstrap;
 pub mod builders;
 pub mod bundle;
 mod change;

@@ -6,6 +6,7 @@
 //! curated sources only tell what they would do.
 
 mod airgap;
+mod bootstrap;
 mod command;
 mod git;
 
@@ -297,6 +298,7 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
             let verb = if no_wait { "Synchronising" } else { "Synchronised" };
             Ok(said(done, if quiet { String::new() } else { format!("{verb} {kind}.") }))
         }
+        Command::Bootstrap(step) => bootstrap::bootstrap(server, step).await,
         Command::Export(what) => airgap::export(server, what).await,
         Command::Import { path: _, what: Some(what) } => git::import(server, what).await,
         Command::Import { path, what: None } => airgap::import(server, &path.unwrap_or_default()).await,

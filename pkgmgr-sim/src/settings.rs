@@ -155,6 +155,10 @@ pub static SETTINGS: &[Setting] = &[
     honoured("Authentication", "NewReposAuthByDefault", "false", "whether new repositories ask for a token unless they are made otherwise", |value, to| {
         value.bool().map(|read| to.config.new_repos_authenticated = read)
     }),
+    honoured("Bootstrap", "PublicKey", "", "the public key that `rspm bootstrap keys` has shown, in PEM or base64; who has the private one gets a token", |value, to| {
+        let read: Result<crate::bootstrap::Key, String> = value.text.parse();
+        read.map(|key| to.config.bootstrap = Some(key)).map_err(|_| value.must_be("an RSA public key of 2048 bits or more, in PEM or base64"))
+    }),
     honoured("Metrics", "Enabled", "true", "metrics and usage; said to be true, it opens the port for them", |value, to| {
         to.config.metrics.enabled = value.bool()?;
         if to.config.metrics.enabled { to.metrics.get_or_insert((None, METRICS_PORT)); }

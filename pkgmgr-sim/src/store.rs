@@ -3,7 +3,9 @@
 //! Sources hold packages, repos are lists of sources, and every change is a transaction with a number. Nothing that a
 //! past transaction showed is ever overwritten: package rows are valid from one transaction to before another.
 
+pub mod assertions;
 pub mod builders;
+pub mod devices;
 pub mod downloads;
 pub mod packages;
 pub mod repos;
@@ -27,6 +29,8 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 22, name: "files", sql: include_str!("../migrations/0022_files.sql") },
     Migration { version: 23, name: "trust", sql: include_str!("../migrations/0023_trust.sql") },
     Migration { version: 30, name: "git_builders", sql: include_str!("../migrations/0030_git_builders.sql") },
+    Migration { version: 40, name: "bootstrap", sql: include_str!("../migrations/0040_bootstrap.sql") },
+    Migration { version: 41, name: "devices", sql: include_str!("../migrations/0041_devices.sql") },
 ];
 
 /// A transaction number above all that will ever be given.

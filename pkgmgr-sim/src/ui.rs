@@ -11,6 +11,7 @@
 //! | `repos/{repo}/packages`, `…/packages/{name}` | packages |
 //! | `repos/{repo}/setup` | what to tell R or Python, for a system and a snapshot |
 //! | `activity`, `repos/{repo}/activity` | transactions |
+//! | `device` | approves devices that ask for a token |
 //! | `sign-in`, `sign-out`, `admin/…` | administration, for holders of a token |
 //! | `admin/sources/{source}`, `…/builds/{transaction}` | git builders, what they have built, and the logs |
 //!
@@ -20,6 +21,7 @@
 pub mod activity;
 pub mod admin;
 pub mod builders;
+pub mod device;
 pub mod home;
 pub mod package;
 pub mod packages;
@@ -70,6 +72,7 @@ const TEMPLATES: [(&str, &str); 19] = [
 ];
 const SIGN_IN: &str = include_str!("../templates/sign_in.html");
 const SIGN_OUT: &str = include_str!("../templates/sign_out.html");
+const DEVICE: &str = include_str!("../templates/device.html");
 const STYLE: &str = include_str!("../templates/style.css");
 const SCRIPT: &str = include_str!("../templates/script.js");
 
@@ -83,7 +86,9 @@ static ASSETS: LazyLock<String> = LazyLock::new(|| {
 pub(crate) fn templates() -> Result<Environment<'static>, Error> {
     let mut templates = Environment::new();
     templates.set_undefined_behavior(minijinja::UndefinedBehavior::Chainable);
-    for (name, text) in TEMPLATES.into_iter().chain([("sign_in.html", SIGN_IN), ("sign_out.html", SIGN_OUT)]) {
+    for (name, text) in
+        TEMPLATES.into_iter().chain([("sign_in.html", SIGN_IN), ("sign_out.html", SIGN_OUT), ("device.html", DEVICE)])
+    {
         templates.add_template(name, text)?;
     }
     templates.add_global("version", VERSION);

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use sim_kit::origin::Origin;
 use super::time;
 use crate::app::{App, View};
 use crate::auth::{Caller, Grants, Known, SCOPES, Which};
+use crate::change::Change;
 use crate::error::{ApiError, Error};
 use crate::store::tokens::{self, Token};
 use crate::store::transactions::Transaction;
@@ -75,27 +76,43 @@ pub async fn create(State(app): State<App>, caller: Caller, origin: Origin, body
         let text = format!("description and user have at most {MOST_DESCRIPTION} characters");
         return Err(Error::BadRequest(text).into());
     }
-    let now = app.world().clock().now();
-    let expires_at = match lifetime(draft.expires.as_deref().unwrap_or("never"))? {
-        Some(lifetime) => Some(now.checked_add_signed(lifetime).ok_or_else(far)?.timestamp_micros()),
-        None => None,
-    };
+    let expires_at = end(app.world().clock().now(), draft.expires.as_deref().unwrap_or("never"))?;
+    let new = New { grants, username: draft.user, description: draft.description, expires_at };
+    let answer = issue(&app, app.begin().await?, origin, new).await?;
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+/// A token to be made.
+pub(super) struct New {
+    pub(super) grants: Grants,
+    pub(super) username: String,
+    pub(super) description: String,
+    /// Microseconds since 1970; none: never.
+    pub(super) expires_at: Option<i64>,
+}
+
+/// Makes a token, and gives what is shown of it once.
+pub(super) async fn issue(app: &App, mut change: Change, origin: Origin, new: New) -> Result<Value, Error> {
     let token = Token {
         id: app.world().ids().uuid("package-manager-token").to_string(),
-        username: draft.user,
-        description: draft.description,
-        scopes: serde_json::to_string(&grants)?,
-        created_at: now.timestamp_micros(),
-        expires_at,
+        username: new.username,
+        description: new.description,
+        scopes: serde_json::to_string(&new.grants)?,
+        created_at: app.world().clock().now_micros(),
+        expires_at: new.expires_at,
     };
-    let origin = app.origin(origin);
-    let text = app.signed(&token, origin.base())?;
-    let mut change = app.begin().await?;
+    let text = app.signed(&token, app.origin(origin).base())?;
     tokens::insert(&mut change.tx, &token).await?;
     app.conclude(change, changed("Create token", &token.id)).await?;
-    let mut answer = token_json(&view, &Known { token, grants });
+    let mut answer = token_json(&app.view(), &Known { token, grants: new.grants });
     answer["token"] = text.into();
-    Ok((StatusCode::CREATED, Json(answer)).into_response())
+    Ok(answer)
+}
+
+/// When a token ends that is made at `now`, in microseconds since 1970; none: never.
+pub(super) fn end(now: DateTime<Utc>, expires: &str) -> Result<Option<i64>, Error> {
+    let Some(lifetime) = lifetime(expires)? else { return Ok(None) };
+    Ok(Some(now.checked_add_signed(lifetime).ok_or_else(far)?.timestamp_micros()))
 }
 
 /// `DELETE /__api__/tokens/{id}`: it is of no use from now on.

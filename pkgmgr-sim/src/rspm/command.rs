@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::airgap::Export;
+use super::bootstrap::Bootstrap;
 use super::git;
 
 /// What `rspm` can do.
@@ -118,6 +119,9 @@ pub enum Command {
         #[arg(long)]
         quiet: bool,
     },
+    /// Get the first token of a server, with a key.
+    #[command(subcommand)]
+    Bootstrap(Bootstrap),
     /// Write feeds and their files into a bundle, for a server that cannot reach the package service.
     #[command(after_help = "Example:\n  rspm export --type=CRAN --destination=cran.tar.gz")]
     Export(Export),

@@ -18,6 +18,9 @@ use tower::ServiceExt as _;
 use crate::administration::{r_package, wheel};
 use crate::builders::server::GitServer;
 
+/// A key whose other half is lost.
+const BOOTSTRAP: &str = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAktEnGzH59QkK7zQAM/nzixrdbSbPaOu8+AayWMmpouEVXmCqFBg9TfOqyqyHO9qrwuX2TEyFMq4dO48cvFNQeVmN9/9M6QctzcnPnQ7xOhkfbSFT/8PqdkYmjRvG9+rvQS+rpmn3wtsEOz25wBpBbkKhtX1YIj8zTCmJCjhDsXQ5srRmwn9nyfUYiZ0XCzrPS8HQmu+3of39QfsdwxFQFTcJo5SnL9aU60KJckuJQy277Gpuw/qmK+KJ1RPmYhDTfa6anJOdjQF1UK2ugV9LZtj2jqx/Lg95kUcft7pze2ck+Lh/5mZlkPN/SOWfrd2875eTgWWhnlajJx6SyqYYrQIDAQAB";
+
 /// What a parameter of a query takes.
 #[derive(Debug, Clone, Copy)]
 enum Query {
@@ -280,6 +283,19 @@ fn rows(targets: &Targets) -> Vec<Row> {
         form("/client/admin/repos/{repo}", "/client/admin/repos/cran", &[("do", "create-url"), ("date", "2025-01-31"), ("at-cran", ""), ("lock", "")]),
         Row { only_wrong: true, ..form("/client/admin/repos/{repo}", "/client/admin/repos/cran", &[("do", "delete-url"), ("id", "1-99")]) },
         Row { only_wrong: true, ..get("/client/view/{*rest}", "/client/view/none", &[]) },
+        get("/client/view/device", "/client/view/device", &[]),
+        Row { only_wrong: true, ..form("/client/device", "/client/device", &[("user_code", "BCDF-GHJK"), ("do", "deny")]) },
+        form("/__api__/device", "/__api__/device", &[("code_challenge_method", "S256"), ("code_challenge", "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU")]),
+        Row { only_wrong: true, ..form("/__api__/device_access", "/__api__/device_access", &[("device_code", "x"), ("code_verifier", "x")]) },
+        Row {
+            only_wrong: true,
+            ..form("/__api__/token", "/__api__/token", &[
+                ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+                ("subject_token", "x"),
+                ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
+            ])
+        },
+        Row { only_wrong: true, ..json_body("POST", "/__api__/bootstrap", "/__api__/bootstrap", json!({"assertion": "x"}), &[("assertion", Text(1 << 20), true), ("expires", Word, false)]) },
         get("/__ping__", "/__ping__", &[]),
         get("/metrics", "/metrics", &[]),
         get("/__api__/status", "/__api__/status", &[]),
@@ -505,8 +521,12 @@ impl Server {
         let packages = ["DESeq2", "jsonlite", "flask", "curl", "sf", "golang.Go"];
         let feed = Host::start(upstream_sim::product(upstream_sim::Config::only(&packages)), host()).await.unwrap();
         let metrics = pkgmgr_sim::metrics::Settings { on_main_port: true, ..pkgmgr_sim::metrics::Settings::default() };
-        let config =
-            pkgmgr_sim::Config { sync: false, metrics, ..pkgmgr_sim::Config::new(feed.url().parse().unwrap()) };
+        let config = pkgmgr_sim::Config {
+            sync: false,
+            metrics,
+            bootstrap: BOOTSTRAP.parse().ok(),
+            ..pkgmgr_sim::Config::new(feed.url().parse().unwrap())
+        };
         let only_texts = database_url.is_some();
         let world = WorldConfig { database_url, ..host().world };
         let (world, router) = in_process(&product(config), &HostConfig { world, ..host() }).await.unwrap();

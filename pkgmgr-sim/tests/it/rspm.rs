@@ -16,6 +16,12 @@ struct Line {
     rspm: Rspm,
 }
 
+/// What `rspm` with these words writes to standard output, or the reason why it fails.
+pub(crate) async fn rspm(words: &[&str]) -> Result<String, String> {
+    let line = Line::try_parse_from([&["rspm"], words].concat()).map_err(|error| error.to_string())?;
+    rspm::run(line.rspm).await.map_err(|error| format!("{error:#}"))
+}
+
 struct Shell {
     team: Team,
     token: String,
@@ -30,9 +36,8 @@ impl Shell {
 
     async fn try_run(&self, words: &[&str]) -> Result<String, String> {
         let address = self.team.running.url();
-        let fixed = ["rspm", "--address", address.as_str(), "--token", self.token.as_str()];
-        let line = Line::try_parse_from([&fixed[..], words].concat()).map_err(|error| error.to_string())?;
-        rspm::run(line.rspm).await.map_err(|error| format!("{error:#}"))
+        let fixed = ["--address", address.as_str(), "--token", self.token.as_str()];
+        rspm(&[&fixed[..], words].concat()).await
     }
 
     async fn run(&self, words: &[&str]) -> String {

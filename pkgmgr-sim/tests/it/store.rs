@@ -1,10 +1,11 @@
 //! The same store on SQLite and on PostgreSQL.
 
+use pkgmgr_sim::store::devices::Device;
 use pkgmgr_sim::store::packages::{self, Package, Shows};
 use pkgmgr_sim::store::sources::{self, Feed};
 use pkgmgr_sim::store::tokens::{self, Token};
 use pkgmgr_sim::store::transactions::{self, Point, Transaction};
-use pkgmgr_sim::store::{MIGRATIONS, downloads, repos, rules, take_instant, take_numbers, urls};
+use pkgmgr_sim::store::{MIGRATIONS, assertions, devices, downloads, repos, rules, take_instant, take_numbers, urls};
 use sim_kit::testing::Postgres;
 use sim_kit::{Db, HostConfig, WorldConfig};
 
@@ -64,6 +65,37 @@ async fn keeps_every_state(db: &Db) {
     assert_eq!(downloads::of(db, source, "a").await.unwrap(), 6);
     assert_eq!(downloads::of(db, source, "b").await.unwrap(), 0);
     assert_eq!(downloads::since(db, 0).await.unwrap(), [(source, "a".to_owned(), 6)]);
+    let mut tx = db.write().await.unwrap();
+    assert!(assertions::spend(&mut tx, "a", 10, 5).await.unwrap());
+    assert!(!assertions::spend(&mut tx, "a", 10, 10).await.unwrap(), "it was used");
+    assert!(assertions::spend(&mut tx, "b", 20, 11).await.unwrap(), "what has ended is forgotten");
+    let device = Device {
+        id: "d".into(),
+        user_code: "BCDF-GHJK".into(),
+        challenge: "c".into(),
+        state: "pending".into(),
+        approver: None,
+        created_at: 1,
+        expires_at: 10,
+        polled_at: 0,
+        interval_seconds: 5,
+    };
+    let other = Device { id: "e".into(), user_code: "BCDF-GHJL".into(), expires_at: 3, ..device.clone() };
+    assert_eq!(devices::insert(&mut tx, &other, 0).await.unwrap(), 0);
+    assert_eq!(devices::insert(&mut tx, &device, 0).await.unwrap(), 1, "the other one waits");
+    assert!(!devices::answer(&mut tx, "BCDF-GHJL", "approved", "t", 3).await.unwrap(), "it is too late");
+    assert!(devices::answer(&mut tx, "BCDF-GHJK", "approved", "t", 3).await.unwrap());
+    assert!(!devices::answer(&mut tx, "BCDF-GHJK", "denied", "t", 3).await.unwrap(), "once");
+    assert!(devices::advance(&mut tx, "d", "approved", "given").await.unwrap());
+    assert!(!devices::advance(&mut tx, "d", "approved", "given").await.unwrap(), "once");
+    devices::polled(&mut tx, "d", 4, 9).await.unwrap();
+    let now = Device { state: "given".into(), approver: Some("t".into()), polled_at: 4, interval_seconds: 9, ..device };
+    assert_eq!(devices::get(&mut tx, "d").await.unwrap(), Some(now.clone()));
+    let third = Device { id: "f".into(), user_code: "BCDF-GHJM".into(), ..other };
+    assert_eq!(devices::insert(&mut tx, &third, 4).await.unwrap(), 0);
+    assert_eq!(devices::get(&mut tx, "e").await.unwrap(), None, "long ago");
+    tx.commit().await.unwrap();
+    assert_eq!(devices::by_user_code(db, "BCDF-GHJK").await.unwrap(), Some(now));
     // Rolled back: nothing of it is seen.
     let mut tx = db.write().await.unwrap();
     packages::put(&mut tx, source, 13, &[package("d", "d1", 1)], false, |_, _| false).await.unwrap();
