@@ -16,6 +16,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::control;
@@ -137,6 +138,8 @@ pub(crate) struct Shared {
     home: Home,
     instance: RwLock<Arc<Instance>>,
     resetting: Mutex<()>,
+    /// Worlds of before a reset, on their way out.
+    leaving: TaskTracker,
 }
 
 impl Shared {
@@ -154,7 +157,7 @@ impl Shared {
         }
         let fresh = open(&self.product, &self.config, self.home.clone(), true).await?;
         *self.instance.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
-        tokio::spawn(async move {
+        self.leaving.spawn(async move {
             old.world.end().await;
             if let Err(error) = old.world.discard() {
                 tracing::warn!(%error, "the files of the world before the reset were not taken away");
@@ -222,6 +225,7 @@ impl Host {
             home,
             instance: RwLock::new(Arc::new(instance)),
             resetting: Mutex::default(),
+            leaving: TaskTracker::new(),
         });
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(listener, shared.clone(), stopped));
@@ -298,7 +302,14 @@ impl Running {
             let _ = stop.send(());
         }
         let _ = (&mut self.serving).await;
+        for other in &mut self.others {
+            other.abort();
+            let _ = other.await;
+        }
         self.shared.instance().world.end().await;
+        // Whoever starts in the same folder next finds it free.
+        self.shared.leaving.close();
+        self.shared.leaving.wait().await;
     }
 }
 
