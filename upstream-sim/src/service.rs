@@ -270,8 +270,28 @@ impl Mirrored {
                 *listed = names.iter().map(|name| index.spelled(name.trim())).collect();
             }
         }
+        // R asks for lists and files, never for a package by its name: what was recorded is listed from the start.
+        if let (Some(folder), Some((_, listed))) = (&config.replay, &mut mirrored.cran)
+            && listed.is_empty()
+        {
+            let files = folder.join("cran/files");
+            *listed = recorded_packages(&files).map_err(|source| StartError::Replay { folder: files, source })?;
+        }
         Ok(mirrored)
     }
+}
+
+/// The packages of the files `name_version.tar.gz` in a recording.
+fn recorded_packages(files: &std::path::Path) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in files.is_dir().then(|| std::fs::read_dir(files)).transpose()?.into_iter().flatten() {
+        if let Some((name, _)) = entry?.file_name().to_string_lossy().split_once('_') {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
 }
 
 fn mirrored_tape(config: &Config) -> Tape {
