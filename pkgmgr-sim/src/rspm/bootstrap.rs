@@ -25,12 +25,14 @@ use crate::bootstrap::{AUDIENCE, Assertion, SCOPE};
 #[derive(Debug, Clone, Subcommand)]
 pub enum Bootstrap {
     /// Make a key. Its public half goes into the server's settings: Bootstrap.PublicKey, or PACKAGEMANAGER_BOOTSTRAP_PUBLICKEY.
+    #[command(after_help = "Example:\n  rspm bootstrap keys --path=keys")]
     Keys {
         /// The folder for it; ~/.ppm/keys when left out.
         #[arg(long, value_name = "FOLDER")]
         path: Option<PathBuf>,
     },
     /// Get a token that allows everything, with that key.
+    #[command(after_help = "Example:\n  rspm bootstrap token --expires=5h")]
     Token {
         /// The folder with the key; ~/.ppm/keys when left out.
         #[arg(long, value_name = "FOLDER")]

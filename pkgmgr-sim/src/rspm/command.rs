@@ -120,6 +120,7 @@ pub enum Command {
         quiet: bool,
     },
     /// Get the first token of a server, with a key.
+    #[command(after_help = "Example:\n  rspm bootstrap keys")]
     #[command(subcommand)]
     Bootstrap(Bootstrap),
     /// Write feeds and their files into a bundle, for a server that cannot reach the package service.
