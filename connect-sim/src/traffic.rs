@@ -1,18 +1,14 @@
 //! What surrounds every request: its answer is counted, and told to the access log, when the last of it has been sent.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
-use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
 use http::{HeaderMap, Method};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use sim_kit::counted::counted;
 use sim_kit::host::OtherPort;
 use sim_kit::routing::{Matched, Principal, Unmatched};
 
@@ -39,7 +35,7 @@ pub async fn watch(State(app): State<App>, request: Request, next: Next) -> Resp
     if let Some(line) = &mut end.line {
         line.user = extensions.get::<Principal>().map(|principal| principal.0.clone());
     }
-    response.map(|body| Body::new(Counted { body, end }))
+    response.map(|body| counted(body, move |bytes| end.sent(bytes)))
 }
 
 /// The end of an answer: when it is dropped, that is.
@@ -70,6 +66,12 @@ impl End {
             connection: None,
             line,
         }
+    }
+}
+
+impl End {
+    fn sent(&mut self, bytes: u64) {
+        self.bytes += bytes;
     }
 }
 
@@ -111,35 +113,5 @@ impl Drop for End {
         if let (Some(line), Some(log)) = (self.line.take(), self.app.access_log()) {
             log.write(&Line { status: self.status, bytes: self.bytes, duration: took, ..line });
         }
-    }
-}
-
-/// A body that counts what is sent of it.
-struct Counted {
-    body: Body,
-    end: End,
-}
-
-impl HttpBody for Counted {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            self.end.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

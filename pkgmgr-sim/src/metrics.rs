@@ -25,23 +25,19 @@
 //! A reset begins anew, as a restart of the real server would.
 
 use std::path::Path;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
 use http::Method;
 use http::header::CONTENT_TYPE;
-use http_body::{Body as HttpBody, Frame, SizeHint};
 use prometheus::{
     Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TEXT_FORMAT,
     TextEncoder,
 };
 use sim_kit::World;
+use sim_kit::counted::counted;
 use sim_kit::host::OtherPort;
 
 use crate::VERSION;
@@ -179,7 +175,13 @@ impl Metrics {
         let code = response.status();
         self.requests.with_label_values(&[code.as_str(), word(&method)]).inc();
         let sent = self.sent.with_label_values(&[code.as_str()]);
-        response.map(|body| Body::new(Counted { body, sent, _inflight: inflight }))
+        response.map(|body| {
+            counted(body, move |bytes| {
+                // It is under way for as long as its body is.
+                let _ = &inflight;
+                sent.inc_by(bytes);
+            })
+        })
     }
 
     fn measure(&self, folder: &Path) -> std::io::Result<()> {
@@ -247,36 +249,6 @@ impl Inflight {
 impl Drop for Inflight {
     fn drop(&mut self) {
         self.0.dec();
-    }
-}
-
-/// A body whose bytes are counted as they go.
-struct Counted {
-    body: Body,
-    sent: IntCounter,
-    _inflight: Inflight,
-}
-
-impl HttpBody for Counted {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(bytes) = frame.data_ref()
-        {
-            self.sent.inc_by(bytes.len() as u64);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`world`] | the only way to time, ids, randomness, storage, faults |
 //! | [`clock`] | real, frozen or moved time, and timers that follow it |
+//! | [`watch`] | work that falls due on the clock, and sooner when a bell is rung |
 //! | [`ids`] | seeded ids, an independent stream per kind |
 //! | [`db`] | SQLite or PostgreSQL behind one SQL text; migrations |
 //! | [`blobs`] | bytes by SHA-256 |
@@ -21,6 +22,7 @@
 //! | [`control`] | `/__sim__/v1/` |
 //! | [`origin`] | absolute URLs built from the request |
 //! | [`serve_bytes`] | conditional and range requests over bytes and blobs |
+//! | [`counted`] | bodies whose bytes are counted as they are sent |
 //! | [`seed`] | the users, passwords and keys every fresh world starts with |
 //! | [`testing`] | a real PostgreSQL server and the rule for missing tools, for tests (feature `testing`) |
 //! | [`cli`], [`logging`], [`http_client`] | what every server's command line, log and client share |
@@ -29,6 +31,7 @@ pub mod blobs;
 pub mod cli;
 pub mod clock;
 pub mod control;
+pub mod counted;
 pub mod db;
 pub mod faults;
 pub mod gcfg;
