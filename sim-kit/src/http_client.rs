@@ -67,6 +67,7 @@ pub fn client(configure: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Client 
 /// Never: it reads no files.
 #[must_use]
 pub fn trusting_client() -> Client {
+    tls::use_ring();
     let builder = Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
     builder.build().expect("a client that reads no files can be built")
 }
@@ -223,11 +224,13 @@ server.serve_forever()";
         let mut port = String::new();
         BufReader::new(server.stdout.take().unwrap()).read_line(&mut port).unwrap();
         let asked = client(|builder| builder).get(format!("https://127.0.0.1:{}/", port.trim())).send().await;
+        let believed = trusting_client().get(format!("https://127.0.0.1:{}/", port.trim())).send().await;
         let known = reqwest::Certificate::from_pem(pem("cert.pem").as_bytes()).unwrap();
         let trusting = Client::builder().no_proxy().tls_certs_only([known]).build().unwrap();
         let trusted = trusting.get(format!("https://127.0.0.1:{}/", port.trim())).send().await;
         server.kill().unwrap();
         server.wait().unwrap();
+        assert!(believed.is_ok(), "who asks for it believes it: {believed:?}");
         assert!(trusted.is_ok(), "the server is a good one for those who know it: {trusted:?}");
         let refusal = chain(&asked.unwrap_err());
         assert!(refusal.contains("UnknownIssuer") || refusal.contains("No CA certificates"), "{refusal}");

@@ -13,10 +13,15 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
+/// Makes ring's cryptography that of whoever in the process speaks TLS and names none.
+pub(crate) fn use_ring() {
+    // Fails when one was installed before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// What clients negotiate, and whom they trust.
 pub(crate) fn config() -> ClientConfig {
-    // For whoever else in the process speaks TLS. Fails when one was installed before, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    use_ring();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = Arc::new(SystemRoots { provider: provider.clone(), verifier: OnceLock::new() });
     ClientConfig::builder_with_provider(provider)
