@@ -42,19 +42,22 @@ impl Filled {
         self.get(name).split(',').map(str::trim).filter(|text| !text.is_empty()).collect()
     }
 
-    /// No name has the character U+0000, and no database can look for it.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    /// Refuses a form that no page of ours was sent with, and text with the character U+0000: no name has it, and no database
+    /// can look for it.
+    pub(super) fn check(&self, visit: &Visit, headers: &HeaderMap) -> Result<(), Error> {
+        session::check(visit, headers, self.get("xsrf"))?;
         match self.0.iter().any(|(_, value)| value.contains('\0')) {
             true => Err(Error::BadRequest("a form cannot have the character U+0000".to_owned())),
             false => Ok(()),
         }
     }
 
-    /// For the form that is shown again.
-    pub(super) fn again(&self) -> Value {
+    /// For the form that is shown again, with what was wrong.
+    pub(super) fn again(&self, error: &Error) -> Value {
         let values = self.0.iter().map(|(name, value)| (name.clone(), Value::from(value.clone())));
         let scopes: Vec<String> = self.all("scope").into_iter().map(str::to_owned).collect();
-        Value::from_pairs(values.chain([("scope".to_owned(), scopes.into())]))
+        let form = Value::from_pairs(values.chain([("scope".to_owned(), scopes.into())]));
+        context! { problem => format!("{}.", capital(&error.to_string())), form }
     }
 }
 
@@ -197,7 +200,7 @@ pub async fn act(
     Form(form): Form<Vec<(String, String)>>,
 ) -> Response {
     let form = Filled(form);
-    if let Err(error) = session::check(&visit, &headers, form.get("xsrf")).and_then(|()| form.check()) {
+    if let Err(error) = form.check(&visit, &headers) {
         return visit.show(Err(error)).await;
     }
     match in_area(&app, &visit, &area, &form).await {
@@ -207,7 +210,7 @@ pub async fn act(
             visit.show(made).await
         }
         Err(ApiError(error)) => {
-            let more = context! { problem => format!("{}.", capital(&error.to_string())), form => form.again() };
+            let more = form.again(&error);
             refused(&visit, &error, make(&visit, &area, more).await).await
         }
     }
@@ -222,13 +225,13 @@ pub async fn act_on_repo(
     Form(form): Form<Vec<(String, String)>>,
 ) -> Response {
     let form = Filled(form);
-    if let Err(error) = session::check(&visit, &headers, form.get("xsrf")).and_then(|()| form.check()) {
+    if let Err(error) = form.check(&visit, &headers) {
         return visit.show(Err(error)).await;
     }
     match on_repo(&app, &visit, &name, &form).await {
         Ok(next) => Redirect::to(&visit.link(&next, &[("done", form.get("do"))])).into_response(),
         Err(ApiError(error)) => {
-            let more = context! { problem => format!("{}.", capital(&error.to_string())), form => form.again() };
+            let more = form.again(&error);
             refused(&visit, &error, make_repo(&visit, &name, more).await).await
         }
     }

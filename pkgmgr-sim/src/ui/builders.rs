@@ -10,7 +10,7 @@ use minijinja::{Value, context};
 use serde_json::json;
 
 use super::admin::{Filled, json_body, refused, sentence, unknown};
-use super::{Asked, Made, Visit, asked, capital, session};
+use super::{Asked, Made, Visit, asked};
 use crate::api::builders;
 use crate::app::App;
 use crate::error::{ApiError, Error};
@@ -68,7 +68,7 @@ pub async fn act(
     Form(form): Form<Vec<(String, String)>>,
 ) -> Response {
     let form = Filled(form);
-    if let Err(error) = session::check(&visit, &headers, form.get("xsrf")).and_then(|()| form.check()) {
+    if let Err(error) = form.check(&visit, &headers) {
         return visit.show(Err(error)).await;
     }
     match on_source(&app, &visit, &source, &form).await {
@@ -77,7 +77,7 @@ pub async fn act(
             Redirect::to(&visit.link(&next, &[("done", form.get("do"))])).into_response()
         }
         Err(ApiError(error)) => {
-            let more = context! { problem => format!("{}.", capital(&error.to_string())), form => form.again() };
+            let more = form.again(&error);
             refused(&visit, &error, make(&visit, &source, more).await).await
         }
     }
