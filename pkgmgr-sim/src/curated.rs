@@ -217,11 +217,8 @@ impl App {
     async fn held(&self, source: &Source) -> Result<BTreeMap<String, (String, String)>, Error> {
         let mut held = BTreeMap::new();
         let Some(at) = self.view().newest.get(&source.id).copied() else { return Ok(held) };
-        let mut after = String::new();
-        loop {
-            let page = packages::page(self.world().db(), source.id, at, true, &after, 500).await?;
-            let Some(last) = page.last() else { return Ok(held) };
-            after.clone_from(&last.name);
+        let mut pages = packages::pages(self.world().db(), source.id, at, true, 500);
+        while let Some(page) = pages.next().await? {
             for listed in page {
                 let Shows::Record(json) = listed.shows else { continue };
                 let version = match source.is_python() {
@@ -234,6 +231,7 @@ impl App {
                 }
             }
         }
+        Ok(held)
     }
 
     async fn choose_r(

@@ -108,11 +108,8 @@ const PAGE: i64 = 500;
 /// out, with a word in the log.
 async fn all<T: DeserializeOwned>(db: &Db, source: i64, at: Point) -> Result<Vec<T>, Error> {
     let mut found = Vec::new();
-    let mut after = String::new();
-    loop {
-        let page = packages::page(db, source, at, true, &after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after.clone_from(&last.name);
+    let mut pages = packages::pages(db, source, at, true, PAGE);
+    while let Some(page) = pages.next().await? {
         for listed in page {
             let Shows::Record(json) = listed.shows else { continue };
             let record: DocumentRecord = serde_json::from_str(&json)?;

@@ -145,11 +145,8 @@ async fn projects(app: &App, snapshot: &Snapshot) -> Result<Vec<String>, Error> 
     let mut names = Vec::new();
     let whole = snapshot.rules.is_some();
     for part in &snapshot.parts {
-        let mut after = String::new();
-        loop {
-            let page = packages::page(app.world().db(), part.source, part.at, whole, &after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after.clone_from(&last.name);
+        let mut pages = packages::pages(app.world().db(), part.source, part.at, whole, PAGE);
+        while let Some(page) = pages.next().await? {
             for listed in page {
                 let exists = match listed.shows {
                     Shows::Entry(entry) => !entry.is_empty(),

@@ -121,15 +121,13 @@ async fn in_other_case(
     name: &str,
 ) -> Result<Option<String>, Error> {
     let db = app.world().db();
-    let mut after = String::new();
-    loop {
-        let page = packages::page(db, source, at, false, &after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(None) };
-        after.clone_from(&last.name);
+    let mut pages = packages::pages(db, source, at, false, PAGE);
+    while let Some(page) = pages.next().await? {
         if let Some(listed) = page.iter().find(|listed| listed.name.eq_ignore_ascii_case(name)) {
             return Ok(packages::get(db, source, at, &listed.name).await?.map(|(_, json)| json));
         }
     }
+    Ok(None)
 }
 
 const PAGE: i64 = 500;
@@ -139,11 +137,8 @@ async fn all(app: &App, snapshot: &Snapshot) -> Result<Vec<Extension>, Error> {
     let mut found: Vec<Extension> = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for part in &snapshot.parts {
-        let mut after = String::new();
-        loop {
-            let page = packages::page(app.world().db(), part.source, part.at, true, &after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after.clone_from(&last.name);
+        let mut pages = packages::pages(app.world().db(), part.source, part.at, true, PAGE);
+        while let Some(page) = pages.next().await? {
             for listed in page {
                 let Shows::Record(json) = listed.shows else { continue };
                 let one =

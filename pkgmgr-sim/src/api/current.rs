@@ -25,11 +25,8 @@ pub(crate) async fn each_current(
     let mut seen = BTreeSet::new();
     for part in &snapshot.parts {
         let t = instant(part.at.as_of);
-        let mut after = String::new();
-        loop {
-            let page = packages::page(app.world().db(), part.source, part.at, true, &after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after.clone_from(&last.name);
+        let mut pages = packages::pages(app.world().db(), part.source, part.at, true, PAGE);
+        while let Some(page) = pages.next().await? {
             for listed in page {
                 let Shows::Record(json) = listed.shows else { continue };
                 let record: RRecord = serde_json::from_str(&json)?;

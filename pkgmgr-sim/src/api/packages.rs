@@ -84,11 +84,8 @@ async fn list(
     let mut seen = std::collections::HashSet::new();
     for part in parts {
         let t = instant(part.at.as_of);
-        let mut after = String::new();
-        loop {
-            let page = packages::page(app.world().db(), part.source, part.at, rules.is_some(), &after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after.clone_from(&last.name);
+        let mut pages = packages::pages(app.world().db(), part.source, part.at, rules.is_some(), PAGE);
+        while let Some(page) = pages.next().await? {
             for listed in page.into_iter().filter(|listed| filter.takes(&listed.name)) {
                 let blocked = match (&listed.shows, rules) {
                     (Shows::Record(json), Some(rules)) => is_blocked(rules, part.source, language, json, t)?,

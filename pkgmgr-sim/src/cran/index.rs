@@ -76,11 +76,8 @@ async fn plain_index(app: &App, snapshot: &Snapshot, only: Option<&Target>) -> R
     let whole = only.is_some() || snapshot.rules.is_some() || snapshot.component.is_some();
     for (nth, part) in snapshot.parts.iter().enumerate() {
         let t = instant(part.at.as_of);
-        let mut after = String::new();
-        loop {
-            let page = packages::page(app.world().db(), part.source, part.at, whole, &after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after.clone_from(&last.name);
+        let mut pages = packages::pages(app.world().db(), part.source, part.at, whole, PAGE);
+        while let Some(page) = pages.next().await? {
             for listed in page {
                 let entry = match listed.shows {
                     Shows::Entry(entry) => entry,
@@ -154,11 +151,8 @@ async fn source_files(app: &App, snapshot: &Snapshot, archived: bool) -> Result<
     let mut all: BTreeMap<String, Vec<ListedFile>> = BTreeMap::new();
     for part in &snapshot.parts {
         let t = instant(part.at.as_of);
-        let mut after = String::new();
-        loop {
-            let page = packages::page(app.world().db(), part.source, part.at, true, &after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after.clone_from(&last.name);
+        let mut pages = packages::pages(app.world().db(), part.source, part.at, true, PAGE);
+        while let Some(page) = pages.next().await? {
             for listed in page {
                 let Shows::Record(json) = listed.shows else { continue };
                 if all.contains_key(&listed.name) || !snapshot.holds(&json)? {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use futures_util::TryStreamExt as _;
 use sim_kit::{Db, Tx};
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
 use super::transactions::Point;
 use super::{FOREVER, placeholders, take_numbers};
@@ -74,33 +75,53 @@ pub async fn newest(tx: &mut Tx, source: i64, name: &str) -> sqlx::Result<Option
     row.map(|row| row.try_get(0)).transpose()
 }
 
-/// Up to `limit` packages of a state whose names come after `after`, in the order of their names. The order is the
-/// database's; it need not be that of bytes. With `whole` each shows its record.
-///
-/// # Errors
-/// The database's.
-pub async fn page(db: &Db, source: i64, at: Point, whole: bool, after: &str, limit: i64) -> sqlx::Result<Vec<Listed>> {
-    let until = if whole { i64::MIN } else { at.as_of };
-    let rows = sqlx::query(
-        "SELECT id, name, changed_at, entry, CASE WHEN changed_at < $3 THEN '' ELSE record END FROM packages
-         WHERE source_id = $1 AND since_tx <= $2 AND until_tx > $2 AND name > $4 ORDER BY name LIMIT $5",
-    )
-    .bind(source)
-    .bind(at.tx)
-    .bind(until)
-    .bind(after)
-    .bind(limit)
-    .fetch_all(db.pool())
-    .await?;
-    rows.iter()
-        .map(|row| {
+/// The packages of a state in the order of their names, `size` at a time. The order is the database's; it need not be that of
+/// bytes. With `whole` each shows its record.
+pub fn pages(db: &Db, source: i64, at: Point, whole: bool, size: i64) -> Pages<'_> {
+    Pages { db, source, at, whole, size, after: String::new() }
+}
+
+/// What [`pages`] gives.
+pub struct Pages<'a> {
+    db: &'a Db,
+    source: i64,
+    at: Point,
+    whole: bool,
+    size: i64,
+    /// The last name of the page before.
+    after: String,
+}
+
+impl Pages<'_> {
+    /// The next page; none after the last one.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn next(&mut self) -> sqlx::Result<Option<Vec<Listed>>> {
+        let until = if self.whole { i64::MIN } else { self.at.as_of };
+        let rows = sqlx::query(
+            "SELECT id, name, changed_at, entry, CASE WHEN changed_at < $3 THEN '' ELSE record END FROM packages
+             WHERE source_id = $1 AND since_tx <= $2 AND until_tx > $2 AND name > $4 ORDER BY name LIMIT $5",
+        )
+        .bind(self.source)
+        .bind(self.at.tx)
+        .bind(until)
+        .bind(&self.after)
+        .bind(self.size)
+        .fetch_all(self.db.pool())
+        .await?;
+        let listed = |row: &AnyRow| {
             let shows = match row.try_get::<i64, _>(2)? < until {
                 true => Shows::Entry(row.try_get(3)?),
                 false => Shows::Record(row.try_get(4)?),
             };
             Ok(Listed { id: row.try_get(0)?, name: row.try_get(1)?, shows })
-        })
-        .collect()
+        };
+        let page: Vec<Listed> = rows.iter().map(listed).collect::<sqlx::Result<_>>()?;
+        let Some(last) = page.last() else { return Ok(None) };
+        self.after.clone_from(&last.name);
+        Ok(Some(page))
+    }
 }
 
 /// Shows name and record digest of all packages of the newest state to `each`, one by one: there may be very many.

@@ -59,11 +59,8 @@ impl App {
             (p.packages, p.files, p.bytes) = (0, 0, 0);
         });
         let (mut missing, mut reason) = (0_u64, String::new());
-        let mut after = String::new();
-        loop {
-            let page = packages::page(db, source.id, at, true, &after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after.clone_from(&last.name);
+        let mut pages = packages::pages(db, source.id, at, true, PAGE);
+        while let Some(page) = pages.next().await? {
             let looked_at = page.len() as u64;
             let mut wanted = Vec::new();
             for listed in page {

@@ -62,11 +62,8 @@ async fn names(app: &App, repo: &Repo, snapshot: &Snapshot, part: &str) -> Resul
     let shows = api::shows(repo.language());
     let mut names = BTreeSet::new();
     for source in &snapshot.parts {
-        let mut after = String::new();
-        loop {
-            let page = packages::page(app.world().db(), source.source, source.at, false, &after, CHUNK).await?;
-            let Some(last) = page.last() else { break };
-            after.clone_from(&last.name);
+        let mut pages = packages::pages(app.world().db(), source.source, source.at, false, CHUNK);
+        while let Some(page) = pages.next().await? {
             for listed in page.into_iter().filter(|listed| listed.name.to_lowercase().contains(part)) {
                 let is_there = match &listed.shows {
                     Shows::Entry(entry) => !entry.is_empty(),
