@@ -3,6 +3,7 @@
 pub mod settings;
 mod setup;
 mod sign_in;
+mod values;
 
 use std::time::Duration;
 

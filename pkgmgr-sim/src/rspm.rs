@@ -9,6 +9,8 @@ mod airgap;
 mod bootstrap;
 mod command;
 mod git;
+mod server;
+mod table;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -21,6 +23,8 @@ use serde_json::{Map, Value, json};
 
 pub use command::Command;
 use command::{Add, Create, Delete, Edit, List, Url};
+use server::Server;
+use table::{fields, table};
 
 /// Flags of every command, and the command.
 #[derive(Debug, Clone, Args)]
@@ -125,89 +129,6 @@ pub async fn run(rspm: Rspm) -> anyhow::Result<String> {
         (_, Human::Table(columns)) => table(&told.json, columns),
         (_, Human::Fields) => fields(&told.json),
     })
-}
-
-/// A server to talk to.
-struct Server {
-    client: reqwest::Client,
-    address: url::Url,
-    token: Option<String>,
-    verbose: bool,
-}
-
-impl Server {
-    fn url(&self, segments: &[&str], query: &[(&str, &str)]) -> anyhow::Result<url::Url> {
-        let mut url = self.address.clone();
-        let mut path = url.path_segments_mut().ok().context("the address must be such as http://127.0.0.1:4242")?;
-        path.pop_if_empty().push("__api__").extend(segments);
-        drop(path);
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        Ok(url)
-    }
-
-    /// The answer, if it is a success.
-    async fn answer(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
-        let request = match &self.token {
-            Some(token) => request.bearer_auth(token),
-            None => request,
-        };
-        let (client, request) = request.build_split();
-        let request = request.context("the request cannot be made")?;
-        let asked = format!("{} {}", request.method(), request.url());
-        let answer = client.execute(request).await.with_context(|| format!("{} does not answer", self.address))?;
-        let status = answer.status();
-        if self.verbose {
-            eprintln!("{asked}: {status}");
-        }
-        if status.is_success() {
-            return Ok(answer);
-        }
-        let bytes = answer.bytes().await.context("the answer was cut")?;
-        let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        let reason = body["error"].as_str().map_or_else(|| status.to_string(), str::to_owned);
-        if status == http::StatusCode::UNAUTHORIZED && self.token.is_none() {
-            bail!("{reason}. Set PACKAGEMANAGER_TOKEN");
-        }
-        bail!("{reason}")
-    }
-
-    async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
-        let bytes = self.answer(request).await?.bytes().await.context("the answer was cut")?;
-        Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
-    }
-
-    async fn text(&self, segments: &[&str]) -> anyhow::Result<String> {
-        let answer = self.answer(self.client.get(self.url(segments, &[])?)).await?;
-        answer.text().await.context("the answer was cut")
-    }
-
-    async fn get(&self, segments: &[&str], query: &[(&str, &str)]) -> anyhow::Result<Value> {
-        self.send(self.client.get(self.url(segments, query)?)).await
-    }
-
-    async fn call(&self, method: Method, segments: &[&str], body: &Value) -> anyhow::Result<Value> {
-        self.send(self.client.request(method, self.url(segments, &[])?).json(body)).await
-    }
-
-    async fn delete(&self, segments: &[&str], query: &[(&str, &str)]) -> anyhow::Result<Value> {
-        self.send(self.client.delete(self.url(segments, query)?)).await
-    }
-
-    /// Adds files to a source in one transaction; each is a name, its digest and where it is.
-    async fn upload(&self, source: &str, replace: bool, files: &[(String, String, &Path)]) -> anyhow::Result<Value> {
-        let mut form = reqwest::multipart::Form::new();
-        for (name, sha256, path) in files {
-            let file = tokio::fs::File::open(path).await.with_context(|| format!("cannot read {}", path.display()))?;
-            let size = file.metadata().await?.len();
-            let body = reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::with_capacity(file, 64 * 1024));
-            let part = reqwest::multipart::Part::stream_with_length(body, size).file_name(name.clone());
-            form = form.text("sha256", sha256.clone()).part("file", part);
-        }
-        let query = [("replace", if replace { "true" } else { "false" })];
-        self.send(self.client.post(self.url(&["sources", source, "packages"], &query)?).multipart(form)).await
-    }
 }
 
 fn said(json: Value, text: impl Into<String>) -> Told {
@@ -643,36 +564,4 @@ fn project_of(file: &str) -> Option<&str> {
         Some(stem) => stem.rsplit_once('-').map(|(project, _)| project),
         None => file.strip_suffix(".whl")?.split('-').next(),
     }
-}
-
-/// A cell for people.
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(","),
-        other => other.to_string(),
-    }
-}
-
-fn table(items: &Value, columns: &[&str]) -> String {
-    let mut rows: Vec<Vec<String>> = vec![columns.iter().map(|name| name.replace('_', " ").to_uppercase()).collect()];
-    for item in items.as_array().into_iter().flatten() {
-        rows.push(columns.iter().map(|name| cell(&item[*name])).collect());
-    }
-    let width = |nth: usize| rows.iter().map(|row| row[nth].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
-    let mut out = String::new();
-    for row in &rows {
-        let line: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
-        out.push_str(line.join("  ").trim_end());
-        out.push('\n');
-    }
-    out
-}
-
-fn fields(item: &Value) -> String {
-    let members = item.as_object().into_iter().flatten();
-    members.map(|(name, value)| format!("{}: {}\n", name.replace('_', " "), cell(value))).collect()
 }

@@ -11,23 +11,21 @@
 //!
 //! What has been published is kept in a log in the data folder, so that a restarted service signs the same history.
 
+mod fetcher;
 mod python;
 mod r;
+mod shelf;
 pub(crate) mod sources;
 mod tape;
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use chrono::{DateTime, NaiveDate, Utc};
-use futures_util::StreamExt as _;
-use http::HeaderMap;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
-use pkg_formats::psp::{Demanded, Digest, FeedKind, Op};
+use chrono::{DateTime, Utc};
+use pkg_formats::psp::{Demanded, Digest, FeedKind};
 use serde::{Deserialize, Serialize};
 use sim_kit::World;
 use sim_kit::blobs::BlobError;
@@ -36,17 +34,13 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::feed::Feed;
-use crate::history::Event;
-use crate::packages::{Package, Packages, Record};
-use sources::Site;
+use crate::packages::Package;
+use fetcher::Fetcher;
+pub(crate) use shelf::Shelf;
 pub(crate) use tape::Tape;
 
 /// What the link to the index is called in journal and fault rules.
 const PEER: &str = "mirrored-index";
-/// No package file is larger.
-const LARGEST_FILE: u64 = 4 << 30;
-/// No page and no list of packages is larger.
-const LARGEST_PAGE: u64 = 128 << 20;
 /// Known packages are not looked at more often.
 const REFRESH: Duration = Duration::from_secs(3600);
 /// What the index does not have is not asked for more often.
@@ -162,108 +156,6 @@ struct Publication {
     packages: Vec<Fetched>,
 }
 
-/// The packages of a feed that were fetched so far.
-pub(crate) struct Shelf {
-    feed: &'static str,
-    kind: FeedKind,
-    history_from: NaiveDate,
-    taken: RwLock<Vec<Taken>>,
-}
-
-struct Taken {
-    name: String,
-    /// In the order of time.
-    states: Vec<State>,
-}
-
-struct State {
-    at: i64,
-    fetched: Fetched,
-}
-
-impl Shelf {
-    pub(crate) fn new(feed: &'static str, kind: FeedKind, history_from: NaiveDate) -> Arc<Self> {
-        Arc::new(Self { feed, kind, history_from, taken: RwLock::default() })
-    }
-
-    /// Puts packages on it, as of second `at`; their numbers.
-    fn add(&self, at: i64, packages: Vec<Fetched>) -> Vec<Package> {
-        let mut taken = self.taken.write().unwrap_or_else(PoisonError::into_inner);
-        let mut numbers = Vec::with_capacity(packages.len());
-        for fetched in packages {
-            let place = taken.iter().position(|package| package.name == fetched.name).unwrap_or_else(|| {
-                taken.push(Taken { name: fetched.name.clone(), states: Vec::new() });
-                taken.len() - 1
-            });
-            taken[place].states.push(State { at, fetched });
-            numbers.push(place as Package);
-        }
-        numbers
-    }
-
-    /// The newest state of a package.
-    fn newest(&self, name: &str) -> Option<Fetched> {
-        let taken = self.taken.read().unwrap_or_else(PoisonError::into_inner);
-        let package = taken.iter().find(|package| package.name == name)?;
-        package.states.last().map(|state| state.fetched.clone())
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.taken.read().unwrap_or_else(PoisonError::into_inner).iter().map(|package| package.name.clone()).collect()
-    }
-
-    fn with<T>(&self, package: Package, of: impl FnOnce(&Taken) -> T) -> T {
-        of(&self.taken.read().unwrap_or_else(PoisonError::into_inner)[package as usize])
-    }
-}
-
-impl Packages for Arc<Shelf> {
-    fn feed(&self) -> &'static str {
-        self.feed
-    }
-
-    fn kind(&self) -> FeedKind {
-        self.kind
-    }
-
-    fn history_from(&self) -> NaiveDate {
-        self.history_from
-    }
-
-    fn count(&self) -> u32 {
-        self.taken.read().unwrap_or_else(PoisonError::into_inner).len() as u32
-    }
-
-    fn name(&self, package: Package) -> String {
-        self.with(package, |taken| taken.name.clone())
-    }
-
-    fn events(&self, package: Package) -> Vec<Event> {
-        self.with(package, |taken| {
-            let states = taken.states.iter().enumerate();
-            let event = |(nth, state): (usize, &State)| Event {
-                at: state.at,
-                op: if nth == 0 { Op::Add } else { Op::Update },
-                version: state.fetched.version.clone(),
-            };
-            states.map(event).collect()
-        })
-    }
-
-    fn record(&self, package: Package, cut: i64) -> Record {
-        self.with(package, |taken| {
-            let state = taken.states.iter().rev().find(|state| state.at < cut);
-            let json = state.map(|state| state.fetched.record.clone().into_bytes()).unwrap_or_default();
-            // Its files are not made here: see `Mirror::file`.
-            Record { json, files: Vec::new() }
-        })
-    }
-
-    fn file(&self, _package: Package, _file: u32) -> Vec<u8> {
-        Vec::new()
-    }
-}
-
 /// A mirrored feed.
 pub(crate) struct Mirror {
     feed: Arc<Feed>,
@@ -302,15 +194,6 @@ impl Index {
             _ => Self::R(r::Index::new(url)),
         }
     }
-}
-
-/// What fetching takes.
-struct Fetcher<'a> {
-    world: &'a World,
-    link: Link,
-    tape: &'a Tape,
-    /// None where only a recording is played.
-    site: Option<&'a Site>,
 }
 
 impl Mirror {
@@ -534,130 +417,6 @@ impl Index {
             Self::Python(_) => pkg_formats::python::name::normalize(name),
             Self::R(_) => name.to_owned(),
         }
-    }
-}
-
-/// An answer of the index.
-struct Got {
-    /// After redirects.
-    url: Url,
-    content_type: String,
-    body: Bytes,
-}
-
-impl Fetcher<'_> {
-    async fn send(
-        &self,
-        method: http::Method,
-        url: &Url,
-        accept: Option<&'static str>,
-    ) -> Result<reqwest::Response, MirrorError> {
-        let mut headers = HeaderMap::new();
-        headers.extend(accept.map(|accept| (ACCEPT, HeaderValue::from_static(accept))));
-        let address = self.site.map_or_else(|| url.clone(), |site| site.authorised(url));
-        Ok(self.link.send(self.link.client().request(method, address).headers(headers)).await?)
-    }
-
-    /// The address of something in the index.
-    fn within_site(&self, path: &str) -> Result<Url, MirrorError> {
-        let site = self.site.ok_or_else(|| MirrorError::malformed(path, "no index is mirrored"))?;
-        site.url.join(path).map_err(|error| MirrorError::malformed(path, error))
-    }
-
-    /// A page of the index; None for 404 and 410.
-    async fn page(&self, url: &Url, accept: Option<&'static str>) -> Result<Option<Got>, MirrorError> {
-        let answer = self.send(http::Method::GET, url, accept).await?;
-        match answer.status().as_u16() {
-            200 => {}
-            404 | 410 => return Ok(None),
-            _ => return Err(MirrorError::Status { url: url.to_string(), status: answer.status() }),
-        }
-        let too_large = || MirrorError::TooLarge { url: url.to_string(), limit: LARGEST_PAGE };
-        if answer.content_length().is_some_and(|length| length > LARGEST_PAGE) {
-            return Err(too_large());
-        }
-        let header = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let content_type = header.unwrap_or_default().to_ascii_lowercase();
-        let landed = answer.url().clone();
-        let mut body = Vec::new();
-        let mut pieces = answer.bytes_stream();
-        while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|e| MirrorError::Cut { url: url.to_string(), reason: e.to_string() })?;
-            if (body.len() + piece.len()) as u64 > LARGEST_PAGE {
-                return Err(too_large());
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok(Some(Got { url: landed, content_type, body: body.into() }))
-    }
-
-    /// Fetches a file into the blobs and verifies it; its size.
-    async fn file(&self, remote: &Remote) -> Result<u64, MirrorError> {
-        if let Some(path) = self.tape.replayed(&remote.key) {
-            let file = match tokio::fs::File::open(&path).await {
-                Ok(file) => file,
-                Err(_) => return Err(MirrorError::NotRecorded(path)),
-            };
-            let pieces = tokio_util::io::ReaderStream::new(file);
-            return self.keep(remote.sha256, &path.display().to_string(), pieces).await;
-        }
-        let mut last = None;
-        for url in &remote.urls {
-            let answer = self.send(http::Method::GET, url, None).await?;
-            if !answer.status().is_success() {
-                last = Some(MirrorError::Status { url: url.to_string(), status: answer.status() });
-                continue;
-            }
-            let size = self.keep(remote.sha256, url.as_str(), answer.bytes_stream()).await?;
-            self.record(remote).await?;
-            return Ok(size);
-        }
-        Err(last.unwrap_or_else(|| MirrorError::malformed(&remote.key, "it is nowhere to be had")))
-    }
-
-    async fn keep<E: std::fmt::Display>(
-        &self,
-        expected: Digest,
-        from: &str,
-        pieces: impl futures_util::Stream<Item = Result<Bytes, E>>,
-    ) -> Result<u64, MirrorError> {
-        let (found, size) = self.store(from, pieces).await?;
-        if found != expected {
-            self.world.blobs().delete(&sim_kit::Digest::from(found.0)).await?;
-            return Err(MirrorError::Digest { url: from.to_owned(), expected, found });
-        }
-        Ok(size)
-    }
-
-    async fn store<E: std::fmt::Display>(
-        &self,
-        from: &str,
-        pieces: impl futures_util::Stream<Item = Result<Bytes, E>>,
-    ) -> Result<(Digest, u64), MirrorError> {
-        let name = self.world.ids().hex("mirrored-file", 32);
-        let mut writer = self.world.blobs().writer(&name, LARGEST_FILE).await?;
-        let mut pieces = std::pin::pin!(pieces);
-        while let Some(piece) = pieces.next().await {
-            let written = match piece {
-                Ok(piece) => writer.write(piece).await.map_err(MirrorError::from),
-                Err(error) => Err(MirrorError::Cut { url: from.to_owned(), reason: error.to_string() }),
-            };
-            if let Err(error) = written {
-                writer.abort().await;
-                return Err(error);
-            }
-        }
-        let (digest, size) = writer.finish().await?;
-        Ok((Digest(*digest.as_bytes()), size))
-    }
-
-    /// Copies a blob into the recording.
-    async fn record(&self, remote: &Remote) -> Result<(), MirrorError> {
-        if let Some(path) = self.tape.recorded(&remote.key) {
-            let bytes = self.world.blobs().get(&sim_kit::Digest::from(remote.sha256.0)).await?;
-            tape::write(&path, &bytes)?;
-        }
-        Ok(())
     }
 }
 

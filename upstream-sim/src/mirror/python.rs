@@ -15,8 +15,9 @@ use pkg_formats::python::version;
 use pkg_formats::python::wheel::WheelName;
 use url::Url;
 
+use super::fetcher::Fetcher;
 use super::sources::Site;
-use super::{AT_ONCE, Fetched, Fetcher, MirrorError, Remote, within};
+use super::{AT_ONCE, Fetched, MirrorError, Remote, within};
 use crate::scenario::python::DAY_OF_ALL;
 
 /// Files without a digest that are fetched to learn it.

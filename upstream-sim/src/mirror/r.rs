@@ -14,8 +14,9 @@ use pkg_formats::psp::{Artifact, ArtifactKind, Digest, RRecord, RState, RVersion
 use pkg_formats::r::{R_BASE, deps, is_package_name, package};
 use url::Url;
 
+use super::fetcher::{Fetcher, LARGEST_PAGE};
 use super::sources::Site;
-use super::{Fetched, Fetcher, LARGEST_PAGE, MirrorError, Remote, Shelf, within};
+use super::{Fetched, MirrorError, Remote, Shelf, within};
 use crate::scenario::r::DAY_OF_ALL;
 
 /// Packages that one demand brings, with all that they need.
