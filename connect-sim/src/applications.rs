@@ -19,7 +19,7 @@ use crate::content_type::ContentType;
 use crate::error::{Error, Result};
 use crate::input::Query;
 use crate::store;
-use crate::store::content::Filter;
+use crate::store::search::{Condition, Order, Part};
 use crate::store::users::User;
 use crate::users::time;
 
@@ -89,7 +89,7 @@ fn shown(
 async fn show(db: &mut AnyConnection, origin: &Origin, seen: &Seen, principal: &Principal) -> Result<Value> {
     let owner = store::users::by_guid(db, &seen.content.owner_guid).await?;
     let vanity = store::vanities::of_content(db, &seen.content.guid).await?;
-    let scheduled = store::schedules::scheduled(db).await?.contains(&seen.content.guid);
+    let scheduled = !store::schedules::of_items(db, &[seen.content.guid.as_str()]).await?.is_empty();
     let detailed = principal.role > Role::Viewer;
     let vanity = vanity.as_ref().map(|v| v.path.as_str());
     Ok(shown(origin, seen, owner.as_ref(), vanity, scheduled, detailed))
@@ -139,26 +139,22 @@ pub async fn list(
 ) -> Result<Json<Value>> {
     let count = query.integer("count", 100, 0..=10_000)?;
     let start = query.integer("start", 0, 0..=i64::MAX)?;
-    let mut filter =
-        Filter { viewer: (!principal.is_administrator()).then(|| principal.user.guid.clone()), ..Filter::default() };
-    let mut db = app.read().await?;
+    let mut condition = Condition::open_to(&principal);
     // The client repeats `filter`.
     let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     for (_, one) in pairs.filter(|(name, _)| name == "filter") {
-        match one.split_once(':') {
-            Some(("name", name)) => filter.name = Some(name.to_owned()),
-            Some(("account_id", id)) if id == principal.user.id.to_string() => {
-                filter.owner_guid = Some(principal.user.guid.clone());
-            }
-            _ => {}
-        }
+        condition = match one.split_once(':') {
+            Some(("name", name)) => condition.named(name),
+            Some(("account_id", id)) if id == principal.user.id.to_string() => condition.owned_by(&principal.user.guid),
+            _ => condition,
+        };
     }
-    let items = store::content::list(&mut db, &filter).await?;
-    let total = items.len();
-    let (skip, take) = (usize::try_from(start).unwrap_or(usize::MAX), usize::try_from(count).unwrap_or(usize::MAX));
+    let mut db = app.read().await?;
+    let part = Part { limit: count, offset: start };
+    let (items, total) = store::search::items(&mut db, &condition, Order::NEWEST, part).await?;
     let origin = app.origin(origin);
     let mut applications = Vec::new();
-    for content in items.into_iter().skip(skip).take(take) {
+    for content in items {
         let caller = crate::auth::Caller::User(principal.clone());
         let role = crate::access::role_of(&mut db, &caller, &content).await?;
         applications.push(show(&mut db, &origin, &Seen { content, role }, &principal).await?);

@@ -113,6 +113,7 @@ pub fn product(config: Config) -> Product {
             let config = config.clone();
             Box::pin(async move {
                 let app = app::App::new(world, config)?;
+                search::prepare(&app).await?;
                 users::seed(&app).await?;
                 recorder::start(&app).await?;
                 runtime::files::sweep(&app).await?;

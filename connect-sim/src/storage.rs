@@ -1,7 +1,5 @@
 //! How much room bundles take. For administrators.
 
-use std::collections::{BTreeMap, HashMap};
-
 use axum::Json;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
@@ -12,30 +10,15 @@ use crate::auth::Principal;
 use crate::error::{Code, Error, Result};
 use crate::input::{Page, Query};
 use crate::store;
-use crate::store::content::Filter;
+use crate::store::bundles::{By, Room};
+use crate::store::content::Content;
 use crate::users::time;
 
-/// Bundles and their bytes.
-#[derive(Debug, Default, Clone, Copy)]
-struct Room {
-    count: i64,
-    total: i64,
-    active: i64,
-}
-
-impl Room {
-    fn add(&mut self, bytes: i64, is_active: bool) {
-        self.count += 1;
-        self.total += bytes;
-        self.active += if is_active { bytes } else { 0 };
-    }
-
-    fn shown(self) -> Value {
-        json!({
-            "count": self.count, "bytes_total": self.total, "bytes_active": self.active,
-            "bytes_inactive": self.total - self.active,
-        })
-    }
+fn shown(room: Room) -> Value {
+    json!({
+        "count": room.count, "bytes_total": room.total, "bytes_active": room.active,
+        "bytes_inactive": room.total - room.active,
+    })
 }
 
 /// `GET /v1/system/storage`
@@ -44,25 +27,10 @@ impl Room {
 /// 403 unless an administrator asks.
 pub async fn server(State(app): State<App>, principal: Principal) -> Result<Json<Value>> {
     principal.require(Role::Administrator)?;
-    let (mut all, mut items) = (Room::default(), 0);
-    for (_, room) in rooms(&app).await? {
-        items += 1;
-        all.count += room.count;
-        all.total += room.total;
-        all.active += room.active;
-    }
-    let mut bundles = all.shown();
+    let (room, items) = store::bundles::all_room(&mut *app.read().await?).await?;
+    let mut bundles = shown(room);
     bundles["content_count"] = json!(items);
     Ok(Json(json!({ "bundles": bundles })))
-}
-
-/// What the bundles of each item take that has some.
-async fn rooms(app: &App) -> Result<BTreeMap<String, Room>> {
-    let mut rooms: BTreeMap<String, Room> = BTreeMap::new();
-    for (guid, size, active) in store::bundles::sizes(&mut *app.read().await?).await? {
-        rooms.entry(guid).or_default().add(size, active);
-    }
-    Ok(rooms)
 }
 
 /// `GET /v1/content/storage`: a page of items with what they take, the largest first.
@@ -73,11 +41,11 @@ pub async fn list(State(app): State<App>, principal: Principal, query: Query) ->
     principal.require(Role::Administrator)?;
     let page = Page::of(&query, 500)?;
     let bad = |text: &str| Error::bad(Code::InvalidParameter, text);
-    let key: fn(&Room) -> i64 = match query.text("sort").unwrap_or("bytes_total") {
-        "bytes_total" => |room| room.total,
-        "bytes_active" => |room| room.active,
-        "bytes_inactive" => |room| room.total - room.active,
-        "count" | "bundle_count" => |room| room.count,
+    let by = match query.text("sort").unwrap_or("bytes_total") {
+        "bytes_total" => By::Total,
+        "bytes_active" => By::Active,
+        "bytes_inactive" => By::Inactive,
+        "count" | "bundle_count" => By::Count,
         _ => return Err(bad("`sort` must be bytes_total, bytes_active, bytes_inactive or bundle_count.")),
     };
     let descending = match query.text("order").unwrap_or("desc") {
@@ -85,29 +53,22 @@ pub async fn list(State(app): State<App>, principal: Principal, query: Query) ->
         "desc" => true,
         _ => return Err(bad("`order` must be asc or desc.")),
     };
-    let rooms = rooms(&app).await?;
     let mut db = app.read().await?;
-    let mut items = store::content::list(&mut db, &Filter::default()).await?;
-    let room = |guid: &str| rooms.get(guid).copied().unwrap_or_default();
-    items.sort_by_key(|item| (key(&room(&item.guid)), item.id));
-    if descending {
-        items.reverse();
-    }
-    let total = i64::try_from(items.len()).unwrap_or(i64::MAX);
-    let (skip, take) = (usize::try_from(page.offset()).unwrap_or(usize::MAX), usize::try_from(page.size).unwrap_or(0));
-    let mut names: HashMap<String, Option<String>> = HashMap::new();
-    let mut results = Vec::new();
-    for item in items.iter().skip(skip).take(take) {
-        if !names.contains_key(&item.owner_guid) {
-            let owner = store::users::by_guid(&mut db, &item.owner_guid).await?.map(|user| user.username);
-            names.insert(item.owner_guid.clone(), owner);
-        }
-        results.push(json!({
+    let rooms = store::bundles::rooms(&mut db, by, descending, page.size, page.offset()).await?;
+    let items = store::content::by_ids(&mut db, &rooms.iter().map(|one| one.0).collect::<Vec<_>>()).await?;
+    let owners: Vec<&str> = items.iter().map(|item| item.owner_guid.as_str()).collect();
+    let owners = store::users::by_guids(&mut db, &owners).await?;
+    let (total, _) = store::content::counts(&mut db).await?;
+    let result = |item: &Content| {
+        let room = rooms.iter().find(|one| one.0 == item.id).map(|one| one.1).unwrap_or_default();
+        let owner = owners.iter().find(|user| user.guid == item.owner_guid);
+        json!({
             "content_guid": item.guid, "content_name": item.name, "content_title": item.title,
-            "owner_guid": item.owner_guid, "owner_username": names.get(&item.owner_guid), "app_mode": item.app_mode,
-            "bundles": room(&item.guid).shown(),
-        }));
-    }
+            "owner_guid": item.owner_guid, "owner_username": owner.map(|user| &user.username), "app_mode": item.app_mode,
+            "bundles": shown(room),
+        })
+    };
+    let results: Vec<Value> = items.iter().map(result).collect();
     let pages = (total + page.size - 1) / page.size;
     Ok(Json(json!({"results": results, "current_page": page.number, "total": total, "total_pages": pages})))
 }
@@ -124,7 +85,9 @@ pub async fn of_content(State(app): State<App>, principal: Principal, Path(guid)
     let (mut room, mut bundles) = (Room::default(), Vec::new());
     for bundle in store::bundles::of_content(&mut db, &guid).await? {
         let is_active = item.bundle_id == Some(bundle.id);
-        room.add(bundle.size, is_active);
+        room.count += 1;
+        room.total += bundle.size;
+        room.active += if is_active { bundle.size } else { 0 };
         bundles.push(json!({
             "id": bundle.id.to_string(), "created_time": time(bundle.created), "size_bytes": bundle.size,
             "is_active": is_active,

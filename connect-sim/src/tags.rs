@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
 use sim_kit::origin::Origin;
@@ -18,7 +19,7 @@ use crate::content::view::{Include, Viewer};
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Given, Query};
 use crate::store;
-use crate::store::content::Filter;
+use crate::store::search::Condition;
 use crate::store::tags::Tag;
 use crate::users::time;
 
@@ -183,12 +184,11 @@ pub async fn content(
     origin: Origin,
     principal: Principal,
     Path(id): Path<String>,
-) -> Result<Json<Vec<Value>>> {
+) -> Result<Response> {
     let mut db = app.read().await?;
     let tag = find(&mut db, &id).await?;
-    let viewer = (!principal.is_administrator()).then(|| principal.user.guid.clone());
-    let items = store::content::list(&mut db, &Filter { tag_id: Some(tag.id), viewer, ..Filter::default() }).await?;
-    Ok(Json(Viewer::new(&app, origin, principal).list(&mut db, items, Include::default()).await?))
+    let condition = Condition::open_to(&principal).tagged(tag.id);
+    Viewer::new(&app, origin, principal).all(db, &condition, Include::default()).await
 }
 
 /// `GET /v1/content/{guid}/tags`

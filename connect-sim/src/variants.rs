@@ -46,6 +46,7 @@ pub async fn default_of(app: &App, tx: &mut AnyConnection, content_guid: &str, n
         key: app.world().ids().token("variant", 8),
         name: "default".to_owned(),
         is_default: true,
+        is_private: false,
         settings: Settings::default(),
         created: now,
     };
@@ -86,7 +87,7 @@ fn shown(variant: &Variant, content: &Content, rendering: Option<&Rendering>) ->
         "rendering_id": rendering.map(|rendering| rendering.id),
         "render_time": rendering.map(|rendering| time(rendering.rendered)),
         "render_duration": rendering.map(|rendering| rendering.duration),
-        "visibility": if variant.settings.is_private { "private" } else { "public" },
+        "visibility": if variant.is_private { "private" } else { "public" },
         // Variants belong to the item; the product says 0.
         "owner_id": 0,
     })
@@ -146,8 +147,8 @@ pub async fn update(
     s.email_all = fields.flag("email_all")?.value().unwrap_or(s.email_all);
     match fields.text("visibility")?.value().as_deref() {
         None => {}
-        Some("public") => s.is_private = false,
-        Some("private") => s.is_private = true,
+        Some("public") => variant.is_private = false,
+        Some("private") => variant.is_private = true,
         Some(_) => return Err(Error::bad(Code::InvalidParameter, "`visibility` must be public or private.")),
     }
     store::variants::update(&mut tx, &variant).await?;

@@ -15,6 +15,7 @@ pub mod view;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use http::StatusCode;
 use serde_json::Value;
 use sim_kit::origin::Origin;
@@ -27,29 +28,25 @@ use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Query};
 use crate::runtime::processes;
 use crate::store;
-use crate::store::content::{Content, Filter, Settings};
+use crate::store::content::{Content, Settings};
+use crate::store::search::Condition;
 use view::{Include, Viewer};
 
 /// `GET /v1/content`
 ///
 /// # Errors
 /// 400 for an unknown `include`.
-pub async fn list(
-    State(app): State<App>,
-    origin: Origin,
-    principal: Principal,
-    query: Query,
-) -> Result<Json<Vec<Value>>> {
+pub async fn list(State(app): State<App>, origin: Origin, principal: Principal, query: Query) -> Result<Response> {
     let include = Include::of(&app, &query)?;
-    let filter = Filter {
-        name: query.text("name").map(str::to_owned),
-        owner_guid: query.text("owner_guid").map(str::to_owned),
-        viewer: (!principal.is_administrator()).then(|| principal.user.guid.clone()),
-        ..Filter::default()
-    };
-    let mut db = app.read().await?;
-    let items = store::content::list(&mut db, &filter).await?;
-    Ok(Json(Viewer::new(&app, origin, principal).list(&mut db, items, include).await?))
+    let mut condition = Condition::open_to(&principal);
+    if let Some(name) = query.text("name") {
+        condition = condition.named(name);
+    }
+    if let Some(guid) = query.text("owner_guid") {
+        condition = condition.owned_by(guid);
+    }
+    let db = app.read().await?;
+    Viewer::new(&app, origin, principal).all(db, &condition, include).await
 }
 
 /// `GET /v1/content/{guid}`

@@ -1,10 +1,18 @@
 //! A content item as callers see it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::pin::Pin;
 
-use serde_json::{Map, Value, json};
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::Stream;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+use serde_json::{Value, json};
 use sim_kit::origin::Origin;
-use sqlx::AnyConnection;
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection};
 
 use crate::access::{AppRole, Role, Seen};
 use crate::app::App;
@@ -15,6 +23,7 @@ use crate::input::Query;
 use crate::store;
 use crate::store::content::Content;
 use crate::store::permissions::Grant;
+use crate::store::search::{Condition, Order};
 use crate::store::tags::Tag;
 use crate::users::time;
 
@@ -54,11 +63,17 @@ impl Include {
     }
 }
 
+/// Items of a list that are read and written at a time.
+const PIECE: usize = 250;
+
 /// Shows items to one caller.
-pub struct Viewer<'a> {
-    app: &'a App,
+#[derive(Clone)]
+pub struct Viewer {
+    app: App,
     origin: Origin,
     principal: Principal,
+    locks: bool,
+    nodes: bool,
 }
 
 /// What several items are shown with, read once.
@@ -72,11 +87,89 @@ struct Extras {
     schedules: HashMap<String, Vec<Value>>,
 }
 
-impl<'a> Viewer<'a> {
+/// An item as it is shown. What is `None` outside of everything is not there at all.
+#[derive(Serialize)]
+struct Shown<'a> {
+    guid: &'a str,
+    name: &'a str,
+    title: Option<&'a str>,
+    description: &'a str,
+    access_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locked: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locked_message: Option<&'a str>,
+    connection_timeout: Option<i64>,
+    read_timeout: Option<i64>,
+    init_timeout: Option<i64>,
+    idle_timeout: Option<i64>,
+    max_processes: Option<i64>,
+    min_processes: Option<i64>,
+    max_conns_per_process: Option<i64>,
+    load_factor: Option<f64>,
+    memory_request: Option<i64>,
+    memory_limit: Option<i64>,
+    cpu_request: Option<f64>,
+    cpu_limit: Option<f64>,
+    amd_gpu_limit: Option<i64>,
+    nvidia_gpu_limit: Option<i64>,
+    service_account_name: Option<&'a str>,
+    default_image_name: Option<&'a str>,
+    default_environment_guid: Option<&'a str>,
+    created_time: String,
+    last_deployed_time: String,
+    bundle_id: Option<String>,
+    app_mode: &'a str,
+    content_category: &'a str,
+    parameterized: bool,
+    environment_guid: Option<&'a str>,
+    cluster_name: Option<&'a str>,
+    image_name: Option<&'a str>,
+    r_version: Option<&'a str>,
+    py_version: Option<&'a str>,
+    quarto_version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_version: Option<Option<&'a str>>,
+    r_environment_management: Option<bool>,
+    default_r_environment_management: Option<bool>,
+    py_environment_management: Option<bool>,
+    default_py_environment_management: Option<bool>,
+    run_as: Option<&'a str>,
+    run_as_current_user: bool,
+    metrics_collection_enabled: Option<bool>,
+    notify_on_share: Option<bool>,
+    otel_enabled: bool,
+    draft_marker_enabled: bool,
+    owner_guid: &'a str,
+    content_url: String,
+    dashboard_url: String,
+    app_role: &'static str,
+    public_content_status: Option<&'a str>,
+    extension: bool,
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vanity_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bookmarked: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedules: Option<&'a [Value]>,
+}
+
+fn value(shown: &Shown<'_>) -> Result<Value> {
+    serde_json::to_value(shown).map_err(|error| Error::Internal(error.to_string()))
+}
+
+impl Viewer {
     /// For a caller who came from `origin`.
     #[must_use]
-    pub fn new(app: &'a App, origin: Origin, principal: Principal) -> Self {
-        Self { app, origin: app.origin(origin), principal }
+    pub fn new(app: &App, origin: Origin, principal: Principal) -> Self {
+        let version = app.config().version;
+        let (locks, nodes) = (version.with(Difference::ContentLock), version.with(Difference::NodeVersion));
+        Self { origin: app.origin(origin), principal, locks, nodes, app: app.clone() }
     }
 
     /// Shows one item.
@@ -84,164 +177,189 @@ impl<'a> Viewer<'a> {
     /// # Errors
     /// When the database fails.
     pub async fn one(&self, db: &mut AnyConnection, seen: &Seen, include: Include) -> Result<Value> {
-        let items = std::slice::from_ref(&seen.content);
-        let extras = self.extras(db, items, include).await?;
-        Ok(self.show(&seen.content, seen.role, include, &extras))
+        let extras = self.extras(db, std::slice::from_ref(&seen.content), include).await?;
+        value(&self.shown(&seen.content, seen.role, include, &extras))
     }
 
-    /// Shows items.
+    /// Shows the items of a page.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn list(&self, db: &mut AnyConnection, items: Vec<Content>, include: Include) -> Result<Vec<Value>> {
+    pub async fn list(&self, db: &mut AnyConnection, items: &[Content], include: Include) -> Result<Vec<Value>> {
+        let extras = self.extras(&mut *db, items, include).await?;
+        let roles = self.roles(db, items).await?;
+        items.iter().zip(roles).map(|(item, role)| value(&self.shown(item, role, include, &extras))).collect()
+    }
+
+    /// The answer with all items of a condition, what was deployed last first. A long one is read and sent in pieces, so
+    /// that it takes no more memory than a short one; an item that goes meanwhile may be missing from it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn all(self, mut db: PoolConnection<Any>, condition: &Condition, include: Include) -> Result<Response> {
+        let ids = store::search::ids(&mut db, condition, Order::NEWEST).await?;
+        let mut text = vec![b'['];
+        let body = if ids.len() <= PIECE {
+            self.write(&mut db, &ids, include, &mut text).await?;
+            text.push(b']');
+            Body::from(text)
+        } else {
+            // Whoever reads slowly holds no connection meanwhile.
+            drop(db);
+            let pieces = async_stream::try_stream! {
+                for some in ids.chunks(PIECE) {
+                    self.write(&mut *self.app.read().await?, some, include, &mut text).await?;
+                    // The last byte stays and tells whether a comma comes next.
+                    let last = text.split_off(text.len() - 1);
+                    yield Bytes::from(std::mem::replace(&mut text, last));
+                }
+                text.push(b']');
+                yield Bytes::from(text);
+            };
+            let pieces: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>> = Box::pin(pieces);
+            Body::from_stream(pieces)
+        };
+        Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+    }
+
+    /// Writes items, separated by commas, into a list that was begun.
+    async fn write(&self, db: &mut AnyConnection, ids: &[i64], include: Include, text: &mut Vec<u8>) -> Result<()> {
+        let items = store::content::by_ids(&mut *db, ids).await?;
         let extras = self.extras(&mut *db, &items, include).await?;
-        let me = &self.principal.user.guid;
+        let roles = self.roles(db, &items).await?;
+        for (item, role) in items.iter().zip(roles) {
+            if text.last().is_some_and(|last| *last != b'[') {
+                text.push(b',');
+            }
+            let shown = self.shown(item, role, include, &extras);
+            serde_json::to_writer(&mut *text, &shown).map_err(|error| Error::Internal(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// What the caller is to items.
+    async fn roles(&self, db: &mut AnyConnection, items: &[Content]) -> Result<Vec<AppRole>> {
         let mut grants: HashMap<String, Grant> = HashMap::new();
-        for (guid, grant) in store::permissions::grants(db, me).await? {
+        for (guid, grant) in store::permissions::grants(db, &self.principal.user.guid, &guids(items)).await? {
             let best = grants.entry(guid).or_insert(grant);
             *best = grant.max(*best);
         }
         let caller = Caller::User(self.principal.clone());
-        let show = |item: &Content| {
-            let role = AppRole::of(&caller, item, grants.get(&item.guid).copied());
-            self.show(item, role, include, &extras)
-        };
-        Ok(items.iter().map(show).collect())
+        Ok(items.iter().map(|item| AppRole::of(&caller, item, grants.get(&item.guid).copied())).collect())
     }
 
     async fn extras(&self, db: &mut AnyConnection, items: &[Content], include: Include) -> Result<Extras> {
         let mut extras = Extras::default();
+        let guids = guids(items);
         if include.owner {
-            for guid in items.iter().map(|item| &item.owner_guid).collect::<BTreeSet<_>>() {
-                if let Some(user) = store::users::by_guid(&mut *db, guid).await? {
-                    let shown = json!({
-                        "guid": user.guid, "username": user.username,
-                        "first_name": user.first_name, "last_name": user.last_name,
-                    });
-                    extras.owners.insert(user.guid, shown);
-                }
+            let owners: BTreeSet<&str> = items.iter().map(|item| item.owner_guid.as_str()).collect();
+            for user in store::users::by_guids(&mut *db, &Vec::from_iter(owners)).await? {
+                let shown = json!({
+                    "guid": user.guid, "username": user.username,
+                    "first_name": user.first_name, "last_name": user.last_name,
+                });
+                extras.owners.insert(user.guid, shown);
             }
         }
         if include.tags {
             extras.tags = store::tags::all(&mut *db).await?;
-            if let [item] = items {
-                let assigned = store::tags::of_content(&mut *db, &item.guid).await?;
-                extras.assigned.insert(item.guid.clone(), assigned);
-            } else {
-                for (guid, tag) in store::tags::assignments(&mut *db).await? {
-                    extras.assigned.entry(guid).or_default().push(tag);
-                }
+            for (guid, tag) in store::tags::of_items(&mut *db, &guids).await? {
+                extras.assigned.entry(guid).or_default().push(tag);
             }
         }
         if include.vanity_url {
-            let all = match items {
-                [item] => store::vanities::of_content(&mut *db, &item.guid).await?.into_iter().collect(),
-                _ => store::vanities::all(&mut *db).await?,
-            };
+            let all = store::vanities::of_items(&mut *db, &guids).await?;
             extras.vanities = all.into_iter().map(|vanity| (vanity.content_guid, vanity.path)).collect();
         }
         if include.bookmarked {
-            let marked = store::bookmarks::of_user(&mut *db, &self.principal.user.guid).await?;
-            extras.bookmarked = marked.into_iter().collect();
+            let me = &self.principal.user.guid;
+            extras.bookmarked = store::bookmarks::of_items(&mut *db, me, &guids).await?.into_iter().collect();
         }
         if include.schedule {
-            for schedule in store::schedules::all(&mut *db).await? {
-                if let Some(variant) = store::variants::get(&mut *db, schedule.variant_id).await? {
-                    let shown = crate::schedules::in_content(&schedule, &variant);
-                    extras.schedules.entry(variant.content_guid).or_default().push(shown);
+            let variants = store::variants::of_items(&mut *db, &guids).await?;
+            for schedule in store::schedules::of_items(&mut *db, &guids).await? {
+                if let Some(variant) = variants.iter().find(|variant| variant.id == schedule.variant_id) {
+                    let shown = crate::schedules::in_content(&schedule, variant);
+                    extras.schedules.entry(variant.content_guid.clone()).or_default().push(shown);
                 }
             }
         }
         Ok(extras)
     }
 
-    fn show(&self, content: &Content, role: AppRole, include: Include, extras: &Extras) -> Value {
-        let Value::Object(mut shown) = self.plain(content, role) else { unreachable!("an object was made") };
-        if include.owner {
-            shown.insert("owner".to_owned(), extras.owners.get(&content.owner_guid).cloned().unwrap_or_default());
-        }
-        if include.tags {
-            let assigned = extras.assigned.get(&content.guid).map_or(&[][..], Vec::as_slice);
-            shown.insert("tags".to_owned(), crate::tags::with_ancestors(&extras.tags, assigned));
-        }
-        if let Some(path) = extras.vanities.get(&content.guid) {
-            shown.insert("vanity_url".to_owned(), json!(self.origin.url(path)));
-        }
-        if include.bookmarked {
-            shown.insert("bookmarked".to_owned(), json!(extras.bookmarked.contains(&content.guid)));
-        }
-        if include.schedule {
-            let schedules = extras.schedules.get(&content.guid).cloned().unwrap_or_default();
-            shown.insert("schedules".to_owned(), Value::Array(schedules));
-        }
-        Value::Object(shown)
-    }
-
-    fn plain(&self, content: &Content, role: AppRole) -> Value {
+    fn shown<'a>(&self, content: &'a Content, role: AppRole, include: Include, extras: &'a Extras) -> Shown<'a> {
         let s = &content.settings;
         // What runs it is no business of those who only look.
         let detailed = self.principal.role > Role::Viewer;
-        let details = |value: Value| if detailed { value } else { Value::Null };
-        let mut shown = Map::new();
-        let mut put = |name: &str, value: Value| drop(shown.insert(name.to_owned(), value));
-        put("guid", json!(content.guid));
-        put("name", json!(content.name));
-        put("title", json!(content.title));
-        put("description", json!(content.description));
-        put("access_type", json!(content.access_type));
-        if self.app.config().version.with(Difference::ContentLock) {
-            put("locked", json!(content.locked));
-            put("locked_message", json!(content.locked_message));
+        let place = content.bundle_id.filter(|_| detailed).map(|_| "Local");
+        let version = |of: &'a Option<String>| of.as_deref().filter(|_| detailed);
+        Shown {
+            guid: &content.guid,
+            name: &content.name,
+            title: content.title.as_deref(),
+            description: &content.description,
+            access_type: &content.access_type,
+            locked: self.locks.then_some(content.locked),
+            locked_message: self.locks.then_some(&content.locked_message),
+            connection_timeout: s.connection_timeout,
+            read_timeout: s.read_timeout,
+            init_timeout: s.init_timeout,
+            idle_timeout: s.idle_timeout,
+            max_processes: s.max_processes,
+            min_processes: s.min_processes,
+            max_conns_per_process: s.max_conns_per_process,
+            load_factor: s.load_factor,
+            memory_request: s.memory_request,
+            memory_limit: s.memory_limit,
+            cpu_request: s.cpu_request,
+            cpu_limit: s.cpu_limit,
+            amd_gpu_limit: s.amd_gpu_limit,
+            nvidia_gpu_limit: s.nvidia_gpu_limit,
+            service_account_name: s.service_account_name.as_deref(),
+            default_image_name: s.default_image_name.as_deref(),
+            default_environment_guid: s.default_environment_guid.as_deref(),
+            created_time: time(content.created),
+            last_deployed_time: time(content.deployed),
+            bundle_id: content.bundle_id.map(|id| id.to_string()),
+            app_mode: &content.app_mode,
+            content_category: &content.content_category,
+            parameterized: content.parameterized,
+            environment_guid: None,
+            cluster_name: place,
+            image_name: place,
+            r_version: version(&s.runtime.r_version),
+            py_version: version(&s.runtime.py_version),
+            quarto_version: version(&s.runtime.quarto_version),
+            node_version: self.nodes.then(|| version(&s.runtime.node_version)),
+            r_environment_management: s.runtime.r_environment_management,
+            default_r_environment_management: s.default_r_environment_management,
+            py_environment_management: s.runtime.py_environment_management,
+            default_py_environment_management: s.default_py_environment_management,
+            run_as: s.run_as.as_deref(),
+            run_as_current_user: s.run_as_current_user,
+            metrics_collection_enabled: s.metrics_collection_enabled,
+            notify_on_share: s.notify_on_share,
+            otel_enabled: s.otel_enabled,
+            draft_marker_enabled: s.draft_marker_enabled,
+            owner_guid: &content.owner_guid,
+            content_url: self.origin.url(&format!("/content/{}/", content.guid)),
+            dashboard_url: self.origin.url(&format!("/connect/#/apps/{}", content.guid)),
+            app_role: role.as_str(),
+            public_content_status: None,
+            extension: false,
+            id: content.id.to_string(),
+            owner: include.owner.then(|| extras.owners.get(&content.owner_guid).unwrap_or(&Value::Null)),
+            tags: include.tags.then(|| {
+                let assigned = extras.assigned.get(&content.guid).map_or(&[][..], Vec::as_slice);
+                crate::tags::with_ancestors(&extras.tags, assigned)
+            }),
+            vanity_url: extras.vanities.get(&content.guid).map(|path| self.origin.url(path)),
+            bookmarked: include.bookmarked.then(|| extras.bookmarked.contains(&content.guid)),
+            schedules: include.schedule.then(|| extras.schedules.get(&content.guid).map_or(&[][..], Vec::as_slice)),
         }
-        put("connection_timeout", json!(s.connection_timeout));
-        put("read_timeout", json!(s.read_timeout));
-        put("init_timeout", json!(s.init_timeout));
-        put("idle_timeout", json!(s.idle_timeout));
-        put("max_processes", json!(s.max_processes));
-        put("min_processes", json!(s.min_processes));
-        put("max_conns_per_process", json!(s.max_conns_per_process));
-        put("load_factor", json!(s.load_factor));
-        put("memory_request", json!(s.memory_request));
-        put("memory_limit", json!(s.memory_limit));
-        put("cpu_request", json!(s.cpu_request));
-        put("cpu_limit", json!(s.cpu_limit));
-        put("amd_gpu_limit", json!(s.amd_gpu_limit));
-        put("nvidia_gpu_limit", json!(s.nvidia_gpu_limit));
-        put("service_account_name", json!(s.service_account_name));
-        put("default_image_name", json!(s.default_image_name));
-        put("default_environment_guid", json!(s.default_environment_guid));
-        put("created_time", json!(time(content.created)));
-        put("last_deployed_time", json!(time(content.deployed)));
-        put("bundle_id", json!(content.bundle_id.map(|id| id.to_string())));
-        put("app_mode", json!(content.app_mode));
-        put("content_category", json!(content.content_category));
-        put("parameterized", json!(content.parameterized));
-        put("environment_guid", Value::Null);
-        put("cluster_name", details(json!(content.bundle_id.map(|_| "Local"))));
-        put("image_name", details(json!(content.bundle_id.map(|_| "Local"))));
-        put("r_version", details(json!(s.runtime.r_version)));
-        put("py_version", details(json!(s.runtime.py_version)));
-        put("quarto_version", details(json!(s.runtime.quarto_version)));
-        if self.app.config().version.with(Difference::NodeVersion) {
-            put("node_version", details(json!(s.runtime.node_version)));
-        }
-        put("r_environment_management", json!(s.runtime.r_environment_management));
-        put("default_r_environment_management", json!(s.default_r_environment_management));
-        put("py_environment_management", json!(s.runtime.py_environment_management));
-        put("default_py_environment_management", json!(s.default_py_environment_management));
-        put("run_as", json!(s.run_as));
-        put("run_as_current_user", json!(s.run_as_current_user));
-        put("metrics_collection_enabled", json!(s.metrics_collection_enabled));
-        put("notify_on_share", json!(s.notify_on_share));
-        put("otel_enabled", json!(s.otel_enabled));
-        put("draft_marker_enabled", json!(s.draft_marker_enabled));
-        put("owner_guid", json!(content.owner_guid));
-        put("content_url", json!(self.origin.url(&format!("/content/{}/", content.guid))));
-        put("dashboard_url", json!(self.origin.url(&format!("/connect/#/apps/{}", content.guid))));
-        put("app_role", json!(role.as_str()));
-        put("public_content_status", Value::Null);
-        put("extension", json!(false));
-        put("id", json!(content.id.to_string()));
-        Value::Object(shown)
     }
+}
+
+fn guids(items: &[Content]) -> Vec<&str> {
+    items.iter().map(|item| item.guid.as_str()).collect()
 }

@@ -20,8 +20,9 @@ use crate::build::LEASE;
 use crate::content_type::{ContentType, Kind};
 use crate::error::{Code, Error, Result};
 use crate::store;
-use crate::store::content::{Content, Filter};
+use crate::store::content::Content;
 use crate::store::jobs::Job;
+use crate::store::search::{Condition, Order};
 use crate::watch;
 
 /// From the order to kill a job to its end, in microseconds.
@@ -244,12 +245,13 @@ pub async fn restart(app: &App, tx: &mut Tx, content: &Content, reason: &str) ->
 pub async fn keep_warm(app: &App, tx: &mut Tx, content: &Content) -> Result<()> {
     let (Some(bundle), Some(tag)) = (content.bundle_id, tag(&content.app_mode)) else { return Ok(()) };
     // Whose processes those would be is not known before a visit.
-    if content.locked || content.settings.run_as_current_user {
+    let least = app.config().scheduler.least(&content.settings);
+    if least == 0 || content.locked || content.settings.run_as_current_user {
         return Ok(());
     }
     let running = store::jobs::processes(&mut *tx, Some(&content.guid)).await?;
     let running = running.iter().filter(|job| job.bundle_id == Some(bundle)).count();
-    for _ in running..app.config().scheduler.least(&content.settings) {
+    for _ in running..least {
         start(app, tx, content, bundle, tag, content.settings.run_as.as_deref()).await?;
     }
     Ok(())
@@ -284,8 +286,11 @@ pub async fn prepare(app: &App) -> Result<()> {
     for job in left {
         store::jobs::end(&mut tx, job.id, app.now(), 1, WENT_DOWN).await?;
     }
-    for content in store::content::list(&mut tx, &Filter::default()).await? {
-        keep_warm(app, &mut tx, &content).await?;
+    let ids = store::search::ids(&mut tx, &Condition::default(), Order::NEWEST).await?;
+    for some in ids.chunks(500) {
+        for content in store::content::by_ids(&mut tx, some).await? {
+            keep_warm(app, &mut tx, &content).await?;
+        }
     }
     tx.commit().await?;
     watch::start(app, App::process_bell, |app| Box::pin(async move { settle(&app).await }));

@@ -73,7 +73,7 @@ impl Property {
     }
 }
 
-/// The most terms of a query.
+/// The most conditions of a query.
 const MOST: usize = 100;
 
 /// A text without case, its separators all blanks.
@@ -163,42 +163,35 @@ impl Query {
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut query = Self::default();
-        let words = words(text);
-        if words.len() > MOST {
-            query.warnings.push(format!("Only the first {MOST} terms are looked at."));
-        }
-        for word in words.iter().take(MOST) {
+        let mut left = MOST;
+        for word in words(text) {
             let (negated, word) = match word.strip_prefix('-') {
                 Some(rest) if !rest.is_empty() => (true, rest),
                 _ => (false, word.as_str()),
             };
-            let any = match word.split_once(':') {
+            let mut any = Vec::new();
+            match word.split_once(':') {
                 Some((key, values)) if KEYS.contains(&key.to_ascii_lowercase().as_str()) => {
                     let key = key.to_ascii_lowercase();
-                    let mut any = Vec::new();
                     for value in values.split(',').map(str::trim).filter(|value| !value.is_empty()) {
                         match filter(&key, value) {
                             Some(filter) => any.push(filter),
                             None => query.warnings.push(format!("`{value}` is no value for `{key}:`; it is ignored.")),
                         }
                     }
-                    any
                 }
-                _ => match fold(word) {
-                    folded if folded.is_empty() => Vec::new(),
-                    folded => vec![Filter::Text(folded)],
-                },
-            };
+                _ => any.extend(Some(fold(word)).filter(|folded| !folded.is_empty()).map(Filter::Text)),
+            }
+            if any.len() > left {
+                query.warnings.push(format!("Only the first {MOST} conditions are looked at."));
+                break;
+            }
+            left -= any.len();
             if !any.is_empty() {
                 query.terms.push(Term { negated, any });
             }
         }
         query
-    }
-
-    /// Whether any condition is one that `wanted` picks.
-    pub fn asks(&self, wanted: impl Fn(&Filter) -> bool) -> bool {
-        self.terms.iter().flat_map(|term| &term.any).any(wanted)
     }
 }
 

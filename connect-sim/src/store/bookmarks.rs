@@ -2,6 +2,8 @@
 
 use sqlx::{AnyConnection, Row as _};
 
+use super::of_each;
+
 /// When a user marked an item, in microseconds.
 ///
 /// # Errors
@@ -12,13 +14,13 @@ pub async fn get(db: &mut AnyConnection, content_guid: &str, user_guid: &str) ->
     row.map(|row| row.try_get(0)).transpose()
 }
 
-/// The items that a user marked.
+/// Those of the items that a user marked.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn of_user(db: &mut AnyConnection, user_guid: &str) -> sqlx::Result<Vec<String>> {
-    let sql = "SELECT content_guid FROM bookmarks WHERE user_guid = $1";
-    sqlx::query(sql).bind(user_guid).fetch_all(db).await?.iter().map(|row| row.try_get(0)).collect()
+pub async fn of_items(db: &mut AnyConnection, user_guid: &str, guids: &[&str]) -> sqlx::Result<Vec<String>> {
+    let sql = "SELECT content_guid FROM bookmarks WHERE user_guid = $1 AND content_guid";
+    of_each(db, sql, &[user_guid], guids).await?.iter().map(|row| row.try_get(0)).collect()
 }
 
 /// Marks an item.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sim_kit::Digest;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 use super::content::Runtime;
 use super::{as_json, digest, flag, json};
@@ -160,16 +160,77 @@ pub async fn ids(db: &mut AnyConnection) -> sqlx::Result<Vec<i64>> {
     sqlx::query("SELECT id FROM bundles").fetch_all(db).await?.iter().map(|row| row.try_get(0)).collect()
 }
 
-/// Every bundle: guid of its item, bytes, whether it is the active one.
+/// Bundles and the bytes of their archives.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Room {
+    /// Bundles.
+    pub count: i64,
+    /// Bytes of all.
+    pub total: i64,
+    /// Bytes of those that are active.
+    pub active: i64,
+}
+
+/// Sums of the bundles that rows have.
+const ROOM: &str = "COUNT(bundles.id) AS bundle_count, CAST(COALESCE(SUM(bundles.size), 0) AS BIGINT) AS bytes_total, \
+     CAST(COALESCE(SUM(CASE WHEN content.bundle_id = bundles.id THEN bundles.size ELSE 0 END), 0) AS BIGINT) AS bytes_active";
+
+fn room(row: &AnyRow) -> sqlx::Result<Room> {
+    Ok(Room {
+        count: row.try_get("bundle_count")?,
+        total: row.try_get("bytes_total")?,
+        active: row.try_get("bytes_active")?,
+    })
+}
+
+/// What all bundles take, and how many items they belong to.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn sizes(db: &mut AnyConnection) -> sqlx::Result<Vec<(String, i64, bool)>> {
-    let sql = "SELECT bundles.content_guid, bundles.size, \
-         CASE WHEN content.bundle_id = bundles.id THEN 1 ELSE 0 END AS active FROM bundles \
-         JOIN content ON content.guid = bundles.content_guid";
-    let row = |row: &AnyRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get::<i64, _>(2)? != 0));
-    sqlx::query(sql).fetch_all(db).await?.iter().map(row).collect()
+pub async fn all_room(db: &mut AnyConnection) -> sqlx::Result<(Room, i64)> {
+    let sql = format!(
+        "SELECT {ROOM}, COUNT(DISTINCT content.guid) AS items FROM bundles JOIN content ON content.guid = bundles.content_guid"
+    );
+    let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(db).await?;
+    Ok((room(&row)?, row.try_get("items")?))
+}
+
+/// What a list of items goes by.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)] // as in `Room`
+pub enum By {
+    Total,
+    Active,
+    Inactive,
+    Count,
+}
+
+/// What the bundles of each item take: a part of the items' ids, in order.
+///
+/// # Errors
+/// When the database fails.
+pub async fn rooms(
+    db: &mut AnyConnection,
+    by: By,
+    descending: bool,
+    limit: i64,
+    offset: i64,
+) -> sqlx::Result<Vec<(i64, Room)>> {
+    let by = match by {
+        By::Total => "bytes_total",
+        By::Active => "bytes_active",
+        By::Inactive => "bytes_total - bytes_active",
+        By::Count => "bundle_count",
+    };
+    let direction = if descending { "DESC" } else { "ASC" };
+    // An expression cannot name the sums beside it.
+    let sql = format!(
+        "SELECT * FROM (SELECT content.id AS item, {ROOM} FROM content LEFT JOIN bundles \
+         ON bundles.content_guid = content.guid GROUP BY content.id) AS rooms \
+         ORDER BY {by} {direction}, item {direction} LIMIT $1 OFFSET $2"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(limit).bind(offset).fetch_all(db).await?;
+    rows.iter().map(|row| Ok((row.try_get("item")?, room(row)?))).collect()
 }
 
 /// A package that a bundle was built with.
@@ -242,7 +303,7 @@ pub async fn active_packages(
         "SELECT packages.bundle_id, packages.language, packages.name, packages.version, packages.hash {from} \
          ORDER BY packages.language {order}, packages.name {order}, packages.bundle_id {order} LIMIT $2 OFFSET $3"
     );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(name).bind(limit).bind(offset).fetch_all(&mut *db).await?;
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(name).bind(limit).bind(offset).fetch_all(&mut *db).await?;
     let mut found = Vec::with_capacity(rows.len());
     let mut bundles: BTreeMap<i64, Bundle> = BTreeMap::new();
     for row in &rows {
@@ -256,7 +317,7 @@ pub async fn active_packages(
             found.push((package(row)?, bundle.clone()));
         }
     }
-    let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) {from}"));
+    let sql = AssertSqlSafe(format!("SELECT COUNT(*) {from}"));
     let total = sqlx::query(sql).bind(name).fetch_one(db).await?.try_get(0)?;
     Ok((found, total))
 }

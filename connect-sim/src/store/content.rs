@@ -1,5 +1,7 @@
 //! Content items.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
@@ -97,7 +99,7 @@ pub struct Runtime {
     pub py_environment_management: Option<bool>,
 }
 
-fn content(row: &AnyRow) -> sqlx::Result<Content> {
+pub(super) fn from_row(row: &AnyRow) -> sqlx::Result<Content> {
     Ok(Content {
         id: row.try_get("id")?,
         guid: row.try_get("guid")?,
@@ -144,9 +146,9 @@ pub async fn insert(db: &mut AnyConnection, content: &Content) -> sqlx::Result<(
     .bind(content.created)
     .bind(content.deployed)
     .bind(as_json(&content.settings))
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    Ok(())
+    super::search::note(db, content).await
 }
 
 /// Writes everything that can change.
@@ -173,9 +175,9 @@ pub async fn update(db: &mut AnyConnection, content: &Content) -> sqlx::Result<(
     .bind(content.bundle_id)
     .bind(content.deployed)
     .bind(as_json(&content.settings))
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    Ok(())
+    super::search::note(db, content).await
 }
 
 /// By guid.
@@ -184,7 +186,7 @@ pub async fn update(db: &mut AnyConnection, content: &Content) -> sqlx::Result<(
 /// When the database fails.
 pub async fn by_guid(db: &mut AnyConnection, guid: &str) -> sqlx::Result<Option<Content>> {
     let row = sqlx::query("SELECT * FROM content WHERE guid = $1").bind(guid).fetch_optional(db).await?;
-    row.as_ref().map(content).transpose()
+    row.as_ref().map(from_row).transpose()
 }
 
 /// By guid, held against other writers until the transaction ends.
@@ -203,7 +205,7 @@ pub async fn hold(db: &mut AnyConnection, guid: &str) -> sqlx::Result<Option<Con
 /// When the database fails.
 pub async fn by_id(db: &mut AnyConnection, id: i64) -> sqlx::Result<Option<Content>> {
     let row = sqlx::query("SELECT * FROM content WHERE id = $1").bind(id).fetch_optional(db).await?;
-    row.as_ref().map(content).transpose()
+    row.as_ref().map(from_row).transpose()
 }
 
 /// Takes an item away with everything that belongs to it; false when there is none.
@@ -214,51 +216,29 @@ pub async fn delete(db: &mut AnyConnection, guid: &str) -> sqlx::Result<bool> {
     Ok(sqlx::query("DELETE FROM content WHERE guid = $1").bind(guid).execute(db).await?.rows_affected() > 0)
 }
 
-/// Which items a list holds.
-#[derive(Debug, Default)]
-pub struct Filter {
-    /// Of this name.
-    pub name: Option<String>,
-    /// Of this owner.
-    pub owner_guid: Option<String>,
-    /// Under this tag or one below it.
-    pub tag_id: Option<i64>,
-    /// Only those this user may open. `None`: all, for administrators.
-    pub viewer: Option<String>,
-    /// The most items.
-    pub limit: Option<i64>,
-}
-
-/// Items, last deployed first.
+/// The items of these ids, in the order of the ids; those that are no more are left out.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn list(db: &mut AnyConnection, filter: &Filter) -> sqlx::Result<Vec<Content>> {
-    // Every condition but that on tags is always there and switched off by a null, so that there are two statements.
-    let tagged = "WITH RECURSIVE below (id) AS (SELECT id FROM tags WHERE id = $5 UNION ALL \
-         SELECT tags.id FROM tags JOIN below ON tags.parent_id = below.id) ";
-    let sql = format!(
-        "{} SELECT * FROM content WHERE ($1 IS NULL OR name = $1) AND ($2 IS NULL OR owner_guid = $2) \
-         AND ($3 IS NULL OR owner_guid = $3 OR access_type <> 'acl' OR guid IN (SELECT content_guid FROM permissions \
-         WHERE principal_guid = $3 OR principal_guid IN (SELECT group_guid FROM group_members WHERE user_guid = $3))) \
-         {} ORDER BY deployed DESC, id DESC LIMIT $4",
-        if filter.tag_id.is_some() { tagged } else { "" },
-        if filter.tag_id.is_some() {
-            "AND guid IN (SELECT content_guid FROM content_tags WHERE tag_id IN (SELECT id FROM below))"
-        } else {
-            ""
-        },
-    );
-    let query = sqlx::query(AssertSqlSafe(sql))
-        .bind(&filter.name)
-        .bind(&filter.owner_guid)
-        .bind(&filter.viewer)
-        .bind(filter.limit.unwrap_or(i64::MAX));
-    let query = match filter.tag_id {
-        Some(tag) => query.bind(tag),
-        None => query,
-    };
-    query.fetch_all(db).await?.iter().map(content).collect()
+pub async fn by_ids(db: &mut AnyConnection, ids: &[i64]) -> sqlx::Result<Vec<Content>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!("SELECT * FROM content WHERE id IN ({})", super::places(1, ids.len()));
+    let query = ids.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, id| query.bind(*id));
+    let mut items = query.fetch_all(db).await?.iter().map(from_row).collect::<sqlx::Result<Vec<_>>>()?;
+    let places: HashMap<i64, usize> = ids.iter().enumerate().map(|(place, id)| (*id, place)).collect();
+    items.sort_by_key(|item| places.get(&item.id));
+    Ok(items)
+}
+
+/// How many items there are, and how many of them were deployed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn counts(db: &mut AnyConnection) -> sqlx::Result<(i64, i64)> {
+    let row = sqlx::query("SELECT COUNT(*), COUNT(bundle_id) FROM content").fetch_one(db).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
 /// How many items a user owns.

@@ -134,6 +134,16 @@ pub async fn log(db: &mut AnyConnection, id: i64) -> sqlx::Result<String> {
     sqlx::query("SELECT log FROM jobs WHERE id = $1").bind(id).fetch_one(db).await?.try_get(0)
 }
 
+/// How many jobs of a variant failed, and when the last of them did, in microseconds.
+///
+/// # Errors
+/// When the database fails.
+pub async fn failures(db: &mut AnyConnection, content_guid: &str, variant_id: i64) -> sqlx::Result<(i64, Option<i64>)> {
+    let sql = "SELECT COUNT(*), MAX(ended) FROM jobs WHERE content_guid = $1 AND variant_id = $2 AND exit_code <> 0";
+    let row = sqlx::query(sql).bind(content_guid).bind(variant_id).fetch_one(db).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
 /// The jobs of all items that began last, newest first.
 ///
 /// # Errors

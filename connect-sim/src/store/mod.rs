@@ -18,6 +18,7 @@ pub mod permissions;
 pub mod renderings;
 pub mod repositories;
 pub mod schedules;
+pub mod search;
 pub mod service_tokens;
 pub mod sessions;
 pub mod sign_in;
@@ -35,7 +36,7 @@ pub mod webhooks;
 
 use sim_kit::Migration;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 /// The schema.
 pub const MIGRATIONS: &[Migration] = &[
@@ -62,6 +63,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 31, name: "nodes", sql: include_str!("../../migrations/0031_nodes.sql") },
     Migration { version: 40, name: "webhooks", sql: include_str!("../../migrations/0040_webhooks.sql") },
     Migration { version: 41, name: "messages", sql: include_str!("../../migrations/0041_messages.sql") },
+    Migration { version: 50, name: "search", sql: include_str!("../../migrations/0050_search.sql") },
 ];
 
 /// The next number of `kind`, from 1; never given twice, also not after its holder is gone. Needs a write transaction.
@@ -96,6 +98,20 @@ pub async fn set_meta(db: &mut AnyConnection, key: &str, value: &str) -> sqlx::R
     let sql = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
     sqlx::query(sql).bind(key).bind(value).execute(db).await?;
     Ok(())
+}
+
+/// `$3, $4, $5`: places for `count` values from the number `first`.
+fn places(first: usize, count: usize) -> String {
+    (first..first + count).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
+}
+
+/// The rows of `sql`, which takes `values` and ends with the column that is one of `texts`.
+async fn of_each(db: &mut AnyConnection, sql: &str, values: &[&str], texts: &[&str]) -> sqlx::Result<Vec<AnyRow>> {
+    if texts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = AssertSqlSafe(format!("{sql} IN ({})", places(values.len() + 1, texts.len())));
+    values.iter().chain(texts).fold(sqlx::query(sql), |query, text| query.bind(*text)).fetch_all(db).await
 }
 
 /// A boolean column.

@@ -3,6 +3,8 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
+use super::of_each;
+
 /// What a permission gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grant {
@@ -66,18 +68,18 @@ pub async fn grant(db: &mut AnyConnection, content_guid: &str, user_guid: &str) 
     Ok(roles.iter().map(|role| if role == "owner" { Grant::Owner } else { Grant::Viewer }).max())
 }
 
-/// Everything that was granted to a user, by itself or through its groups: guid of the item and what.
+/// What was granted on items to a user, by itself or through its groups: guid of the item and what.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn grants(db: &mut AnyConnection, user_guid: &str) -> sqlx::Result<Vec<(String, Grant)>> {
-    let sql = "SELECT content_guid, role FROM permissions WHERE principal_guid = $1 OR principal_guid IN \
-         (SELECT group_guid FROM group_members WHERE user_guid = $1)";
+pub async fn grants(db: &mut AnyConnection, user_guid: &str, guids: &[&str]) -> sqlx::Result<Vec<(String, Grant)>> {
+    let sql = "SELECT content_guid, role FROM permissions WHERE (principal_guid = $1 OR principal_guid IN \
+         (SELECT group_guid FROM group_members WHERE user_guid = $1)) AND content_guid";
     let row = |row: &AnyRow| {
         let role: String = row.try_get(1)?;
         Ok((row.try_get(0)?, if role == "owner" { Grant::Owner } else { Grant::Viewer }))
     };
-    sqlx::query(sql).bind(user_guid).fetch_all(db).await?.iter().map(row).collect()
+    of_each(db, sql, &[user_guid], guids).await?.iter().map(row).collect()
 }
 
 /// The permissions on an item, oldest first.

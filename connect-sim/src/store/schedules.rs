@@ -4,7 +4,7 @@ use serde_json::Value;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use super::{as_json, flag, json};
+use super::{as_json, flag, json, of_each};
 
 /// When a variant is rendered.
 #[derive(Debug, Clone)]
@@ -158,13 +158,17 @@ pub async fn all(db: &mut AnyConnection) -> sqlx::Result<Vec<Schedule>> {
     sqlx::query("SELECT * FROM schedules ORDER BY next_run, id").fetch_all(db).await?.iter().map(schedule).collect()
 }
 
-/// Guids of the items that have one.
+/// Those of items' variants, by the time of the next run.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn scheduled(db: &mut AnyConnection) -> sqlx::Result<Vec<String>> {
-    let sql = "SELECT DISTINCT content_guid FROM variants JOIN schedules ON schedules.variant_id = variants.id";
-    sqlx::query(sql).fetch_all(db).await?.iter().map(|row| row.try_get(0)).collect()
+pub async fn of_items(db: &mut AnyConnection, guids: &[&str]) -> sqlx::Result<Vec<Schedule>> {
+    let sql = "SELECT schedules.* FROM schedules JOIN variants ON variants.id = schedules.variant_id \
+         WHERE variants.content_guid";
+    let mut all: Vec<_> = of_each(db, sql, &[], guids).await?.iter().map(schedule).collect::<sqlx::Result<_>>()?;
+    // Those without a next run are last.
+    all.sort_by_key(|one| (one.next_run.is_none(), one.next_run, one.id));
+    Ok(all)
 }
 
 /// Those that are due at `now`.

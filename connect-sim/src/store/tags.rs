@@ -3,6 +3,8 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
+use super::of_each;
+
 /// A tag. Those without a parent are categories.
 #[derive(Debug, Clone)]
 pub struct Tag {
@@ -81,13 +83,13 @@ pub async fn of_content(db: &mut AnyConnection, content_guid: &str) -> sqlx::Res
     sqlx::query(sql).bind(content_guid).fetch_all(db).await?.iter().map(|row| row.try_get(0)).collect()
 }
 
-/// Every assignment: guid of the item and id of the tag.
+/// The assignments of items: guid of the item and id of the tag.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn assignments(db: &mut AnyConnection) -> sqlx::Result<Vec<(String, i64)>> {
-    let sql = "SELECT content_guid, tag_id FROM content_tags ORDER BY content_guid, tag_id";
-    sqlx::query(sql).fetch_all(db).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+pub async fn of_items(db: &mut AnyConnection, guids: &[&str]) -> sqlx::Result<Vec<(String, i64)>> {
+    let sql = "SELECT content_guid, tag_id FROM content_tags WHERE content_guid";
+    of_each(db, sql, &[], guids).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
 /// Assigns a tag; it may be assigned already.

@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
-use super::flag;
+use super::{flag, of_each};
 use crate::access::Role;
 
 /// A user.
@@ -148,6 +148,14 @@ pub async fn principal(db: &mut AnyConnection, guid: &str) -> sqlx::Result<Optio
 /// When the database fails.
 pub async fn by_guid(db: &mut AnyConnection, guid: &str) -> sqlx::Result<Option<User>> {
     Ok(principal(db, guid).await?.filter(|user| !user.service))
+}
+
+/// Those of these guids, without service principals.
+///
+/// # Errors
+/// When the database fails.
+pub async fn by_guids(db: &mut AnyConnection, guids: &[&str]) -> sqlx::Result<Vec<User>> {
+    of_each(db, "SELECT * FROM users WHERE service = 0 AND guid", &[], guids).await?.iter().map(user).collect()
 }
 
 /// By the id at an external provider.

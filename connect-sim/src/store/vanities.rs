@@ -3,6 +3,8 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
+use super::of_each;
+
 /// A path of the server that leads to an item.
 #[derive(Debug, Clone)]
 pub struct Vanity {
@@ -40,6 +42,14 @@ pub async fn all(db: &mut AnyConnection) -> sqlx::Result<Vec<Vanity>> {
 pub async fn of_content(db: &mut AnyConnection, content_guid: &str) -> sqlx::Result<Option<Vanity>> {
     let sql = "SELECT * FROM vanities WHERE content_guid = $1";
     sqlx::query(sql).bind(content_guid).fetch_optional(db).await?.as_ref().map(vanity).transpose()
+}
+
+/// Those of items.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_items(db: &mut AnyConnection, guids: &[&str]) -> sqlx::Result<Vec<Vanity>> {
+    of_each(db, "SELECT * FROM vanities WHERE content_guid", &[], guids).await?.iter().map(vanity).collect()
 }
 
 /// The one that `path` (which ends with a slash) is or is below of. There is at most one, since none is below another.

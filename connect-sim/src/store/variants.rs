@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use super::{as_json, flag, json};
+use super::{as_json, flag, json, of_each};
 
 /// A way to render an item.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Variant {
     pub name: String,
     /// The one that the item shows.
     pub is_default: bool,
+    /// Not `public`.
+    pub is_private: bool,
     /// What no query looks at.
     pub settings: Settings,
     /// Microseconds.
@@ -33,17 +35,16 @@ pub struct Settings {
     pub email_collaborators: bool,
     pub email_viewers: bool,
     pub email_all: bool,
-    /// Not `public`.
-    pub is_private: bool,
 }
 
-fn variant(row: &AnyRow) -> sqlx::Result<Variant> {
+pub(super) fn from_row(row: &AnyRow) -> sqlx::Result<Variant> {
     Ok(Variant {
         id: row.try_get("id")?,
         content_guid: row.try_get("content_guid")?,
         key: row.try_get("variant_key")?,
         name: row.try_get("name")?,
         is_default: flag(row, "is_default")?,
+        is_private: flag(row, "is_private")?,
         settings: json(row, "settings")?,
         created: row.try_get("created")?,
     })
@@ -55,8 +56,8 @@ fn variant(row: &AnyRow) -> sqlx::Result<Variant> {
 /// When the database fails.
 pub async fn insert(db: &mut AnyConnection, variant: &Variant) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO variants (id, content_guid, variant_key, name, is_default, settings, created) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO variants (id, content_guid, variant_key, name, is_default, settings, created, is_private) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(variant.id)
     .bind(&variant.content_guid)
@@ -65,18 +66,20 @@ pub async fn insert(db: &mut AnyConnection, variant: &Variant) -> sqlx::Result<(
     .bind(i64::from(variant.is_default))
     .bind(as_json(&variant.settings))
     .bind(variant.created)
+    .bind(i64::from(variant.is_private))
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Writes name and settings.
+/// Writes name, visibility and settings.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn update(db: &mut AnyConnection, variant: &Variant) -> sqlx::Result<()> {
-    let query = sqlx::query("UPDATE variants SET name = $2, settings = $3 WHERE id = $1").bind(variant.id);
-    query.bind(&variant.name).bind(as_json(&variant.settings)).execute(db).await?;
+    let query = sqlx::query("UPDATE variants SET name = $2, settings = $3, is_private = $4 WHERE id = $1");
+    let query = query.bind(variant.id).bind(&variant.name).bind(as_json(&variant.settings));
+    query.bind(i64::from(variant.is_private)).execute(db).await?;
     Ok(())
 }
 
@@ -86,7 +89,7 @@ pub async fn update(db: &mut AnyConnection, variant: &Variant) -> sqlx::Result<(
 /// When the database fails.
 pub async fn get(db: &mut AnyConnection, id: i64) -> sqlx::Result<Option<Variant>> {
     let sql = "SELECT * FROM variants WHERE id = $1";
-    sqlx::query(sql).bind(id).fetch_optional(db).await?.as_ref().map(variant).transpose()
+    sqlx::query(sql).bind(id).fetch_optional(db).await?.as_ref().map(from_row).transpose()
 }
 
 /// An item's variants, the default one first.
@@ -95,7 +98,16 @@ pub async fn get(db: &mut AnyConnection, id: i64) -> sqlx::Result<Option<Variant
 /// When the database fails.
 pub async fn of_content(db: &mut AnyConnection, content_guid: &str) -> sqlx::Result<Vec<Variant>> {
     let sql = "SELECT * FROM variants WHERE content_guid = $1 ORDER BY is_default DESC, id";
-    sqlx::query(sql).bind(content_guid).fetch_all(db).await?.iter().map(variant).collect()
+    sqlx::query(sql).bind(content_guid).fetch_all(db).await?.iter().map(from_row).collect()
+}
+
+/// Those of items.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_items(db: &mut AnyConnection, guids: &[&str]) -> sqlx::Result<Vec<Variant>> {
+    let sql = "SELECT * FROM variants WHERE content_guid";
+    of_each(db, sql, &[], guids).await?.iter().map(from_row).collect()
 }
 
 /// Guids of the users that are mailed about a variant.

@@ -60,11 +60,8 @@ async fn info(visit: &Visit) -> Result<Response> {
     let active = api.maybe("/v1/metrics/users/active").await?;
     let chronicle = api.maybe("/v1/system/chronicle").await?;
     let mut db = visit.app.read().await?;
-    let items = store::content::list(&mut db, &store::content::Filter::default()).await?;
-    let counts = json!({
-        "users": store::users::count(&mut db).await?, "content": items.len(),
-        "deployed": items.iter().filter(|item| item.bundle_id.is_some()).count(),
-    });
+    let (items, deployed) = store::content::counts(&mut db).await?;
+    let counts = json!({"users": store::users::count(&mut db).await?, "content": items, "deployed": deployed});
     let config = visit.app.config();
     let repositories: Vec<&String> = config.pypi_url.iter().chain(&config.cran_urls).collect();
     let now = time(visit.app.now());
