@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use bytes::Bytes;
 use sim_kit::http_client::Link;
+use sim_kit::known::Known;
 use sim_kit::origin::Origin;
 use sim_kit::watch::Bell;
 use sim_kit::{Tx, World};
@@ -14,14 +16,16 @@ use sqlx::pool::PoolConnection;
 use tokio::sync::{Notify, RwLock};
 
 use crate::access_log::AccessLog;
+use crate::auth::Callers;
 use crate::auth::signature::Replays;
 use crate::config::Config;
 use crate::error::Result;
 use crate::identity::Issuers;
-use crate::messages;
 use crate::metrics::Metrics;
 use crate::recorder::Recorder;
 use crate::runtime::processes::Processes;
+use crate::server_settings::Warnings;
+use crate::store::messages::Message;
 use crate::ui::Pages;
 
 /// A handle to one Connect. Clones are the same one.
@@ -61,7 +65,9 @@ struct Inner {
     incoming: PathBuf,
     clones: PathBuf,
     session_tokens: PathBuf,
-    messages: messages::Known,
+    messages: Known<(), Arc<Vec<Message>>>,
+    callers: Callers,
+    settings: Known<Warnings, Bytes>,
     package_manager: Link,
     outside: Link,
     issuers: Issuers,
@@ -103,7 +109,9 @@ impl App {
             incoming,
             clones,
             session_tokens,
-            messages: messages::Known::default(),
+            messages: Known::new(1),
+            callers: Callers::default(),
+            settings: Known::new(10),
             package_manager,
             outside,
             issuers,
@@ -138,8 +146,20 @@ impl App {
 
     /// What [`crate::messages`] knows.
     #[must_use]
-    pub fn messages(&self) -> &messages::Known {
+    pub fn messages(&self) -> &Known<(), Arc<Vec<Message>>> {
         &self.0.messages
+    }
+
+    /// The settings as they were told before.
+    #[must_use]
+    pub fn settings(&self) -> &Known<Warnings, Bytes> {
+        &self.0.settings
+    }
+
+    /// Who asked before.
+    #[must_use]
+    pub fn callers(&self) -> &Callers {
+        &self.0.callers
     }
 
     /// The link that packages come over.

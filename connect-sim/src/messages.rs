@@ -15,8 +15,6 @@ use axum::extract::{Path, State};
 use chrono::DateTime;
 use http::StatusCode;
 use serde_json::{Value, json};
-use sim_kit::db::Engine;
-use tokio::sync::RwLock;
 
 use crate::access::Role;
 use crate::app::App;
@@ -40,22 +38,10 @@ fn shown(one: &Message, now: i64) -> Value {
     })
 }
 
-/// The messages as the database has them; nothing before they were read. Every page and every client asks for the settings
-/// that show them.
-pub type Known = RwLock<Option<Arc<Vec<Message>>>>;
-
 async fn all(app: &App) -> Result<Arc<Vec<Message>>> {
-    // Servers that share a database do not tell each other of changes.
-    if app.world().db().engine() == Engine::Postgres {
-        return Ok(Arc::new(store::messages::all(&mut *app.read().await?).await?));
-    }
-    if let Some(known) = &*app.messages().read().await {
-        return Ok(known.clone());
-    }
-    let mut known = app.messages().write().await;
-    let all = Arc::new(store::messages::all(&mut *app.read().await?).await?);
-    *known = Some(all.clone());
-    Ok(all)
+    // Every page and every client asks for the settings that show them.
+    let read = async || Ok::<_, Error>(Arc::new(store::messages::all(&mut *app.read().await?).await?));
+    app.messages().get(app.world().db(), &(), read).await
 }
 
 /// The texts that are shown to an audience now, one a line; that of the settings first.
@@ -130,7 +116,6 @@ pub async fn create(State(app): State<App>, principal: Principal, fields: Fields
         ends: None,
     };
     apply(&fields, &mut one)?;
-    let mut known = app.messages().write().await;
     let mut tx = app.write().await?;
     if store::messages::all(&mut tx).await?.len() >= MOST {
         let text = format!("There are {MOST} messages already; take one away first.");
@@ -138,7 +123,6 @@ pub async fn create(State(app): State<App>, principal: Principal, fields: Fields
     }
     store::messages::put(&mut tx, &one).await?;
     tx.commit().await?;
-    *known = None;
     Ok((StatusCode::CREATED, Json(shown(&one, now))))
 }
 
@@ -153,7 +137,6 @@ pub async fn update(
     fields: Fields,
 ) -> Result<Json<Value>> {
     principal.require(Role::Administrator)?;
-    let mut known = app.messages().write().await;
     let mut tx = app.write().await?;
     let found = store::messages::all(&mut tx).await?.into_iter().find(|one| one.guid == guid);
     let mut one = found.ok_or_else(|| Error::missing("message"))?;
@@ -161,7 +144,6 @@ pub async fn update(
     one.updated = app.now();
     store::messages::put(&mut tx, &one).await?;
     tx.commit().await?;
-    *known = None;
     Ok(Json(shown(&one, app.now())))
 }
 
@@ -171,12 +153,10 @@ pub async fn update(
 /// 403 unless an administrator asks, 404 when there is none.
 pub async fn delete(State(app): State<App>, principal: Principal, Path(guid): Path<String>) -> Result<StatusCode> {
     principal.require(Role::Administrator)?;
-    let mut known = app.messages().write().await;
     let mut tx = app.write().await?;
     if !store::messages::delete(&mut tx, &guid).await? {
         return Err(Error::missing("message"));
     }
     tx.commit().await?;
-    *known = None;
     Ok(StatusCode::NO_CONTENT)
 }

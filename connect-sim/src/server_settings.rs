@@ -5,6 +5,9 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
 use crate::access::{AccessType, Role};
@@ -67,15 +70,30 @@ fn runtimes(config: &Config) -> Vec<&'static str> {
     all.into_iter().filter(|(_, versions)| !versions.is_empty()).map(|(name, _)| name).collect()
 }
 
+/// Whether a user asks, and the texts to everyone and to users: the rest of the settings stays as it is while the server runs.
+pub type Warnings = (bool, String, String);
+
 /// `GET /server_settings`
-pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> Result<Json<Value>> {
+///
+/// # Errors
+/// When the database fails.
+pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> Result<Response> {
+    let is_user = principal.is_some();
+    let logged_in_warning = if is_user { messages::text(&app, "logged_in").await? } else { String::new() };
+    let warnings = (is_user, messages::text(&app, "everyone").await?, logged_in_warning);
+    // Every client asks before everything else.
+    let write = async || Ok::<_, Error>(Bytes::from(settings(&app, &warnings).to_string()));
+    let settings = app.settings().get(app.world().db(), &warnings, write).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], settings).into_response())
+}
+
+fn settings(app: &App, (is_user, public_warning, logged_in_warning): &Warnings) -> Value {
     let version = app.config().version.to_string();
-    let public_warning = messages::text(&app, "everyone").await?;
     let mut settings = json!({
         "hostname": "teamsim",
         "version": version,
         "about": format!("Posit Connect v{version}"),
-        "authentication": authentication(&app),
+        "authentication": authentication(app),
         "dashboard_path": "/connect",
         "logout_url": "__logout__",
         "system_display_name": app.config().system_name,
@@ -83,17 +101,16 @@ pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> R
         "public_warning": public_warning,
         "http_warning": false,
     });
-    if principal.is_none() {
+    if !is_user {
         if app.config().hide_version {
             settings["version"] = json!("");
             settings["about"] = json!("Posit Connect");
         }
-        return Ok(Json(settings));
+        return settings;
     }
-    let logged_in_warning = messages::text(&app, "logged_in").await?;
     let more = json!({
         "build": format!("v{version}-simulated"),
-        "license": license(&app),
+        "license": license(app),
         "license_expiration_ui_warning": false,
         "deprecated_settings": [],
         "deprecated_settings_ui_warning": false,
@@ -135,7 +152,7 @@ pub async fn get(State(app): State<App>, Recognised(principal): Recognised) -> R
     if let (Value::Object(settings), Value::Object(more)) = (&mut settings, more) {
         settings.extend(more);
     }
-    Ok(Json(settings))
+    settings
 }
 
 /// `GET /v1/server_settings/public`: what a login page needs.

@@ -6,6 +6,7 @@
 //! is dropped without [`Tx::commit`] leaves nothing behind.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
@@ -72,21 +73,31 @@ pub struct Db {
     engine: Engine,
     /// SQLite has one writer at a time; waiting here is fair and needs no polling.
     writer: Arc<Mutex<()>>,
+    changes: Arc<AtomicU64>,
 }
 
 /// A write transaction. Rolls back unless committed.
 pub struct Tx {
     inner: sqlx::Transaction<'static, Any>,
-    _turn: Option<OwnedMutexGuard<()>>,
+    changes: Arc<AtomicU64>,
+    turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Tx {
-    /// Makes it durable.
+    /// Makes it durable. Once begun it is brought to its end, also when whoever asked for it goes away.
     ///
     /// # Errors
     /// When the engine cannot commit; then nothing was written.
     pub async fn commit(self) -> sqlx::Result<()> {
-        self.inner.commit().await
+        let Self { inner, changes, turn } = self;
+        let commit = tokio::spawn(async move {
+            let committed = inner.commit().await;
+            // Also when it failed: the engine may have got it all the same.
+            changes.fetch_add(1, Ordering::Release);
+            drop(turn);
+            committed
+        });
+        commit.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
     }
 }
 
@@ -160,7 +171,7 @@ impl Db {
             })
             .connect_with(options)
             .await?;
-        let db = Self { pool, engine, writer: Arc::default() };
+        let db = Self { pool, engine, writer: Arc::default(), changes: Arc::default() };
         db.migrate(migrations).await?;
         Ok(db)
     }
@@ -169,6 +180,13 @@ impl Db {
     #[must_use]
     pub fn engine(&self) -> Engine {
         self.engine
+    }
+
+    /// How many transactions were committed since the start; none on PostgreSQL, where other processes may write too. What was read
+    /// holds as long as this number stays.
+    #[must_use]
+    pub fn changes(&self) -> Option<u64> {
+        (self.engine == Engine::Sqlite).then(|| self.changes.load(Ordering::Acquire))
     }
 
     /// The pool, for reads: `sqlx::query("…").fetch_all(db.pool())`.
@@ -190,12 +208,13 @@ impl Db {
     /// # Errors
     /// When no connection comes free within ten seconds, or another process holds the write lock.
     pub async fn write(&self) -> sqlx::Result<Tx> {
+        let changes = self.changes.clone();
         match self.engine {
             Engine::Sqlite => {
                 let turn = self.writer.clone().lock_owned().await;
-                Ok(Tx { inner: self.pool.begin_with("BEGIN IMMEDIATE").await?, _turn: Some(turn) })
+                Ok(Tx { inner: self.pool.begin_with("BEGIN IMMEDIATE").await?, changes, turn: Some(turn) })
             }
-            Engine::Postgres => Ok(Tx { inner: self.pool.begin().await?, _turn: None }),
+            Engine::Postgres => Ok(Tx { inner: self.pool.begin().await?, changes, turn: None }),
         }
     }
 

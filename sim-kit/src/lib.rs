@@ -11,6 +11,7 @@
 //! | [`watch`] | work that falls due on the clock, and sooner when a bell is rung |
 //! | [`ids`] | seeded ids, an independent stream per kind |
 //! | [`db`] | SQLite or PostgreSQL behind one SQL text; migrations |
+//! | [`known`] | what was read from the database, kept until something is written to it |
 //! | [`blobs`] | bytes by SHA-256 |
 //! | [`journal`] | a bounded ring of requests with lossless counters |
 //! | [`faults`] | rules that delay, refuse, cut or corrupt answers |
@@ -39,6 +40,7 @@ pub mod host;
 pub mod http_client;
 pub mod ids;
 pub mod journal;
+pub mod known;
 pub mod logging;
 pub mod observe;
 pub mod openapi;

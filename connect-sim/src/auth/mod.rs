@@ -26,6 +26,7 @@ use axum_extra::extract::CookieJar;
 use http::HeaderMap;
 use http::request::Parts;
 use sha2::{Digest as _, Sha256};
+use sim_kit::known::Known;
 use sim_kit::origin::Origin;
 use sqlx::AnyConnection;
 
@@ -35,7 +36,9 @@ use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::oauth_server;
 use crate::store;
+use crate::store::keys::Key;
 use crate::store::oauth_server::Kind;
+use crate::store::sessions::Session;
 use crate::store::users::User;
 
 /// The cookie of a browser session.
@@ -84,6 +87,18 @@ impl Principal {
     #[must_use]
     pub fn is_administrator(&self) -> bool {
         self.role == Role::Administrator
+    }
+}
+
+/// Who asked before, by the digest of what they showed: clients ask again and again.
+pub struct Callers {
+    keys: Known<String, (Arc<Key>, Arc<User>)>,
+    sessions: Known<String, Option<(Arc<Session>, Arc<User>)>>,
+}
+
+impl Default for Callers {
+    fn default() -> Self {
+        Self { keys: Known::new(1000), sessions: Known::new(1000) }
     }
 }
 
@@ -244,11 +259,17 @@ async fn by_bearer(app: &App, token: &str) -> Result<Option<Principal>> {
 
 async fn by_key(app: &App, key: &str) -> Result<Principal> {
     let now = app.now();
-    let mut db = app.read().await?;
-    let found = store::keys::by_digest(&mut db, &digest(key)).await?;
-    let key = found.filter(|key| key.expires.is_none_or(|at| at > now)).ok_or_else(Error::invalid_login)?;
-    let user = user(&mut db, &key.user_guid).await?;
-    drop(db);
+    let sha256 = digest(key);
+    let read = async || {
+        let mut db = app.read().await?;
+        let key = store::keys::by_digest(&mut db, &sha256).await?.ok_or_else(Error::invalid_login)?;
+        let user = user(&mut db, &key.user_guid).await?;
+        Ok::<_, Error>((Arc::new(key), user))
+    };
+    let (key, user) = app.callers().keys.get(app.world().db(), sha256.as_str(), read).await?;
+    if key.expires.is_some_and(|at| at <= now) {
+        return Err(Error::invalid_login());
+    }
     if is_stale(key.active, now) {
         let mut tx = app.write().await?;
         store::keys::touch(&mut tx, key.id, now).await?;
@@ -276,17 +297,23 @@ async fn by_signature(parts: &Parts, app: &App, claim: &signature::Claim<'_>) ->
 }
 
 async fn by_session(parts: &Parts, app: &App, cookie: &str) -> Result<Option<Principal>> {
-    let found = store::sessions::by_digest(&mut *app.read().await?, &digest(cookie)).await?;
-    let Some(session) = found.filter(|session| session.expires > app.now()) else { return Ok(None) };
+    let sha256 = digest(cookie);
+    let read = async || {
+        let mut db = app.read().await?;
+        let Some(session) = store::sessions::by_digest(&mut db, &sha256).await? else { return Ok(None) };
+        let user = user(&mut db, &session.user_guid).await?;
+        Ok::<_, Error>(Some((Arc::new(session), user)))
+    };
+    let found = app.callers().sessions.get(app.world().db(), sha256.as_str(), read).await?;
+    let Some((session, user)) = found.filter(|(session, _)| session.expires > app.now()) else { return Ok(None) };
     if parts.uri.path().starts_with("/__api__/") {
         let header = parts.headers.get("x-rsc-xsrf").map(http::HeaderValue::as_bytes);
         if header != Some(session.xsrf.as_bytes()) {
             return Err(Error::forbidden_because(Code::Xsrf, "XSRF token mismatch"));
         }
     }
-    let user = user(&mut *app.read().await?, &session.user_guid).await?;
     let role = user.role;
-    Ok(Some(Principal { user, role, via: Via::Session { xsrf: session.xsrf } }))
+    Ok(Some(Principal { user, role, via: Via::Session { xsrf: session.xsrf.clone() } }))
 }
 
 #[cfg(test)]

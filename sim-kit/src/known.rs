@@ -1,0 +1,72 @@
+//! What was read from the database, kept until something is written to it.
+
+use std::hash::Hash;
+
+use quick_cache::Equivalent;
+use quick_cache::sync::Cache;
+
+use crate::db::Db;
+
+/// Values by key. Nothing is kept where other processes write to the database too, see [`Db::changes`].
+pub struct Known<K, V>(Cache<K, (u64, V)>);
+
+impl<K: Hash + Eq, V: Clone> Known<K, V> {
+    /// Keeps about `most` values.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self(Cache::new(most))
+    }
+
+    /// The value of `key`: the kept one when nothing was written since it was read, or else what `read` gives.
+    ///
+    /// # Errors
+    /// Those of `read`; they are not kept.
+    pub async fn get<Q, E>(&self, db: &Db, key: &Q, read: impl AsyncFnOnce() -> Result<V, E>) -> Result<V, E>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        // Asked for before the value is read: a change in between makes the value look older than it is, never newer.
+        let Some(changes) = db.changes() else { return read().await };
+        match self.0.get(key) {
+            Some((at, value)) if at == changes => Ok(value),
+            _ => {
+                let value = read().await?;
+                self.0.insert(key.to_owned(), (changes, value.clone()));
+                Ok(value)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn values_are_kept_until_the_next_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::sqlite(&folder.path().join("db"), &[]).await.unwrap();
+        let known = Known::<String, i64>::new(10);
+        let get = async |value: Result<i64, &'static str>| known.get(&db, "a", async || value).await;
+        assert_eq!(get(Err("away")).await, Err("away"));
+        assert_eq!(get(Ok(1)).await, Ok(1));
+        assert_eq!(get(Ok(2)).await, Ok(1));
+        drop(db.write().await.unwrap());
+        assert_eq!(get(Ok(3)).await, Ok(1), "what was rolled back is no change");
+        db.write().await.unwrap().commit().await.unwrap();
+        assert_eq!(get(Ok(4)).await, Ok(4));
+    }
+
+    #[tokio::test]
+    async fn what_is_read_while_something_changes_is_not_taken_for_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::sqlite(&folder.path().join("db"), &[]).await.unwrap();
+        let known = Known::<String, i64>::new(10);
+        let read = async || {
+            db.write().await.unwrap().commit().await.unwrap();
+            Ok::<_, ()>(1)
+        };
+        assert_eq!(known.get(&db, "a", read).await, Ok(1));
+        assert_eq!(known.get(&db, "a", async || Ok::<_, ()>(2)).await, Ok(2));
+    }
+}
