@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use harness::cli::{Cli, Command, Role, ScenarioCommand};
 
+/// Answers are made of many short-lived pieces; the system's allocator takes a fifth of the time of a hot path.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     if pkgmgr_sim::rspm::is_name(std::env::args_os().next().as_deref()) {
