@@ -26,7 +26,7 @@ use crate::store::repos::Repo;
 use crate::store::sources::Source;
 use crate::store::transactions::Point;
 use crate::store::{repos, rules, sources, tokens, transactions};
-use crate::sync::Progress;
+use crate::sync::{Held, Progress};
 use crate::ui::device::WrongCodes;
 
 /// How long a node may not see what another one did.
@@ -56,7 +56,7 @@ pub(crate) struct Inner {
     pub(crate) wrong_codes: WrongCodes,
     pub(crate) builders: Builders,
     /// One synchronisation of a source at a time.
-    pub(crate) turns: Mutex<HashMap<i64, Arc<tokio::sync::Mutex<()>>>>,
+    pub(crate) turns: Mutex<HashMap<i64, Arc<tokio::sync::Mutex<Held>>>>,
 }
 
 /// What there is now: small, kept in memory, replaced as a whole after every change.

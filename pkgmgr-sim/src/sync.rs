@@ -22,7 +22,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use pkg_formats::psp::{self, Checkpoint, CheckpointPage, CheckpointRef, Digest, FeedInfo, Head, PspError, Root};
+use pkg_formats::psp::{
+    self, Checkpoint, CheckpointPage, CheckpointRef, Digest, FeedInfo, Head, Index, PspError, Root,
+};
 use serde::Serialize;
 use sim_kit::World;
 use sim_kit::http_client::LinkError;
@@ -213,6 +215,10 @@ pub struct Outcome {
     pub seq: u64,
 }
 
+/// Names and record digests that a source has from its feed, as of the checkpoint they were read or written at: so that the next
+/// day's delta does not begin with reading all of them.
+pub(crate) type Held = Option<((u64, Digest), Index)>;
+
 /// Most checkpoint documents that are verified before any is applied; the rest follows in the next round.
 const ROUND: u64 = 2000;
 
@@ -226,7 +232,7 @@ impl App {
     }
 
     /// Held by what changes what `source` has from its feed.
-    fn turn(&self, source: &Source) -> Arc<tokio::sync::Mutex<()>> {
+    fn turn(&self, source: &Source) -> Arc<tokio::sync::Mutex<Held>> {
         let mut turns = self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
         turns.entry(source.id).or_default().clone()
     }
@@ -234,15 +240,15 @@ impl App {
     /// The same from elsewhere.
     pub(crate) async fn sync_from(&self, source: &Source, upstream: &Upstream) -> Result<Outcome, SyncError> {
         let turn = self.turn(source);
-        let _turn = turn.lock().await;
+        let mut held = turn.lock().await;
         let clock = self.world().clock();
         let (began, started) = (clock.now(), Instant::now());
         self.set_progress(source.id, |p| p.running = true);
         let running = StopsRunning { app: self, source: source.id };
-        let mut result = self.follow(source, upstream).await;
+        let mut result = self.follow(source, upstream, &mut held).await;
         while matches!(result, Err(SyncError::Overtaken)) {
             self.refresh().await?;
-            result = self.follow(source, upstream).await;
+            result = self.follow(source, upstream, &mut held).await;
         }
         if result.is_ok()
             && upstream.carried.unwrap_or(self.0.config.feed_of(source).mode == Mode::Eager)
@@ -272,7 +278,7 @@ impl App {
         result
     }
 
-    async fn follow(&self, source: &Source, upstream: &Upstream) -> Result<Outcome, SyncError> {
+    async fn follow(&self, source: &Source, upstream: &Upstream, held: &mut Held) -> Result<Outcome, SyncError> {
         let feed = source.feed.as_deref().ok_or_else(|| SyncError::NoFeed(source.name.clone()))?;
         let root = Root::parse(&self.document(upstream, psp::ROOT_PATH).await?)?;
         let info =
@@ -290,11 +296,12 @@ impl App {
         let now = if upstream.carried.is_some() { issued_at(&head)? } else { self.world().clock().now() };
         let head = Head::verify(&head, &root, feed, now, applied)?;
         let mut done = 0;
-        let mut index = None;
+        let mut index = held.take().filter(|(at, _)| Some(*at) == applied).map(|(_, index)| index);
         loop {
             let from = applied.map_or(0, |(seq, _)| seq);
             if from >= head.seq {
                 sources::set_trust(self.world().db(), source.id, &trusted, now.timestamp_micros()).await?;
+                *held = applied.zip(index);
                 return Ok(Outcome { checkpoints: done, seq: from });
             }
             self.set_progress(source.id, |p| p.head = head.seq);
