@@ -18,17 +18,18 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sim_kit::World;
 use sim_kit::db::Engine;
+use sim_kit::git::{GitError, Remote, SignIn};
 use sim_kit::watch::{Bell, Next};
 use tokio::sync::watch;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::git::{Git, GitError, Refs, Remote, Tree, Wanted};
+use crate::git::{Reader, Refs, Tree, Wanted};
 use crate::local::{BUILD, Finishing, LARGEST, Told, Upload};
 use crate::record::instant;
 use crate::renderings::blocking;
 use crate::spool::Spool;
-use crate::store::builders::{self, Build, Builder, Credential};
+use crate::store::builders::{self, Build, Builder};
 use crate::store::sources::Source;
 use crate::store::transactions::Transaction;
 use package::{Made, Stamp};
@@ -85,7 +86,7 @@ impl Seen {
 
 /// Longer than everything that one build may take.
 fn lease(app: &App) -> Duration {
-    app.0.config.git.time * 4 + Duration::from_secs(60)
+    app.0.config.git.command.time * 4 + Duration::from_secs(60)
 }
 
 fn after(now: i64, wait: Duration) -> i64 {
@@ -459,25 +460,30 @@ impl App {
     }
 
     /// Where a builder reads, and what it shows there.
-    async fn remote_of(&self, builder: &Builder) -> Result<(Remote, Option<Credential>), Error> {
-        let remote = Remote::parse(&builder.url, &self.0.config.git.folders)?;
+    async fn remote_of(&self, builder: &Builder) -> Result<(Remote, Option<SignIn>), Error> {
+        let url = &builder.url;
+        let remote = Remote::parse(url, &self.0.config.git.command.folders)
+            .map_err(|why| Error::BadRequest(format!("{url:?} cannot be read as a git repository: {why}")))?;
         let Some(name) = &builder.credential else { return Ok((remote, None)) };
         let all = builders::credentials(self.world().db()).await?;
         let credential = all.into_iter().find(|credential| credential.name == *name);
         let credential = credential.ok_or_else(|| Error::BadRequest(format!("there is no git credential {name:?}")))?;
-        Ok((remote, Some(credential)))
+        Ok((remote, Some(SignIn { username: credential.username, password: credential.password })))
     }
 
-    async fn refs(&self, remote: &Remote, credential: Option<&Credential>) -> Result<Refs, GitError> {
-        let folder = self.world().folder("git")?;
-        Refs::of(&Git::new(&folder, remote, credential, &self.0.config.git)?, remote).await
+    fn reader<'a>(&'a self, remote: &'a Remote, sign_in: Option<&'a SignIn>) -> Reader<'a> {
+        Reader { world: self.world(), remote, sign_in, settings: &self.0.config.git }
+    }
+
+    async fn refs(&self, remote: &Remote, sign_in: Option<&SignIn>) -> Result<Refs, GitError> {
+        Refs::of(self.reader(remote, sign_in)).await
     }
 
     async fn tree(
         &self,
         builder: &Builder,
         remote: &Remote,
-        credential: Option<&Credential>,
+        sign_in: Option<&SignIn>,
         (tag, sha): (&str, &str),
         log: &mut Vec<String>,
     ) -> Result<Tree, GitError> {
@@ -489,14 +495,13 @@ impl App {
             depth: builder.clone_depth,
             submodules: builder.submodules,
         };
-        let folder = self.world().folder("git")?;
-        Tree::read(&folder, remote, credential, &self.0.config.git, &wanted, log).await
+        Tree::read(self.reader(remote, sign_in), &wanted, log).await
     }
 }
 
 fn refused(url: &str, error: &GitError) -> Error {
     match error {
-        GitError::Missing(_) => Error::Conflict(error.to_string()),
+        GitError::Missing => Error::Conflict(error.to_string()),
         GitError::Io(error) => Error::Internal(error.to_string()),
         _ => Error::BadRequest(format!("{url}: {error}")),
     }

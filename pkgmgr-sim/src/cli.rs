@@ -44,6 +44,9 @@ pub struct Cli {
     /// Do not offer metadata beside wheels.
     #[arg(long, env = "TEAMSIM_PKGMGR_NO_SIMPLE_METADATA")]
     no_simple_metadata: bool,
+    /// Builders may read git repositories below this folder of this machine, too; may be given several times.
+    #[arg(long, value_name = "FOLDER", env = "TEAMSIM_PKGMGR_GIT_FOLDER", value_delimiter = ':')]
+    git_folder: Vec<PathBuf>,
     /// Synchronise only when asked to.
     #[arg(long, env = "TEAMSIM_PKGMGR_NO_SYNC")]
     no_sync: bool,
@@ -111,8 +114,9 @@ pub fn settings(
 /// In one line that says what to do.
 pub async fn run(args: Cli) -> anyhow::Result<()> {
     logging::start(&args.server.log, args.server.log_json);
-    let Settings { config, port, bind, metrics, data_dir, database_url, .. } =
+    let Settings { mut config, port, bind, metrics, data_dir, database_url, .. } =
         settings(args.config.as_deref(), &args.set, args.feeds, args.upstream)?;
+    config.git.command.folders.extend(args.git_folder);
     let config = Config {
         address: args.address.or(config.address),
         redirect_mode: args.redirect,

@@ -1,33 +1,27 @@
-//! Git repositories, read with the `git` command in a cage.
+//! Git repositories, read with the `git` command in the cage of [`sim_kit::git`].
 //!
 //! Nothing of a repository is ever checked out: its files come out of the object store one by one, with their paths checked, so neither
-//! links nor filters nor hooks of a repository mean anything here. The command sees an empty home, no settings of the machine's and only
-//! the protocols it may speak; it is ended when it takes too long or writes too much.
+//! links nor filters nor hooks of a repository mean anything here.
 
-mod command;
-mod remote;
 mod tree;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use command::{Git, GitError};
-pub(crate) use remote::Remote;
+use sim_kit::World;
+use sim_kit::git::{Git, GitError, Remote, SignIn};
+
 pub(crate) use tree::{Refs, Tree, Wanted, plain_sub_dir};
 
 /// What builders of packages from git repositories may do.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Folders of this machine whose repositories may be read; none: only HTTP.
-    pub folders: Vec<PathBuf>,
+    /// How the command is run, and which folders it may read (`Git.LocalFolder`).
+    pub command: sim_kit::git::Settings,
     /// How often repositories are looked at (`Git.PollInterval`).
     pub poll_interval: Duration,
     /// How often a build that failed for a reason that may pass is tried again (`Git.BuildRetries`).
     pub retries: u32,
-    /// How long one command may take.
-    pub time: Duration,
-    /// Bytes that a repository may take on disk, and the files of a package unpacked.
-    pub bytes: u64,
     /// Files of a package.
     pub files: usize,
 }
@@ -35,12 +29,31 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            folders: Vec::new(),
+            command: sim_kit::git::Settings::default(),
             poll_interval: Duration::from_secs(300),
             retries: 3,
-            time: Duration::from_secs(300),
-            bytes: 1 << 30,
             files: 20_000,
         }
+    }
+}
+
+/// The folder for everything that is fetched.
+pub(crate) fn folder(world: &World) -> std::io::Result<PathBuf> {
+    world.folder("git")
+}
+
+/// What reading a repository needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) remote: &'a Remote,
+    pub(crate) sign_in: Option<&'a SignIn>,
+    pub(crate) settings: &'a Settings,
+}
+
+impl Reader<'_> {
+    async fn open(&self) -> Result<Git, GitError> {
+        let folder = folder(self.world)?;
+        Git::new(self.world, &folder, self.remote.clone(), self.sign_in, &self.settings.command).await
     }
 }

@@ -99,6 +99,7 @@ pub fn product(config: Config) -> Product {
 
 async fn build(world: World, config: Config) -> Result<Simulator, error::Error> {
     let syncs = config.sync;
+    sim_kit::git::tidy(&git::folder(&world)?)?;
     let app = App::open(world.clone(), config).await?;
     if syncs {
         world.spawn(app.clone().sync_for_ever());

@@ -152,6 +152,10 @@ pub static SETTINGS: &[Setting] = &[
         to.config.git.retries = value.parse(expected)?;
         if to.config.git.retries > 100 { Err(value.must_be(expected)) } else { Ok(()) }
     }),
+    ours("Git", "LocalFolder", "", "builders may read repositories below this folder of this machine, too; may be there several times", |value, to| {
+        to.config.git.command.folders.push(PathBuf::from(value.text));
+        Ok(())
+    }),
     honoured("Authentication", "NewReposAuthByDefault", "false", "whether new repositories ask for a token unless they are made otherwise", |value, to| {
         value.bool().map(|read| to.config.new_repos_authenticated = read)
     }),
@@ -380,7 +384,7 @@ mod tests {
 
     const FILE: &str = "[Server]\nAddress = https://packages.example.org/rspm\nDataDir = /srv/rspm\n[Http]\nListen = :4243\n\
                         [CRAN]\nSyncSchedule = 0 3 * * *\n[pypi]\nSyncMode = eager\nSyncSchedule =\n\
-                        [Git]\nPollInterval = 90s\nBuildRetries = 1\n[Authentication]\nNewReposAuthByDefault\n\
+                        [Git]\nPollInterval = 90s\nBuildRetries = 1\nLocalFolder = /srv/git\nLocalFolder = /home/git\n[Authentication]\nNewReposAuthByDefault\n\
                         [Database]\nProvider = Postgres\n[Postgres]\nURL = postgres://pm@db.example.org/pm\n";
 
     #[test]
@@ -389,6 +393,7 @@ mod tests {
         let Settings { config, port, bind, data_dir, database_url, .. } = read(FILE, &secret).unwrap();
         assert_eq!(config.address.as_deref(), Some("https://packages.example.org/rspm"));
         assert_eq!((config.git.poll_interval, config.git.retries), (Duration::from_secs(90), 2));
+        assert_eq!(config.git.command.folders, [Path::new("/srv/git"), Path::new("/home/git")]);
         assert_eq!((config.cran.schedule.to_string().as_str(), config.cran.mode), ("0 3 * * *", Mode::Lazy));
         assert!(config.pypi.schedule.is_empty() && config.pypi.mode == Mode::Eager);
         assert_eq!(config.bioconductor.schedule.to_string(), "0 2 * * *");

@@ -7,7 +7,10 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Request, RequestBuilder, Response, ResponseBuilderExt as _};
+
+use url::Url;
 
 use crate::faults::{Effect, Firing, Phase, Subject, spoil};
 use crate::journal::{Direction, Entry};
@@ -81,8 +84,11 @@ fn patient(builder: ClientBuilder) -> ClientBuilder {
     builder
         .connect_timeout(Duration::from_secs(10))
         .read_timeout(Duration::from_secs(60))
-        .redirect(reqwest::redirect::Policy::limited(5))
+        .redirect(Policy::limited(MOST_REDIRECTS))
 }
+
+/// How often one request may be sent elsewhere.
+const MOST_REDIRECTS: usize = 5;
 
 /// The one client of the process's links: connection pools and TLS roots are worth sharing.
 fn shared_client() -> Client {
@@ -102,6 +108,32 @@ impl Link {
     pub fn outside(world: &World, peer: &'static str) -> Self {
         static CLIENT: OnceLock<Client> = OnceLock::new();
         let client = CLIENT.get_or_init(|| build(patient(Client::builder())));
+        Self { client: client.clone(), peer, world: world.clone() }
+    }
+
+    /// A link of `world` to servers that are not part of it and whose answers lead nowhere else: a redirect is followed at
+    /// the same server, or from `http` to `https` there.
+    #[must_use]
+    pub fn tethered(world: &World, peer: &'static str) -> Self {
+        static CLIENT: OnceLock<Client> = OnceLock::new();
+        let policy = || {
+            Policy::custom(|attempt| {
+                let stays = |from: &Url| {
+                    let to = attempt.url();
+                    let safer = (from.scheme(), to.scheme()) == ("http", "https") && from.host() == to.host();
+                    safer || from.origin() == to.origin()
+                };
+                match attempt.previous() {
+                    before if before.len() > MOST_REDIRECTS => attempt.error("too many redirects"),
+                    before if before.last().is_some_and(stays) => attempt.follow(),
+                    _ => {
+                        let refused = format!("redirected to another server, which is refused: {}", attempt.url());
+                        attempt.error(refused)
+                    }
+                }
+            })
+        };
+        let client = CLIENT.get_or_init(|| build(patient(Client::builder()).redirect(policy())));
         Self { client: client.clone(), peer, world: world.clone() }
     }
 
@@ -131,22 +163,48 @@ impl Link {
     /// [`LinkError`]; a status that is no success is not an error.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, LinkError> {
         let request = request.build()?;
+        let (method, url) = (request.method().clone(), request.url().clone());
+        let status = |answer: &Response| Some(answer.status().as_u16());
+        let sent = |firing| self.execute(request, firing);
+        self.noted((method.as_str(), url.as_str(), url.path()), sent, status).await
+    }
+
+    /// A visit to `url`, whose path is `path`, by other means than HTTP: journalled, and cut or delayed by fault rules.
+    ///
+    /// # Errors
+    /// [`LinkError::Cut`]
+    pub async fn visit(&self, method: &str, url: &str, path: &str) -> Result<(), LinkError> {
+        let went = async |firing: Option<Firing>| match firing {
+            Some(Firing { effect: Effect::Latency { ms }, .. }) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                Ok(())
+            }
+            Some(Firing { effect: Effect::Reset | Effect::Status { .. }, rule, .. }) => {
+                Err(LinkError::Cut { url: url.to_owned(), rule })
+            }
+            // There is no answer here that could be spoilt.
+            _ => Ok(()),
+        };
+        self.noted((method, url, path), went, |()| None).await
+    }
+
+    async fn noted<T, F: Future<Output = Result<T, LinkError>>>(
+        &self,
+        (method, url, path): (&str, &str, &str),
+        act: impl FnOnce(Option<Firing>) -> F,
+        status: impl FnOnce(&T) -> Option<u16>,
+    ) -> Result<T, LinkError> {
         let started = Instant::now();
-        let mut entry =
-            Entry::new(Direction::Out, self.world.clock().now(), request.method().as_str(), request.url().as_str());
+        let mut entry = Entry::new(Direction::Out, self.world.clock().now(), method, url);
         entry.peer = Some(self.peer.to_owned());
-        let firing = self.world.faults().check(Subject {
-            direction: Direction::Out,
-            peer: Some(self.peer),
-            method: request.method().as_str(),
-            path: request.url().path(),
-        });
+        let subject = Subject { direction: Direction::Out, peer: Some(self.peer), method, path };
+        let firing = self.world.faults().check(subject);
         entry.fault = firing.as_ref().map(|f| f.rule.clone());
-        let result = self.execute(request, firing).await;
+        let result = act(firing).await;
         entry.time = self.world.clock().now();
         entry.duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         match &result {
-            Ok(response) => entry.status = Some(response.status().as_u16()),
+            Ok(answer) => entry.status = status(answer),
             Err(error) => entry.error = Some(error.to_string()),
         }
         self.world.journal().record(entry);

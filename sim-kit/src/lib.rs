@@ -18,6 +18,7 @@
 //! | [`routing`] | the one table of routes of a product, and the nearest route to an unknown path |
 //! | [`openapi`] | the OpenAPI document of a table |
 //! | [`observe`] | the layer that journals, applies faults and sets `Date` |
+//! | [`git`] | repositories of strangers, read with the `git` command in a cage |
 //! | [`gcfg`] | settings files in git's syntax, and the variables that go before them |
 //! | [`host`] | a running simulator, its reset and its start and stop on a port |
 //! | [`control`] | `/__sim__/v1/` |
@@ -36,6 +37,7 @@ pub mod counted;
 pub mod db;
 pub mod faults;
 pub mod gcfg;
+pub mod git;
 pub mod host;
 pub mod http_client;
 pub mod ids;

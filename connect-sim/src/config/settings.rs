@@ -215,7 +215,7 @@ pub const SETTINGS: &[Setting] = &[
         One(|s, v| { if !v.bool()? { s.config.tensorflow_versions.clear(); } Ok(()) })),
     row("RPackageRepository", "URL", URL, "in a section with a name: a repository that builds get R packages from, unless `--cran-url` is given", Named),
     row("Git", "Enabled", BOOL, "whether content may come from git repositories", One(|s, v| set(&mut s.config.git.enabled, v.bool()?))),
-    row("Git", "Executable", "a program", "git", One(|s, v| set(&mut s.config.git.executable, path(v)?))),
+    row("Git", "Executable", "a program", "git", One(|s, v| set(&mut s.config.git.command.program, path(v)?))),
     row("GitCredential", "Host", TEXT, "where the sign-in of this section counts, with a port if it is not the usual one; the section may be there several times, under names", Named),
     row("GitCredential", "Protocol", "https or http", "of that host; default: https", Named),
     row("GitCredential", "Username", TEXT, "who signs in", Named),

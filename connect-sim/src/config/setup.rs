@@ -40,9 +40,9 @@ pub struct ConnectArgs {
     /// Whether a fresh world has the users admin, publisher and viewer. Default: yes, unless Bootstrap.Enabled.
     #[arg(long, env = "TEAMSIM_CONNECT_SEED_USERS", value_parser = BoolishValueParser::new())]
     pub seed_users: Option<bool>,
-    /// Local repositories below this folder may be published from, as file:// URLs.
-    #[arg(long, env = "TEAMSIM_CONNECT_GIT_FOLDER")]
-    pub git_folder: Option<PathBuf>,
+    /// Local repositories below this folder may be published from, as file:// URLs; may be given several times.
+    #[arg(long, value_name = "FOLDER", env = "TEAMSIM_CONNECT_GIT_FOLDER", value_delimiter = ':')]
+    pub git_folder: Vec<PathBuf>,
     /// Seconds between two looks for new commits.
     #[arg(long, env = "TEAMSIM_CONNECT_GIT_POLL_SECONDS", default_value_t = 900,
           value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
@@ -320,9 +320,9 @@ impl ConnectArgs {
         config.built_in_identity_provider = self.identity_provider;
         config.identity_redirects.clone_from(&self.identity_redirect);
         config.trusted_issuers.clone_from(&self.trusted_issuer);
-        config.git.folder.clone_from(&self.git_folder);
+        config.git.command.folders.clone_from(&self.git_folder);
         config.git.poll_interval = Duration::from_secs(self.git_poll_seconds);
-        config.git.largest = self.max_bundle_bytes.min(git::Settings::default().largest);
+        config.git.command.bytes = self.max_bundle_bytes.min(git::Settings::default().command.bytes);
         config.limits.bundle_bytes = self.max_bundle_bytes;
         Ok(())
     }

@@ -9,9 +9,8 @@ use std::io::Write as _;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
-use tempfile::TempDir;
+use sim_kit::git::{Git, GitError};
 
-use super::command::{self, GitError};
 use crate::app::App;
 use crate::build::log::Log;
 use crate::build::steps::{Failure, Stop};
@@ -24,7 +23,7 @@ use crate::store::tasks::Task;
 impl From<GitError> for Stop {
     fn from(error: GitError) -> Self {
         match error {
-            GitError::NotThere(error) => Self::Broken(error.into()),
+            GitError::Io(error) => Self::Broken(error.into()),
             error => Self::Failed(Failure::new(1, format!("The repository cannot be read: {error}."))),
         }
     }
@@ -32,36 +31,28 @@ impl From<GitError> for Stop {
 
 /// A commit in a repository of its own, which goes when this is dropped.
 pub(crate) struct Fetched {
-    pub(crate) folder: TempDir,
+    pub(crate) git: Git,
     /// 40 hex digits.
     pub(crate) commit: String,
 }
 
 /// Fetches what `name` (a full reference, a tag or branch, or a commit) is at `url`, without its history.
 pub(crate) async fn fetch(app: &App, url: &str, name: &str) -> Result<Fetched, GitError> {
-    let git = &app.config().git;
-    let folder = tempfile::tempdir_in(app.clones()).map_err(GitError::NotThere)?;
-    let run = |arguments: Vec<&'static str>| (arguments, folder.path());
-    let (init, place) = run(vec!["init", "-q", "--bare", "--template=", "."]);
-    command::output(git, place, &init, 10_000).await?;
-    let shallow = ["fetch", "-q", "--no-tags", "--no-write-fetch-head", "--depth=1", "--", url];
+    let git = super::open(app, url).await?;
     let target = format!("+{name}:refs/fetched");
-    let fetched = command::output(git, place, &[&shallow[..], &[&target]].concat(), 10_000).await;
-    match fetched {
-        Err(GitError::Refused(text)) if text.contains("dumb http transport does not support shallow") => {
-            let whole = ["fetch", "-q", "--no-tags", "--no-write-fetch-head", "--", url, &target];
-            command::output(git, place, &whole, 10_000).await?;
+    match git.fetch(&["--depth=1"], &[&target]).await {
+        Err(GitError::Failed(text)) if text.contains("dumb http transport does not support shallow") => {
+            git.fetch(&[], &[&target]).await?;
         }
-        other => drop(other?),
+        other => other?,
     }
-    let commit = command::output(git, place, &["rev-parse", "--verify", "refs/fetched^{commit}"], 1_000).await?;
+    let commit = git.run(&["rev-parse", "--verify", "refs/fetched^{commit}"], Vec::new(), 1_000).await?;
     let commit = String::from_utf8_lossy(&commit).trim().to_owned();
-    Ok(Fetched { folder, commit })
+    Ok(Fetched { git, commit })
 }
 
 /// The folder's tree as a gzip-compressed tar archive.
 async fn archive(app: &App, fetched: &Fetched, directory: &str) -> Result<Spool, Stop> {
-    let git = &app.config().git;
     let tree = if directory == "." { "refs/fetched^{tree}".to_owned() } else { format!("refs/fetched:{directory}") };
     let mut spool = Spool::new(app.incoming(), app.config().limits.bundle_bytes);
     let mut failed = None;
@@ -79,17 +70,19 @@ async fn archive(app: &App, fetched: &Fetched, directory: &str) -> Result<Spool,
             failed.is_none() && plain <= most.saturating_mul(2)
         };
         let arguments = ["archive", "--format=tar", tree.as_str()];
-        let written = command::stream(git, fetched.folder.path(), &arguments, each).await;
+        let written = fetched.git.stream(&arguments, Vec::new(), each).await;
         if let Some(error) = failed {
             return Err(error.into());
         }
-        written.map_err(|error| match error {
-            GitError::Refused(_) => {
+        match written {
+            Ok(true) => {}
+            Ok(false) => return Err(GitError::TooLarge(most).into()),
+            Err(GitError::Failed(_)) => {
                 let text = format!("The repository has no directory `{directory}` in the commit {}.", fetched.commit);
-                Stop::from(Failure::new(1, text))
+                return Err(Failure::new(1, text).into());
             }
-            other => other.into(),
-        })?;
+            Err(other) => return Err(other.into()),
+        }
         spool.write(&gzip.finish().map_err(Error::from)?)?;
     }
     Ok(spool)

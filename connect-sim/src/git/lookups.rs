@@ -10,9 +10,9 @@
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
+use sim_kit::git::GitError;
 
-use super::command::GitError;
-use super::{command, fetch, reference, repository_url, require_git};
+use super::{credential, fetch, reference, repository_url, require_git};
 use crate::access::Role;
 use crate::app::App;
 use crate::auth::Principal;
@@ -40,14 +40,7 @@ pub async fn account(State(app): State<App>, principal: Principal, query: Query)
     principal.require(Role::Publisher)?;
     require_git(&app)?;
     let url = address(&app, &query)?;
-    let credentials = &app.config().git.credentials;
-    let found = url::Url::parse(&url).ok().and_then(|url| {
-        let host = match (url.host_str()?, url.port()) {
-            (host, Some(port)) => format!("{host}:{port}"),
-            (host, None) => host.to_owned(),
-        };
-        credentials.iter().find(|one| one.protocol == url.scheme() && one.host.eq_ignore_ascii_case(&host))
-    });
+    let found = credential(&app.config().git, &url);
     Ok(Json(json!({"username": found.map_or("", |credential| credential.username.as_str())})))
 }
 
@@ -89,11 +82,8 @@ pub async fn manifest_dirs(State(app): State<App>, principal: Principal, query: 
 
 /// The branches of a repository with their commits.
 pub(crate) async fn heads(app: &App, url: &str, pattern: &str) -> std::result::Result<Vec<(String, String)>, GitError> {
-    let mut arguments = vec!["ls-remote", "-q", "--heads", "--", url];
-    if !pattern.is_empty() {
-        arguments.push(pattern);
-    }
-    let listed = command::output(&app.config().git, app.clones(), &arguments, LONGEST).await?;
+    let patterns: &[&str] = if pattern.is_empty() { &[] } else { &[pattern] };
+    let listed = super::open(app, url).await?.ls_remote(&["--heads"], patterns, LONGEST).await?;
     let listed = String::from_utf8_lossy(&listed);
     let head = |line: &str| {
         let (commit, name) = line.split_once('\t')?;
@@ -115,7 +105,7 @@ pub(crate) async fn look(app: &App, task: &Task, log: &Log) -> std::result::Resu
     log.line(format!("Looking for manifests in {} of {url}...", detail("ref")));
     let fetched = fetch::fetch(app, url, &format!("refs/heads/{}", detail("ref"))).await?;
     let arguments = ["ls-tree", "-r", "-z", "--name-only", "refs/fetched"];
-    let listed = command::output(&app.config().git, fetched.folder.path(), &arguments, LONGEST).await?;
+    let listed = fetched.git.run(&arguments, Vec::new(), LONGEST).await?;
     let listed = String::from_utf8_lossy(&listed);
     let folder = |path: &str| match path.strip_suffix("manifest.json")? {
         "" => Some(".".to_owned()),

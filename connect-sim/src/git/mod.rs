@@ -9,18 +9,17 @@
 //! A deploy of such content that names no bundle fetches the branch and makes a bundle of its directory. The product
 //! takes repositories over https and http; without git, or with it turned off, these routes answer 404.
 
-pub mod command;
 pub(crate) mod fetch;
 pub mod lookups;
 pub(crate) mod poll;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use serde_json::{Value, json};
+use sim_kit::git::{Git, GitError, Remote, RemoteError, SignIn, tidy};
 use sqlx::AnyConnection;
 
 use crate::access::editable;
@@ -38,16 +37,10 @@ use crate::users::time;
 pub struct Settings {
     /// Whether it does.
     pub enabled: bool,
-    /// The program, by name or path.
-    pub executable: PathBuf,
-    /// Local repositories below this folder may be named as `file://` URLs; none otherwise.
-    pub folder: Option<PathBuf>,
+    /// How the command is run, and which folders it may read.
+    pub command: sim_kit::git::Settings,
     /// How often branches are looked at.
     pub poll_interval: Duration,
-    /// How long one run of git may take.
-    pub timeout: Duration,
-    /// Bytes of the largest file that git may write.
-    pub largest: u64,
     /// Sign-ins by host.
     pub credentials: Vec<Credential>,
 }
@@ -70,11 +63,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             enabled: true,
-            executable: "git".into(),
-            folder: None,
+            command: sim_kit::git::Settings { time: Duration::from_secs(120), ..sim_kit::git::Settings::default() },
             poll_interval: Duration::from_secs(15 * 60),
-            timeout: Duration::from_secs(120),
-            largest: 1 << 30,
             credentials: Vec::new(),
         }
     }
@@ -85,18 +75,35 @@ impl Default for Settings {
 /// # Errors
 /// When the files fail.
 pub async fn prepare(app: &App) -> Result<()> {
-    let mut entries = tokio::fs::read_dir(app.clones()).await?;
-    while let Some(entry) = entries.next_entry().await? {
-        tokio::fs::remove_dir_all(entry.path()).await?;
-    }
+    tidy(app.clones())?;
     let settings = &app.config().git;
     if settings.enabled {
-        match command::output(settings, app.clones(), &["--version"], 1_000).await {
-            Ok(_) => app.git_is_there(),
+        match Git::is_there(app.world(), app.clones(), &settings.command).await {
+            Ok(()) => app.git_is_there(),
             Err(error) => tracing::info!(%error, "there is no git: content cannot come from repositories"),
         }
     }
     Ok(())
+}
+
+/// A place in which the repository at `url` can be read, as whom the settings say.
+async fn open(app: &App, url: &str) -> std::result::Result<Git, GitError> {
+    let settings = &app.config().git;
+    // It was good when it was told; since then a folder may have gone.
+    let remote = Remote::parse(url, &settings.command.folders).map_err(|why| GitError::Refused(why.to_string()))?;
+    let sign_in = credential(settings, url)
+        .map(|found| SignIn { username: found.username.clone(), password: found.password.clone() });
+    Git::new(app.world(), app.clones(), remote, sign_in.as_ref(), &settings.command).await
+}
+
+/// The sign-in for the host of `url`.
+fn credential<'a>(settings: &'a Settings, url: &str) -> Option<&'a Credential> {
+    let url = url::Url::parse(url).ok()?;
+    let host = match (url.host_str()?, url.port()) {
+        (host, Some(port)) => format!("{host}:{port}"),
+        (host, None) => host.to_owned(),
+    };
+    settings.credentials.iter().find(|one| one.protocol == url.scheme() && one.host.eq_ignore_ascii_case(&host))
 }
 
 /// # Errors
@@ -113,34 +120,22 @@ fn require_git(app: &App) -> Result<()> {
 /// # Errors
 /// 400 for what is none, with code 164 for a protocol that is not taken.
 pub fn repository_url(settings: &Settings, field: &str, text: &str) -> Result<String> {
-    let bad = |text: String| Error::bad(Code::GitUnsupportedParameters, text);
-    if text.len() > 2_048 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(bad(format!("`{field}` must be a URL of at most 2048 characters, without spaces.")));
-    }
-    let url = url::Url::parse(text).map_err(|_| bad(format!("`{field}` must be an https or http URL.")))?;
-    match url.scheme() {
-        "https" | "http" if url.has_host() => {}
-        "file" if is_below(settings, &url) => {}
-        _ => {
-            let text = format!("`{field}` must be an https or http URL.");
-            return Err(Error::bad(Code::GitUnsupportedProtocol, text));
+    let bad = |code, text: &str| Err(Error::bad(code, format!("`{field}` {text}.")));
+    match Remote::parse(text, &settings.command.folders) {
+        // As it was written: clients compare it.
+        Ok(_) => Ok(text.to_owned()),
+        Err(RemoteError::NoAddress) => {
+            bad(Code::GitUnsupportedParameters, "must be an https or http URL of at most 2048 characters, without spaces")
         }
+        Err(RemoteError::Protocol | RemoteError::Outside) => {
+            bad(Code::GitUnsupportedProtocol, "must be an https or http URL")
+        }
+        Err(RemoteError::SignIn) => bad(
+            Code::GitUnsupportedParameters,
+            "must not hold a user or password; ask for a sign-in of the server",
+        ),
+        Err(RemoteError::Appendix) => bad(Code::GitUnsupportedParameters, "must have no query and no fragment"),
     }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(bad(format!("`{field}` must not hold a user or password; ask for a sign-in of the server.")));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(bad(format!("`{field}` must have no query and no fragment.")));
-    }
-    // As it was written: clients compare it.
-    Ok(text.to_owned())
-}
-
-/// Whether a `file` URL leads to below the folder of the settings, links followed.
-fn is_below(settings: &Settings, url: &url::Url) -> bool {
-    let Some(folder) = settings.folder.as_ref().and_then(|folder| folder.canonicalize().ok()) else { return false };
-    let place = url.to_file_path().ok().and_then(|place| place.canonicalize().ok());
-    place.is_some_and(|place| place.starts_with(&folder) && place != folder)
 }
 
 /// A name of a branch, tag or commit, as git allows them.
@@ -401,19 +396,6 @@ mod tests {
         ] {
             let error = repository_url(&settings, "repository", bad).unwrap_err().to_string();
             assert!(error.contains("`repository`") && !error.contains("secret"), "{bad}: {error}");
-        }
-    }
-
-    #[test]
-    fn local_repositories_are_below_the_folder_of_the_settings() {
-        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        std::fs::create_dir_all(folder.path().join("a")).unwrap();
-        std::os::unix::fs::symlink(other.path(), folder.path().join("out")).unwrap();
-        let settings = Settings { folder: Some(folder.path().to_owned()), ..Settings::default() };
-        let check = |path: std::path::PathBuf| repository_url(&settings, "url", &format!("file://{}", path.display()));
-        assert!(check(folder.path().join("a")).is_ok());
-        for bad in [folder.path().to_owned(), other.path().to_owned(), folder.path().join("out"), "/etc".into()] {
-            assert!(check(bad.clone()).is_err(), "{}", bad.display());
         }
     }
 

@@ -291,7 +291,8 @@ async fn bundles_are_made_of_any_reference() {
 #[tokio::test]
 async fn strangers_code_stays_on_its_lead() {
     let Some(remote) = Remote::start().await else { return };
-    let settings = git::Settings { largest: 64 * 1024, ..git::Settings::default() };
+    let command = sim_kit::git::Settings { bytes: 64 * 1024, ..sim_kit::git::Settings::default() };
+    let settings = git::Settings { command, ..git::Settings::default() };
     let app = git_app(settings).await;
     let publisher = app.publisher();
     let guid = publisher.create("hostile").await;
@@ -332,6 +333,36 @@ async fn strangers_code_stays_on_its_lead() {
 }
 
 #[tokio::test]
+async fn a_cut_link_is_told_and_what_is_published_stays() {
+    let Some(remote) = Remote::start().await else { return };
+    let first = remote.site("one");
+    let app = TestApp::new().await;
+    let publisher = app.publisher();
+    let guid = publisher.create("wired").await;
+    let path = format!("/v1/content/{guid}/repository");
+    publisher.put(&path, &location(&remote)).await.ok();
+    assert_eq!(publisher.deploy(&guid, &json!({})).await["code"], 0);
+    let asked = app.world.journal().entries(0, 1000, |entry| entry.peer.as_deref() == Some("git"));
+    assert!(asked.iter().any(|entry| entry.method == "POST" && entry.path == format!("{}/git-upload-pack", remote.url)));
+    remote.site("two");
+    let rule = json!({"id": "cable", "match": {"direction": "out", "peer": "git"}, "effect": {"kind": "reset"}});
+    app.world.faults().add(serde_json::from_value(rule).unwrap()).unwrap();
+    app.world.clock().advance(Duration::from_secs(15 * 60)).await;
+    let known = publisher.get(&path).await.ok();
+    assert!(known["last_error"].as_str().unwrap().contains("cut by fault rule cable"), "{known}");
+    assert_eq!(known["last_known_commit"], json!(first));
+    let task = publisher.deploy(&guid, &json!({})).await;
+    assert_eq!(task["code"], 1, "{task}");
+    assert!(task["error"].as_str().unwrap().contains("cut by fault rule cable"), "{task}");
+    assert_eq!(publisher.get(&format!("/content/{guid}/")).await.text(), "one");
+    app.world.faults().clear();
+    app.world.clock().advance(Duration::from_secs(15 * 60)).await;
+    assert_eq!(followed(&app, &guid).await["code"], 0);
+    assert_eq!(publisher.get(&format!("/content/{guid}/")).await.text(), "two");
+    assert_eq!(publisher.get(&path).await.ok()["last_error"], Value::Null);
+}
+
+#[tokio::test]
 async fn settings_say_what_git_may() {
     use base64::Engine as _;
     let pair = base64::engine::general_purpose::STANDARD.encode("robot:secret");
@@ -343,11 +374,9 @@ async fn settings_say_what_git_may() {
         username: "robot".to_owned(),
         password: "secret".to_owned(),
     };
-    let settings = git::Settings {
-        credentials: vec![credential],
-        folder: Some(remote.folder.path().join("team")),
-        ..git::Settings::default()
-    };
+    let folders = vec![remote.folder.path().join("team")];
+    let command = sim_kit::git::Settings { folders, ..sim_kit::git::Settings::default() };
+    let settings = git::Settings { credentials: vec![credential], command, ..git::Settings::default() };
     let app = git_app(settings).await;
     let publisher = app.publisher();
     let account = publisher.get(&format!("/repo/account?url={}", remote.host)).await.ok();
@@ -371,9 +400,10 @@ async fn settings_say_what_git_may() {
     let task = other.publisher().deploy(&guid, &json!({})).await;
     assert_eq!(task["code"], 1, "{task}");
     // Off, and not there.
+    let missing = sim_kit::git::Settings { program: "no-such-git".into(), ..sim_kit::git::Settings::default() };
     for off in [
         git::Settings { enabled: false, ..git::Settings::default() },
-        git::Settings { executable: "no-such-git".into(), ..git::Settings::default() },
+        git::Settings { command: missing, ..git::Settings::default() },
     ] {
         let app = git_app(off.clone()).await;
         let guid = app.publisher().create("off").await;

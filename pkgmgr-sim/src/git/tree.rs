@@ -1,13 +1,12 @@
 //! What is in a repository: its branches and tags, and the files of a commit.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 
 use pkg_formats::archive::{File, Files};
 use sim_kit::gcfg::Gcfg;
+use sim_kit::git::{Git, GitError};
 
-use super::{Git, GitError, Remote, Settings};
-use crate::store::builders::Credential;
+use super::Reader;
 
 /// Bytes of a list of branches and tags, and of a list of files.
 const LIST: u64 = 16 << 20;
@@ -68,9 +67,9 @@ fn odd(what: &str) -> GitError {
 }
 
 impl Refs {
-    /// Asks `remote` for its branches and tags.
-    pub(crate) async fn of(git: &Git, remote: &Remote) -> Result<Self, GitError> {
-        let out = git.run(&["ls-remote", "--quiet", "--", &remote.argument()], Vec::new(), LIST).await?;
+    /// Asks a repository for its branches and tags.
+    pub(crate) async fn of(repository: Reader<'_>) -> Result<Self, GitError> {
+        let out = repository.open().await?.ls_remote(&[], &[], LIST).await?;
         Self::parse(&String::from_utf8_lossy(&out))
     }
 
@@ -117,36 +116,22 @@ fn numbers(tag: &str) -> (Vec<u64>, String) {
 }
 
 impl Tree {
-    /// Reads a commit of `remote`. Says in `log` what it does and what it leaves out.
+    /// Reads a commit of a repository. Says in `log` what it does and what it leaves out.
     pub(crate) async fn read(
-        folder: &Path,
-        remote: &Remote,
-        credential: Option<&Credential>,
-        settings: &Settings,
+        repository: Reader<'_>,
         wanted: &Wanted<'_>,
         log: &mut Vec<String>,
     ) -> Result<Self, GitError> {
-        let git = Git::new(folder, remote, credential, settings)?;
-        fetch(&git, remote, wanted, log).await?;
+        let git = fetched(repository, wanted, log).await?;
         let text =
             git.run(&["show", "--no-patch", "--format=%ct", "--end-of-options", wanted.sha], Vec::new(), LIST).await?;
         let committed_at = String::from_utf8_lossy(&text).trim().parse().map_err(|_| odd("the time of a commit"))?;
         let mut tree = Self { files: Files::new(), committed_at };
-        let mut room = Room { bytes: settings.bytes, files: settings.files };
+        let mut room = Room { bytes: repository.settings.command.bytes, files: repository.settings.files };
         let links = files_of(&git, wanted.sha, "", &mut tree.files, &mut room, log).await?;
         if !links.is_empty() && wanted.submodules > 0 {
-            let nested = Nested { folder, credential, settings, within: remote };
-            Box::pin(nested.submodules(
-                &git,
-                remote,
-                (wanted.sha, ""),
-                links,
-                wanted.submodules,
-                &mut tree.files,
-                &mut room,
-                log,
-            ))
-            .await?;
+            let mut walk = Walk { files: &mut tree.files, room: &mut room, log };
+            Box::pin(walk.submodules(&git, repository, (wanted.sha, ""), links, wanted.submodules)).await?;
         } else {
             for (path, _) in links {
                 log.push(format!("{path} is a submodule and is left out; --recurse-submodules brings it along"));
@@ -165,22 +150,20 @@ impl Tree {
     }
 }
 
-async fn fetch(git: &Git, remote: &Remote, wanted: &Wanted<'_>, log: &mut Vec<String>) -> Result<(), GitError> {
-    let url = remote.argument();
-    git.run(&["init", "--quiet", "--bare"], Vec::new(), LIST).await?;
+/// A repository with the wanted commit in it.
+async fn fetched(repository: Reader<'_>, wanted: &Wanted<'_>, log: &mut Vec<String>) -> Result<Git, GitError> {
+    let (git, url) = (repository.open().await?, repository.remote);
     let name = match (wanted.tag, wanted.branch) {
         ("", "") => "+HEAD:refs/wanted".to_owned(),
         ("", branch) => format!("+refs/heads/{branch}:refs/wanted"),
         (tag, _) => format!("+refs/tags/{tag}:refs/wanted"),
     };
-    let depth = format!("--depth={}", wanted.depth);
-    let fetch = ["fetch", "--quiet", "--no-tags", "--no-auto-maintenance"];
     if wanted.depth > 0 {
+        let depth = format!("--depth={}", wanted.depth);
         log.push(format!("$ git fetch {depth} {url} {name}"));
-        let shallow = git.run(&[&fetch[..], &[&depth, "--", &url, &name]].concat(), Vec::new(), LIST).await;
-        match shallow {
-            Ok(_) if has(git, wanted.sha).await => return Ok(()),
-            Ok(_) => log.push(format!("commit {} is not there: the branch has moved on", wanted.sha)),
+        match git.fetch(&[&depth], &[&name]).await {
+            Ok(()) if has(&git, wanted.sha).await => return Ok(git),
+            Ok(()) => log.push(format!("commit {} is not there: the branch has moved on", wanted.sha)),
             Err(GitError::Failed(said)) if said.contains("shallow") => {
                 log.push("the server gives no shallow clones; fetching everything".to_owned());
             }
@@ -188,11 +171,10 @@ async fn fetch(git: &Git, remote: &Remote, wanted: &Wanted<'_>, log: &mut Vec<St
         }
     }
     log.push(format!("$ git fetch {url} (all branches and tags)"));
-    let all = ["--", url.as_str(), "+HEAD:refs/wanted", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
-    let unshallow: &[&str] = if git.is_shallow() { &["--unshallow"] } else { &[] };
-    git.run(&[&fetch[..], unshallow, &all[..]].concat(), Vec::new(), LIST).await?;
-    match has(git, wanted.sha).await {
-        true => Ok(()),
+    let all = ["+HEAD:refs/wanted", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+    git.fetch(if git.is_shallow() { &["--unshallow"] } else { &[] }, &all).await?;
+    match has(&git, wanted.sha).await {
+        true => Ok(git),
         false => Err(GitError::Refused(format!("the repository has no commit {} (any more)", wanted.sha))),
     }
 }
@@ -249,7 +231,7 @@ async fn files_of(
         }
     }
     let objects = wanted.iter().map(|(_, _, object)| object).chain(symlinks.iter().map(|(_, object)| object));
-    let contents = blobs(git, objects, git.most()).await?;
+    let contents = blobs(git, objects).await?;
     let content = |object: &String| contents.get(object).cloned().ok_or_else(|| odd("a file that is not there"));
     for (path, executable, object) in wanted {
         let bytes = content(&object)?;
@@ -288,13 +270,13 @@ fn followed(path: &str, target: &str) -> Option<String> {
 async fn blobs(
     git: &Git,
     objects: impl Iterator<Item = &String>,
-    most: u64,
 ) -> Result<HashMap<String, Vec<u8>>, GitError> {
     let mut asked: Vec<&String> = objects.collect();
     asked.sort_unstable();
     asked.dedup();
     let input: String = asked.iter().map(|object| format!("{object}\n")).collect();
-    let out = git.run(&["cat-file", "--batch"], input.into_bytes(), most).await?;
+    // Their sizes were added up before.
+    let out = git.run(&["cat-file", "--batch"], input.into_bytes(), u64::MAX).await?;
     let mut rest = out.as_slice();
     let mut found = HashMap::new();
     while !rest.is_empty() {
@@ -311,28 +293,22 @@ async fn blobs(
     Ok(found)
 }
 
-/// What reading submodules needs.
-struct Nested<'a> {
-    folder: &'a Path,
-    credential: Option<&'a Credential>,
-    settings: &'a Settings,
-    /// The repository that everything began with: the credential is for its server.
-    within: &'a Remote,
+/// What a walk through submodules has found, and may still take.
+struct Walk<'a> {
+    files: &'a mut Files,
+    room: &'a mut Room,
+    log: &'a mut Vec<String>,
 }
 
-impl Nested<'_> {
-    /// Reads the submodules `links` of commit `sha` of `remote` into `files`.
-    #[allow(clippy::too_many_arguments)] // the state of one walk
+impl Walk<'_> {
+    /// Reads the submodules `links` of commit `sha` of `repository`, whose files are after `prefix`.
     async fn submodules(
-        &self,
+        &mut self,
         git: &Git,
-        remote: &Remote,
+        repository: Reader<'_>,
         (sha, prefix): (&str, &str),
         links: Vec<(String, String)>,
         depth: i64,
-        files: &mut Files,
-        room: &mut Room,
-        log: &mut Vec<String>,
     ) -> Result<(), GitError> {
         let modules = git.run(&["cat-file", "blob", &format!("{sha}:.gitmodules")], Vec::new(), MODULES).await;
         let modules = modules.map_err(|_| GitError::Refused("there are submodules, but no .gitmodules".to_owned()))?;
@@ -347,23 +323,25 @@ impl Nested<'_> {
             let Some(url) = url else {
                 return Err(GitError::Refused(format!("{path}: .gitmodules has no url for it")));
             };
-            let refused = |error: crate::error::Error| GitError::Refused(format!("submodule {path}: {error}"));
-            let there = remote.submodule(url.text).map_err(refused)?;
-            let credential = self.credential.filter(|_| self.within.same_server(&there));
-            let inner = Git::new(self.folder, &there, credential, self.settings)?;
-            log.push(format!("submodule {path}"));
+            let there = repository.remote.submodule(url.text);
+            let there = there.map_err(|error| GitError::Refused(format!("submodule {path}: {error}")))?;
+            // A sign-in is for the server that everything began with.
+            let sign_in = repository.sign_in.filter(|_| repository.remote.same_server(&there));
+            let inner = Reader { remote: &there, sign_in, ..repository };
+            self.log.push(format!("submodule {path}"));
             let wanted = Wanted { sha: &commit, tag: "", branch: "", sub_dir: "", depth: 1, submodules: 0 };
-            fetch(&inner, &there, &wanted, log).await?;
+            let git = fetched(inner, &wanted, self.log).await?;
             let below = format!("{path}/");
-            let deeper = files_of(&inner, &commit, &below, files, room, log).await?;
+            let deeper = files_of(&git, &commit, &below, self.files, self.room, self.log).await?;
             if deeper.is_empty() {
                 continue;
             }
             if depth > 1 {
-                Box::pin(self.submodules(&inner, &there, (&commit, &below), deeper, depth - 1, files, room, log))
-                    .await?;
+                Box::pin(self.submodules(&git, inner, (&commit, &below), deeper, depth - 1)).await?;
             } else {
-                log.push(format!("submodules of {path} are left out; a higher --recurse-submodules brings them along"));
+                self.log.push(format!(
+                    "submodules of {path} are left out; a higher --recurse-submodules brings them along"
+                ));
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Packages that are built from git repositories.
 
+mod killed;
 mod rows;
 pub(crate) mod server;
 
@@ -264,7 +265,7 @@ async fn what_would_lead_out_is_refused() {
     let Some(server) = GitServer::start(None).await else { return };
     let allowed = tempfile::tempdir().unwrap();
     let folder = allowed.path().to_owned();
-    let team = team_with("git", "R", |config| config.git.folders = vec![folder.clone()]).await;
+    let team = team_with("git", "R", |config| config.git.command.folders = vec![folder.clone()]).await;
     server.commit("own", 1, &R);
     let marker = allowed.path().join("marker");
     let touch = format!("touch${{IFS}}{}", marker.display());
@@ -410,7 +411,7 @@ async fn what_may_pass_is_tried_again_and_limits_hold() {
     let kinds =
         [(1_000_000, "too large", [0, 1, 2, 3, 4].map(repeated)), (100_000, "larger than", [0, 1, 2, 3, 4].map(dense))];
     for (number, (limit, reason, texts)) in kinds.into_iter().enumerate() {
-        let small = team_with("git", "R", |config| config.git.bytes = limit).await;
+        let small = team_with("git", "R", |config| config.git.command.bytes = limit).await;
         let names = [0, 1, 2, 3, 4].map(|n| format!("data/{n}"));
         let files: Vec<(&str, &str)> = names.iter().zip(&texts).map(|(n, text)| (n.as_str(), text.as_str())).collect();
         let name = format!("large-{number}");
@@ -419,9 +420,47 @@ async fn what_may_pass_is_tried_again_and_limits_hold() {
     }
     let few = team_with("git", "R", |config| config.git.files = 2).await;
     refused(&few, json!({"url": server.address("own")}), "too many files").await;
-    let hasty = team_with("git", "R", |config| config.git.time = Duration::from_millis(300)).await;
+    let hasty = team_with("git", "R", |config| config.git.command.time = Duration::from_millis(300)).await;
     server.hang(true);
     refused(&hasty, json!({"url": server.address("own")}), "took longer").await;
+}
+
+#[tokio::test]
+async fn a_cut_link_stops_builds_and_nothing_else() {
+    let Some(server) = GitServer::start(None).await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let allowed = folder.path().to_owned();
+    let team = team_with("git", "R", |config| config.git.command.folders = vec![allowed]).await;
+    server.commit("own", 1, &R);
+    team.does("POST", BUILDERS, json!({"url": server.address("own")})).await;
+    let asked = team.running.world().journal().entries(0, 1000, |entry| entry.peer.as_deref() == Some("git"));
+    assert!(asked.iter().any(|entry| entry.path.starts_with(&server.address("own")) && entry.status == Some(200)));
+    let local = folder.path().join("own.git");
+    git(folder.path(), &["clone", "--quiet", "--bare", server.bare("own").to_str().unwrap(), local.to_str().unwrap()]);
+    server.commit("own", 2, &[("NEWS", "")]);
+
+    let rule = json!({"id": "cable", "match": {"direction": "out", "peer": "git"}, "effect": {"kind": "reset"}});
+    team.fault(rule);
+    poll(&team).await;
+    let listed = team.does("GET", BUILDERS, Value::Null).await;
+    assert!(listed[0]["error"].as_str().unwrap().contains("cut by fault rule cable"), "{listed}");
+    for url in [server.address("own"), local.display().to_string()] {
+        refused(&team, json!({"url": url, "name": "more"}), "cut by fault rule cable").await;
+    }
+    let rerun = team.does("POST", &format!("{BUILDERS}/own/rerun"), Value::Null).await;
+    assert!(rerun[0]["error"].as_str().unwrap().contains("cut by fault rule cable"), "{rerun}");
+    assert!(log_of(&team, &rerun[0]).await.contains("trying again (3 of 3)"));
+    assert!(team.text("/built/latest/src/contrib/PACKAGES").await.contains("Version: 1.0.20240115.1\n"));
+    assert_eq!(team.get("/built/latest/src/contrib/own_1.0.20240115.1.tar.gz").await.status, 200);
+
+    // An answer that breaks off is told as such.
+    let spoilt = json!({"id": "cable", "match": {"direction": "out", "peer": "git", "path": "/own.git/info/refs"},
+                        "effect": {"kind": "truncate", "bytes": 5}});
+    team.fault(spoilt);
+    refused(&team, json!({"url": server.address("own"), "name": "more"}), "broke off").await;
+    team.running.world().faults().clear();
+    let ran = team.does("POST", &format!("{BUILDERS}/own/run"), Value::Null).await;
+    assert_eq!(ran[0]["version"], "1.0.20240115.2", "{ran}");
 }
 
 #[tokio::test]

@@ -10,26 +10,26 @@ use tokio::process::{Child, Command};
 use crate::service::Service;
 
 /// A server process; ended when dropped.
-struct Server {
-    _process: Child,
-    url: String,
+pub(crate) struct Server {
+    process: Child,
+    pub(crate) url: String,
     /// Of its port for metrics, if it has one.
     metrics: Option<String>,
 }
 
-fn command(service: &Service, file: &Path, flags: &[&str]) -> Command {
+pub(crate) fn command(service: &Service, file: &Path, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pkgmgr-sim"));
     command.args(["--upstream", service.url().as_str(), "--no-sync", "--config"]).arg(file).args(flags);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
 
-fn http() -> reqwest::Client {
+pub(crate) fn http() -> reqwest::Client {
     sim_kit::http_client::client(|builder| builder)
 }
 
 impl Server {
-    async fn start(mut command: Command) -> Self {
+    pub(crate) async fn start(mut command: Command) -> Self {
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut metrics = None;
@@ -38,11 +38,16 @@ impl Server {
                 metrics = Some(format!("http://{address}/metrics"));
             }
             if let Some(address) = line.strip_prefix("Starting HTTP server on ") {
-                return Self { url: format!("http://{address}"), metrics, _process: process };
+                return Self { url: format!("http://{address}"), metrics, process };
             }
         }
         let output = process.wait_with_output().await.unwrap();
         panic!("it did not start: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// SIGKILL.
+    pub(crate) async fn kill(mut self) {
+        self.process.kill().await.unwrap();
     }
 
     async fn status(&self) -> Value {
@@ -83,7 +88,7 @@ async fn flags_go_before_variables_and_variables_before_the_file() {
     assert!(data.join("package-manager").is_dir(), "Server.DataDir is where things are kept");
     assert_eq!(server.create_repo(json!({ "name": "one" })).await["auth"], true);
     assert_eq!(server.create_repo(json!({ "name": "two", "authenticated": false })).await["auth"], false);
-    drop(server);
+    server.kill().await;
     let flags = ["--cran-sync-schedule", "0 5 * * *", "--address", "http://pm.example", "--metrics-port", "0"];
     let more = ["--set", "Metrics.OnMainPort=true", "--set", "Metrics.Enabled=false"];
     let mut both = command(&service, &file, &[&flags[..], &more].concat());

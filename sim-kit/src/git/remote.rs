@@ -1,75 +1,85 @@
 //! Where a repository is.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use url::Url;
-
-use crate::error::Error;
 
 const LONGEST: usize = 2048;
 
 /// A repository that may be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Remote {
+pub enum Remote {
     /// Over HTTP or HTTPS.
     Http(Url),
     /// In a folder of this machine that is allowed.
     Folder(PathBuf),
 }
 
+/// Why an address is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RemoteError {
+    /// It is none.
+    #[error("expected an address such as https://git.example.org/team/project.git, of at most 2048 characters")]
+    NoAddress,
+    /// Of another kind.
+    #[error("only https and http are spoken here")]
+    Protocol,
+    /// With a name or a password.
+    #[error("user and password do not belong into an address; give this server a sign-in for it")]
+    SignIn,
+    /// With more than a path.
+    #[error("the address of a repository has no query (?) and no fragment (#)")]
+    Appendix,
+    /// Not in a folder that is allowed.
+    #[error("it is not in a folder that this server may read repositories from")]
+    Outside,
+}
+
 impl Remote {
-    /// Reads an address. Folders must be inside one of `folders`; links on the way do not count.
-    pub(crate) fn parse(text: &str, folders: &[PathBuf]) -> Result<Self, Error> {
-        let bad = |why: &str| Error::BadRequest(format!("{text:?} cannot be read as a git repository: {why}"));
-        if is_odd(text) {
-            return Err(bad("expected an address such as https://git.example.org/team/package.git"));
+    /// Reads an address. A folder, given as its path or a `file` URL, must be below one of `folders`, after links were
+    /// followed.
+    ///
+    /// # Errors
+    /// [`RemoteError`]
+    pub fn parse(text: &str, folders: &[PathBuf]) -> Result<Self, RemoteError> {
+        if text.is_empty() || text.len() > LONGEST || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(RemoteError::NoAddress);
         }
         if text.starts_with('/') {
-            return folder(Path::new(text), folders).ok_or_else(|| bad(OUTSIDE));
+            return folder(Path::new(text), folders);
         }
-        let url = Url::parse(text).map_err(|_| {
-            bad("expected an address such as https://git.example.org/team/package.git; SSH is not spoken here")
-        })?;
+        let url = Url::parse(text).map_err(|_| RemoteError::NoAddress)?;
         match url.scheme() {
-            "http" | "https" if url.fragment().is_some() => Err(bad("an address has no fragment (#)")),
-            "http" | "https" if !url.username().is_empty() || url.password().is_some() => {
-                Err(bad("user and password do not belong into the address; import a credential and name that"))
-            }
-            "http" | "https" if url.host().is_some() => Ok(Self::Http(url)),
-            "file" => {
-                let path = url.to_file_path().map_err(|()| bad(OUTSIDE))?;
-                folder(&path, folders).ok_or_else(|| bad(OUTSIDE))
-            }
-            other => Err(bad(&format!("only http and https are spoken here, not {other}"))),
+            "http" | "https" if !url.username().is_empty() || url.password().is_some() => Err(RemoteError::SignIn),
+            "http" | "https" if url.query().is_some() || url.fragment().is_some() => Err(RemoteError::Appendix),
+            "http" | "https" => Ok(Self::Http(url)),
+            "file" => folder(&url.to_file_path().map_err(|()| RemoteError::Outside)?, folders),
+            _ => Err(RemoteError::Protocol),
         }
     }
 
     /// The address of a submodule of this repository. Those are never in folders of this machine.
-    pub(crate) fn submodule(&self, text: &str) -> Result<Self, Error> {
-        let relative = text.starts_with("./") || text.starts_with("../");
+    ///
+    /// # Errors
+    /// [`RemoteError`]
+    pub fn submodule(&self, text: &str) -> Result<Self, RemoteError> {
         match self {
-            Self::Http(base) if relative && !is_odd(text) => {
+            Self::Http(base) if text.starts_with("./") || text.starts_with("../") => {
                 let mut base = base.clone();
                 // Relative to the repository as if it were a folder.
                 base.set_path(&format!("{}/", base.path().trim_end_matches('/')));
-                let joined =
-                    base.join(text).map_err(|error| Error::BadRequest(format!("submodule {text:?}: {error}")))?;
-                Self::parse(joined.as_str(), &[])
+                // What a URL drops without a word must be refused as it was written.
+                Self::parse(&format!("http://relative/{text}"), &[])?;
+                Self::parse(base.join(text).map_err(|_| RemoteError::NoAddress)?.as_str(), &[])
             }
             _ => Self::parse(text, &[]),
         }
     }
 
-    /// As the git command takes it.
-    pub(crate) fn argument(&self) -> String {
-        match self {
-            Self::Http(url) => url.to_string(),
-            Self::Folder(path) => format!("file://{}", path.display()),
-        }
-    }
-
-    /// Whether a credential for `self` may be sent to `other`.
-    pub(crate) fn same_server(&self, other: &Self) -> bool {
+    /// Whether a sign-in for `self` may be shown to `other`.
+    #[must_use]
+    pub fn same_server(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Http(one), Self::Http(other)) => one.origin() == other.origin(),
             _ => false,
@@ -77,19 +87,23 @@ impl Remote {
     }
 }
 
-/// What no address is, and what would be read in more than one way.
-fn is_odd(text: &str) -> bool {
-    text.is_empty() || text.len() > LONGEST || text.chars().any(|c| c.is_control() || c.is_whitespace())
+/// As a URL.
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(url) => url.fmt(f),
+            Self::Folder(path) => write!(f, "file://{}", path.display()),
+        }
+    }
 }
 
-const OUTSIDE: &str = "it is not in a folder that this server may read repositories from";
-
-fn folder(path: &Path, folders: &[PathBuf]) -> Option<Remote> {
-    let path = path.canonicalize().ok()?;
+fn folder(path: &Path, folders: &[PathBuf]) -> Result<Remote, RemoteError> {
+    let path = path.canonicalize().map_err(|_| RemoteError::Outside)?;
     // The command would take anything else for the end of the address.
-    let plain = path.to_str()?.chars().all(|c| c.is_alphanumeric() || "/._-+@ ".contains(c));
-    let inside = folders.iter().filter_map(|folder| folder.canonicalize().ok()).any(|folder| path.starts_with(folder));
-    (plain && inside && path.is_dir()).then_some(Remote::Folder(path))
+    let plain = path.to_str().is_some_and(|path| path.chars().all(|c| c.is_alphanumeric() || "/._-+@ ".contains(c)));
+    let allowed = folders.iter().filter_map(|folder| folder.canonicalize().ok());
+    let below = allowed.into_iter().any(|folder| path.starts_with(&folder) && path != folder);
+    if plain && below && path.is_dir() { Ok(Remote::Folder(path)) } else { Err(RemoteError::Outside) }
 }
 
 #[cfg(test)]
@@ -122,6 +136,7 @@ mod tests {
             "git://example.org/a.git",
             "https://user:secret@example.org/a.git",
             "https://example.org/a.git#x",
+            "https://example.org/a.git?x",
             "file:///etc",
             "file://other.example.org/etc",
             "/etc",
@@ -130,6 +145,7 @@ mod tests {
             outside.to_str().unwrap(),
             link.to_str().unwrap(),
             &up,
+            root.path().join("in").to_str().unwrap(),
         ] {
             assert!(Remote::parse(bad, &folders).is_err(), "{bad}");
         }
@@ -139,7 +155,7 @@ mod tests {
     #[test]
     fn submodules_are_relative_to_the_repository_and_never_local() {
         let base = Remote::parse("https://git.example.org/team/a.git", &[]).unwrap();
-        let of = |text: &str| base.submodule(text).map(|remote| remote.argument());
+        let of = |text: &str| base.submodule(text).map(|remote| remote.to_string());
         assert_eq!(of("../b.git").unwrap(), "https://git.example.org/team/b.git");
         assert_eq!(of("https://other.example.org/c.git").unwrap(), "https://other.example.org/c.git");
         for bad in ["file:///etc", "/etc", "../../../../../../etc/\n", "ext::sh", "c"] {
