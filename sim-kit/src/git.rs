@@ -404,7 +404,8 @@ mod tests {
     async fn the_command_is_alone_and_short_lived() {
         let (world, folder) = (world().await, tempfile::tempdir().unwrap());
         let here = Remote::Folder(folder.path().to_owned());
-        let open = async |settings: &Settings| Git::new(&world, folder.path(), here.clone(), None, settings).await.unwrap();
+        let open =
+            async |settings: &Settings| Git::new(&world, folder.path(), here.clone(), None, settings).await.unwrap();
         let git = open(&script(folder.path(), "env")).await;
         let printed = String::from_utf8(git.run(&[], Vec::new(), 10_000).await.unwrap()).unwrap();
         let known = ["PATH", "HOME", "LC_ALL", "PWD", "OLDPWD", "SHLVL", "_"];

@@ -124,16 +124,16 @@ pub fn repository_url(settings: &Settings, field: &str, text: &str) -> Result<St
     match Remote::parse(text, &settings.command.folders) {
         // As it was written: clients compare it.
         Ok(_) => Ok(text.to_owned()),
-        Err(RemoteError::NoAddress) => {
-            bad(Code::GitUnsupportedParameters, "must be an https or http URL of at most 2048 characters, without spaces")
-        }
+        Err(RemoteError::NoAddress) => bad(
+            Code::GitUnsupportedParameters,
+            "must be an https or http URL of at most 2048 characters, without spaces",
+        ),
         Err(RemoteError::Protocol | RemoteError::Outside) => {
             bad(Code::GitUnsupportedProtocol, "must be an https or http URL")
         }
-        Err(RemoteError::SignIn) => bad(
-            Code::GitUnsupportedParameters,
-            "must not hold a user or password; ask for a sign-in of the server",
-        ),
+        Err(RemoteError::SignIn) => {
+            bad(Code::GitUnsupportedParameters, "must not hold a user or password; ask for a sign-in of the server")
+        }
         Err(RemoteError::Appendix) => bad(Code::GitUnsupportedParameters, "must have no query and no fragment"),
     }
 }

@@ -343,7 +343,9 @@ async fn a_cut_link_is_told_and_what_is_published_stays() {
     publisher.put(&path, &location(&remote)).await.ok();
     assert_eq!(publisher.deploy(&guid, &json!({})).await["code"], 0);
     let asked = app.world.journal().entries(0, 1000, |entry| entry.peer.as_deref() == Some("git"));
-    assert!(asked.iter().any(|entry| entry.method == "POST" && entry.path == format!("{}/git-upload-pack", remote.url)));
+    assert!(
+        asked.iter().any(|entry| entry.method == "POST" && entry.path == format!("{}/git-upload-pack", remote.url))
+    );
     remote.site("two");
     let rule = json!({"id": "cable", "match": {"direction": "out", "peer": "git"}, "effect": {"kind": "reset"}});
     app.world.faults().add(serde_json::from_value(rule).unwrap()).unwrap();

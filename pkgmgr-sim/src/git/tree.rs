@@ -267,10 +267,7 @@ fn followed(path: &str, target: &str) -> Option<String> {
 }
 
 /// The contents of objects by their names.
-async fn blobs(
-    git: &Git,
-    objects: impl Iterator<Item = &String>,
-) -> Result<HashMap<String, Vec<u8>>, GitError> {
+async fn blobs(git: &Git, objects: impl Iterator<Item = &String>) -> Result<HashMap<String, Vec<u8>>, GitError> {
     let mut asked: Vec<&String> = objects.collect();
     asked.sort_unstable();
     asked.dedup();

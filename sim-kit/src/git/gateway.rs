@@ -147,9 +147,15 @@ async fn pass_on(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     }
     let counted = answer.bytes_stream().map(move |piece| {
         let piece = piece.map_err(std::io::Error::other).inspect_err(|error| {
-            gate.seen(|seen| seen.trouble = Some(format!("the answer of the server of the repository broke off: {error}")));
+            gate.seen(|seen| {
+                seen.trouble = Some(format!("the answer of the server of the repository broke off: {error}"))
+            });
         })?;
-        match gate.seen(|seen| { seen.bytes += piece.len() as u64; seen.bytes }) > gate.most {
+        match gate.seen(|seen| {
+            seen.bytes += piece.len() as u64;
+            seen.bytes
+        }) > gate.most
+        {
             true => Err(std::io::Error::other("more than is taken")),
             false => Ok(piece),
         }
