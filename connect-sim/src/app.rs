@@ -26,6 +26,7 @@ use crate::recorder::Recorder;
 use crate::runtime::processes::Processes;
 use crate::server_settings::Warnings;
 use crate::store::messages::Message;
+use crate::store::search::Totals;
 use crate::ui::Pages;
 
 /// A handle to one Connect. Clones are the same one.
@@ -68,6 +69,7 @@ struct Inner {
     messages: Known<(), Arc<Vec<Message>>>,
     callers: Callers,
     settings: Known<Warnings, Bytes>,
+    totals: Totals,
     package_manager: Link,
     outside: Link,
     issuers: Issuers,
@@ -112,6 +114,7 @@ impl App {
             messages: Known::new(1),
             callers: Callers::default(),
             settings: Known::new(10),
+            totals: Totals::new(world.db()),
             package_manager,
             outside,
             issuers,
@@ -154,6 +157,12 @@ impl App {
     #[must_use]
     pub fn settings(&self) -> &Known<Warnings, Bytes> {
         &self.0.settings
+    }
+
+    /// How long lists are.
+    #[must_use]
+    pub fn totals(&self) -> &Totals {
+        &self.0.totals
     }
 
     /// Who asked before.

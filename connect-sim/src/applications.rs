@@ -151,7 +151,7 @@ pub async fn list(
     }
     let mut db = app.read().await?;
     let part = Part { limit: count, offset: start };
-    let (items, total) = store::search::items(&mut db, &condition, Order::NEWEST, part).await?;
+    let (items, total) = store::search::items(&mut db, app.totals(), &condition, Order::NEWEST, part).await?;
     let origin = app.origin(origin);
     let mut applications = Vec::new();
     for content in items {

@@ -78,7 +78,7 @@ pub async fn content(
     let mut db = app.read().await?;
     let (condition, order, warnings) = asked_for(&mut db, &principal, &asked).await?;
     let part = Part { limit: page.size, offset: page.offset() };
-    let (items, total) = store::search::items(&mut db, &condition, order, part).await?;
+    let (items, total) = store::search::items(&mut db, app.totals(), &condition, order, part).await?;
     let shown = Viewer::new(&app, origin, principal).list(&mut db, &items, include).await?;
     Ok(answer(page, &shown, total, &warnings))
 }
@@ -98,7 +98,7 @@ pub async fn variants(State(app): State<App>, principal: Principal, asked: Query
     let (condition, order, warnings) = asked_for(&mut db, &principal, &asked).await?;
     let condition = condition.rendered_for(&principal.user.guid);
     let part = Part { limit: page.size, offset: page.offset() };
-    let (found, total) = store::search::variants(&mut db, &condition, order, part).await?;
+    let (found, total) = store::search::variants(&mut db, app.totals(), &condition, order, part).await?;
     let mut results = Vec::with_capacity(found.len());
     for (variant, item) in found {
         let (failures, last_failed) = store::jobs::failures(&mut db, &item.guid, variant.id).await?;

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use pep440_rs::VersionSpecifiers;
+use sim_kit::Db;
+use sim_kit::known::Known;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query as Statement;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Row as _};
@@ -308,9 +310,24 @@ impl Part {
     }
 }
 
+/// How many rows lists have in all, as they were counted before: every page of a list tells it.
+pub struct Totals {
+    db: Db,
+    known: Known<String, i64>,
+}
+
+impl Totals {
+    /// Nothing is counted yet.
+    #[must_use]
+    pub fn new(db: &Db) -> Self {
+        Self { db: db.clone(), known: Known::new(1000) }
+    }
+}
+
 /// Reads a part of a list of `columns` from `from`, and how many rows there are in all.
 async fn part_of(
     db: &mut AnyConnection,
+    totals: &Totals,
     (columns, from): (&str, &str),
     condition: &Condition,
     order: &str,
@@ -322,7 +339,12 @@ async fn part_of(
     let rows = condition.bind(sql).bind(part.limit).bind(part.offset).fetch_all(&mut *db).await?;
     let total = match part.total(rows.len()) {
         Some(total) => total,
-        None => condition.bind(format!("SELECT COUNT(*) FROM {from} {rest}")).fetch_one(db).await?.try_get(0)?,
+        None => {
+            let sql = format!("SELECT COUNT(*) FROM {from} {rest}");
+            let counted = format!("{sql} {:?}", condition.values);
+            let count = async || condition.bind(sql).fetch_one(db).await?.try_get(0);
+            totals.known.get(&totals.db, counted.as_str(), count).await?
+        }
     };
     Ok((rows, total))
 }
@@ -333,12 +355,13 @@ async fn part_of(
 /// When the database fails.
 pub async fn items(
     db: &mut AnyConnection,
+    totals: &Totals,
     condition: &Condition,
     order: Order,
     part: Part,
 ) -> sqlx::Result<(Vec<Content>, i64)> {
     let order = order.sql(db);
-    let (rows, total) = part_of(db, ("listed.content_id", "listed"), condition, &order, part).await?;
+    let (rows, total) = part_of(db, totals, ("listed.content_id", "listed"), condition, &order, part).await?;
     let ids = rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<Vec<_>>>()?;
     Ok((content::by_ids(db, &ids).await?, total))
 }
@@ -350,13 +373,14 @@ pub async fn items(
 /// When the database fails.
 pub async fn variants(
     db: &mut AnyConnection,
+    totals: &Totals,
     condition: &Condition,
     order: Order,
     part: Part,
 ) -> sqlx::Result<(Vec<(Variant, Content)>, i64)> {
     let order = format!("{}, variants.is_default DESC, variants.id", order.sql(db));
     let from = "variants JOIN listed ON listed.guid = variants.content_guid";
-    let (rows, total) = part_of(db, ("variants.*, listed.content_id", from), condition, &order, part).await?;
+    let (rows, total) = part_of(db, totals, ("variants.*, listed.content_id", from), condition, &order, part).await?;
     let ids = rows.iter().map(|row| row.try_get("content_id")).collect::<sqlx::Result<BTreeSet<i64>>>()?;
     let items = content::by_ids(db, &Vec::from_iter(ids)).await?;
     let mut found = Vec::with_capacity(rows.len());

@@ -371,6 +371,7 @@ async fn write(tx: &mut AnyConnection, all: &mut [Made]) {
 
 /// Compares what SQL finds with what a plain filter over everything does.
 async fn finds_the_same(world: sim_kit::Db) {
+    let totals = store::search::Totals::new(&world);
     let mut runner = TestRunner::deterministic();
     let mut all = vec(made(), 80).new_tree(&mut runner).unwrap().current();
     let mut tx = world.write().await.unwrap();
@@ -413,7 +414,7 @@ async fn finds_the_same(world: sim_kit::Db) {
         let condition = Condition::open_to(&principal).matching(&mut db, &query, ME).await.unwrap();
         assert_eq!(store::search::ids(&mut db, &condition, order).await.unwrap(), expected, "{text:?}");
         let part = Part { limit: 7, offset: i64::try_from(n % 9).unwrap() };
-        let (page, total) = store::search::items(&mut db, &condition, order, part).await.unwrap();
+        let (page, total) = store::search::items(&mut db, &totals, &condition, order, part).await.unwrap();
         let page: Vec<i64> = page.iter().map(|item| item.id).collect();
         let wanted: Vec<i64> = expected.iter().copied().skip(n % 9).take(7).collect();
         assert_eq!((page, total), (wanted, i64::try_from(expected.len()).unwrap()), "{text:?}");
