@@ -9,6 +9,7 @@ pub mod binaries;
 pub mod blocklist;
 pub mod bootstrap;
 pub mod builders;
+pub mod cluster;
 pub mod contents;
 pub(crate) mod current;
 pub mod devices;

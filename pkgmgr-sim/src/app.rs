@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::files::Files;
 use crate::hot::Hot;
 use crate::metrics::Metrics;
+use crate::nodes::Here;
 use crate::renderings::Renderings;
 use crate::snapshot::Snapshots;
 use crate::stamp::Stamps;
@@ -27,7 +28,6 @@ use crate::store::sources::Source;
 use crate::store::transactions::Point;
 use crate::store::{repos, rules, sources, tokens, transactions};
 use crate::sync::{Held, Progress};
-use crate::ui::device::WrongCodes;
 
 /// How long a node may not see what another one did.
 const SHARED_VIEW: Duration = Duration::from_secs(1);
@@ -53,8 +53,8 @@ pub(crate) struct Inner {
     pub(crate) stamps: Stamps,
     pub(crate) downloads: Downloads,
     pub(crate) metrics: Metrics,
-    pub(crate) wrong_codes: WrongCodes,
     pub(crate) builders: Builders,
+    pub(crate) here: Here,
     /// One synchronisation of a source at a time.
     pub(crate) turns: Mutex<HashMap<i64, Arc<tokio::sync::Mutex<Held>>>>,
 }
@@ -157,8 +157,8 @@ impl App {
             stamps: Stamps::default(),
             downloads: Downloads::default(),
             metrics: Metrics::of(&world)?,
-            wrong_codes: WrongCodes::default(),
             builders: Builders::of(&world),
+            here: Here::join(&world).await?,
             turns: Mutex::default(),
             world,
         }));

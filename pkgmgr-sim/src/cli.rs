@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use sim_kit::cli::{ServerArgs, asked_to_stop};
 use sim_kit::{Host, logging};
 
@@ -13,6 +14,8 @@ use crate::{Config, VERSION, product};
 
 /// The real server's port.
 const PORT: u16 = 4242;
+/// The real server's.
+const HTTPS_PORT: u16 = 443;
 
 /// Flags of a Package Manager.
 #[derive(Debug, Clone, clap::Args)]
@@ -114,7 +117,7 @@ pub fn settings(
 /// In one line that says what to do.
 pub async fn run(args: Cli) -> anyhow::Result<()> {
     logging::start(&args.server.log, args.server.log_json);
-    let Settings { mut config, port, bind, metrics, data_dir, database_url, .. } =
+    let Settings { mut config, port, bind, https, metrics, data_dir, database_url, .. } =
         settings(args.config.as_deref(), &args.set, args.feeds, args.upstream)?;
     config.git.command.folders.extend(args.git_folder);
     let config = Config {
@@ -139,6 +142,13 @@ pub async fn run(args: Cli) -> anyhow::Result<()> {
     if let Some((bind, port)) = metrics_port {
         let address = running.also_answer(metrics::PATH, bind.unwrap_or_else(|| server.address()), port).await?;
         println!("Starting metrics server on {address}");
+    }
+    if let Some(certificate) = &https.certificate {
+        let key = https.key.as_deref().context("HTTPS.Certificate needs HTTPS.Key, the PEM file with its key")?;
+        let (bind, port) = https.listen.unwrap_or((None, HTTPS_PORT));
+        let bind = bind.unwrap_or_else(|| server.address());
+        let address = running.also_serve_tls(bind, port, certificate, key).await?;
+        println!("Starting HTTPS server on {address}");
     }
     println!("Starting HTTP server on {}", running.address());
     asked_to_stop().await;

@@ -23,6 +23,7 @@
 //! | [`ui`] | the web interface |
 //! | [`rspm`] | the administrator's command line |
 //! | [`bundle`] | feeds carried by hand to servers that cannot reach the service |
+//! | `nodes` | servers that share a database, and maintenance |
 //! | [`alerts`] | what administrators should look at |
 //! | `urls` | created snapshot URLs |
 //! | [`record`] | what a package's history shows at a time |
@@ -54,6 +55,7 @@ pub mod git;
 mod hot;
 pub mod local;
 pub mod metrics;
+mod nodes;
 pub mod openapi;
 pub mod platform;
 pub mod record;
@@ -105,6 +107,7 @@ async fn build(world: World, config: Config) -> Result<Simulator, error::Error> 
         world.spawn(app.clone().sync_for_ever());
     }
     world.spawn(app.clone().build_for_ever());
+    world.spawn(app.clone().beat_for_ever());
     let (router, routes) = routes::table().finish(app.clone(), routes::not_found);
     let router = routes::guarded(router, app.clone());
     Ok(Simulator { router: routes::with_plain_paths(router, app), routes, control: axum::Router::new() })

@@ -70,6 +70,12 @@ pub fn table() -> Table<App> {
         .doc(doc("Numbers for Prometheus, on the port for metrics").gives("200 text/plain").fails("404"))
         .row("GET", "/__api__/status", api::status::status, "", Documented)
         .doc(doc("What the server is and can do").gives("200 Status"))
+        .row("GET", "/__api__/cluster", api::cluster::list, "", Inferred)
+        .doc(doc("The servers that share the database").gives("200 [Node]").fails("401 403"))
+        .row("POST", "/__api__/cluster/offline", api::cluster::offline, "", Inferred)
+        .doc(doc("Put this server into maintenance: 503 on the paths of its repositories").gives("200 Node").fails("401 403"))
+        .row("POST", "/__api__/cluster/online", api::cluster::online, "", Inferred)
+        .doc(doc("End its maintenance").gives("200 Node").fails("401 403"))
         .row("GET", "/__api__/metrics/packages", api::usage::packages, "", Inferred)
         .doc(doc("How often packages were downloaded, most first; today is one of the days").query("_sourceType _days _limit _page").gives("200 [Downloads]").fails("404"))
         .row("GET", "/__api__/swagger/", ui::swagger::index, "", Inferred)
@@ -272,6 +278,12 @@ pub fn table() -> Table<App> {
         .doc(doc("A file of a version").query("targetPlatform").gives("200 application/octet-stream|application/json|text/xml|text/markdown|text/plain").fails("403 404 502"))
         .row("GET", "/{repo}/{snapshot}/vscode/unpkg/{publisher}/{name}/{version}/{*path}", vsx::unpacked, "", Inferred)
         .doc(doc("A file of a package, by its path").gives("200 application/json|text/xml|text/markdown|text/plain").fails("403 404 502"))
+        .row("GET", "/{repo}/{snapshot}/api/{publisher}", vsx::registry::publisher, "", Inferred)
+        .doc(doc("The extensions of a publisher").gives("200 application/json").fails("400 404"))
+        .row("GET", "/{repo}/{snapshot}/api/{publisher}/{name}", vsx::registry::extension, "", Inferred)
+        .doc(doc("An extension, as Open VSX describes it").gives("200 application/json").fails("400 404"))
+        .row("GET", "/{repo}/{snapshot}/api/{publisher}/{name}/{*path}", vsx::registry::below, "", Inferred)
+        .doc(doc("A version of an extension, for a platform or not, and with file/ a file of it").gives("200 application/json|application/octet-stream").fails("400 403 404"))
         .row("GET", "/{repo}/{snapshot}/vscode/item", vsx::item, "", Inferred)
         .doc(doc("To the page of an extension").query("itemName!").gives("303").fails("403 404"))
         .group("Python packages")
@@ -330,6 +342,9 @@ fn without_nul(uri: &Uri) -> Response {
 }
 
 async fn plain(router: Router, app: &App, mut request: Request) -> Response {
+    if let Some(away) = app.away(request.uri().path()) {
+        return away;
+    }
     let asked = Asked::of(&request);
     let age = app.0.hot.age();
     if let Some(asked) = &asked

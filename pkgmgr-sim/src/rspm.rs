@@ -28,6 +28,7 @@ use table::{fields, table};
 
 /// Flags of every command, and the command.
 #[derive(Debug, Clone, Args)]
+#[command(version = crate::VERSION)]
 pub struct Rspm {
     /// The server, such as http://127.0.0.1:4242.
     #[arg(short, long, env = "PACKAGEMANAGER_ADDRESS", default_value = "http://127.0.0.1:4242", global = true)]
@@ -55,7 +56,6 @@ pub struct Rspm {
 #[derive(Debug, clap::Parser)]
 #[command(
     name = "rspm",
-    version = crate::VERSION,
     about = "Administer a Package Manager (simulated)",
     after_help = "Examples:\n  rspm sync --type=PyPI\n  rspm create repo --name=prod\n  rspm subscribe --repo=prod --source=cran"
 )]
@@ -243,6 +243,18 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
         Command::Run(what) => git::run(server, what).await,
         Command::Rerun(what) => git::rerun(server, what).await,
         Command::Logs(what) => git::logs(server, what).await,
+        Command::Offline => {
+            let node = server.here()?.call(Method::POST, &["cluster", "offline"], &Value::Null).await?;
+            Ok(said(node, "This server is offline: its repositories answer 503. Bring it back with: rspm online"))
+        }
+        Command::Online => {
+            let node = server.here()?.call(Method::POST, &["cluster", "online"], &Value::Null).await?;
+            Ok(said(node, "This server is online."))
+        }
+        Command::Cluster => {
+            let json = server.here()?.get(&["cluster"], &[]).await?;
+            Ok(Told { json, human: Human::Table(&["name", "id", "version", "state", "started", "seen"]) })
+        }
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Settings {
     pub port: Option<u16>,
     /// `HTTP.Listen`: its address, where it has one.
     pub bind: Option<IpAddr>,
+    /// HTTPS, if there shall be a port for it.
+    pub https: Https,
     /// The port for metrics, if there shall be one, and its address, where it has one.
     pub metrics: Option<(Option<IpAddr>, u16)>,
     /// `Server.DataDir`.
@@ -66,6 +68,17 @@ pub struct Settings {
     /// Where the PostgreSQL database is, if that is the provider.
     pub database_url: Option<String>,
     postgres: Postgres,
+}
+
+/// `HTTPS.*`
+#[derive(Debug, Clone, Default)]
+pub struct Https {
+    /// Port, and its address, where it has one.
+    pub listen: Option<(Option<IpAddr>, u16)>,
+    /// PEM file.
+    pub certificate: Option<PathBuf>,
+    /// PEM file.
+    pub key: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -114,6 +127,17 @@ pub static SETTINGS: &[Setting] = &[
     honoured("HTTP", "Listen", ":4242", "port, with an address before it if need be; without one only this machine is served", |value, to| {
         let (bind, port) = listen(value)?;
         (to.bind, to.port) = (bind, Some(port));
+        Ok(())
+    }),
+    honoured("HTTPS", "Listen", ":443", "port of HTTPS, beside that of HTTP, with an address before it if need be; opened when there is a certificate", |value, to| {
+        listen(value).map(|read| to.https.listen = Some(read))
+    }),
+    honoured("HTTPS", "Certificate", "", "PEM file with the server's certificate, followed by those that lead to a known one", |value, to| {
+        to.https.certificate = Some(PathBuf::from(value.text));
+        Ok(())
+    }),
+    honoured("HTTPS", "Key", "", "PEM file with its key", |value, to| {
+        to.https.key = Some(PathBuf::from(value.text));
         Ok(())
     }),
     honoured("CRAN", "SyncSchedule", "0 0 * * *", SCHEDULE, |value, to| schedule(value).map(|read| to.config.cran.schedule = read)),
@@ -181,7 +205,7 @@ pub static SETTINGS: &[Setting] = &[
     nothing("Server", "EncryptionKeyPath", "secrets are kept in the database"),
     nothing("Server", "AccessLog", "the control plane has a journal of requests"),
     nothing("Server", "AccessLogFormat", "the control plane has a journal of requests"),
-    nothing("HTTPS", "*", NO_TLS),
+    nothing("HTTPS", "Permanent", "browsers are not told to come by HTTPS only"),
     nothing("HTTPRedirect", "*", NO_TLS),
     nothing("Postgres", "UsageDataURL", "usage is counted in the one database"),
     nothing("Postgres", "UsageDataPassword", "usage is counted in the one database"),
@@ -316,6 +340,7 @@ fn apply(file: &Gcfg, config: Config) -> Result<Settings, GcfgError> {
         config,
         port: None,
         bind: None,
+        https: Https::default(),
         metrics: None,
         data_dir: None,
         database_url: None,

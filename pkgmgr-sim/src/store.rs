@@ -7,6 +7,7 @@ pub mod assertions;
 pub mod builders;
 pub mod devices;
 pub mod downloads;
+pub mod nodes;
 pub mod packages;
 pub mod repos;
 pub mod rules;
@@ -31,6 +32,8 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 30, name: "git_builders", sql: include_str!("../migrations/0030_git_builders.sql") },
     Migration { version: 40, name: "bootstrap", sql: include_str!("../migrations/0040_bootstrap.sql") },
     Migration { version: 41, name: "devices", sql: include_str!("../migrations/0041_devices.sql") },
+    Migration { version: 50, name: "wrong_codes", sql: include_str!("../migrations/0050_wrong_codes.sql") },
+    Migration { version: 51, name: "nodes", sql: include_str!("../migrations/0051_nodes.sql") },
 ];
 
 /// A transaction number above all that will ever be given.

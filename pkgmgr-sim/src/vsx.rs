@@ -13,10 +13,15 @@
 //! | `unpkg/{publisher}/{name}/{version}/{path}` | the same by their paths in the package |
 //! | `item?itemName=` | the page of an extension |
 //!
+//! Beside that, `/{repo}/{snapshot}/api` is what an Open VSX registry has there ([`registry`]).
+//!
 //! Editors do not mind the case of names. A version that was built for several platforms has a file for each; one that is not
 //! there for a platform is given as `universal`, if there is that.
 
 pub mod query;
+pub mod registry;
+
+use std::collections::HashSet;
 
 use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -32,8 +37,8 @@ use crate::blocklist::{Rules, Suspect, When};
 use crate::error::Error;
 use crate::files::File;
 use crate::record::{self, instant};
-use crate::snapshot::{FIXED, Freshness, Snapshot};
-use crate::store::packages::{self, Shows};
+use crate::snapshot::{FIXED, Freshness, Part, Snapshot};
+use crate::store::packages::{self, Pages, Shows};
 use crate::store::repos::Repo;
 
 /// What a version without parts for a machine is built for.
@@ -132,24 +137,44 @@ async fn in_other_case(
 
 const PAGE: i64 = 500;
 
-/// All extensions of a snapshot; of two of one name that of the first source.
-async fn all(app: &App, snapshot: &Snapshot) -> Result<Vec<Extension>, Error> {
-    let mut found: Vec<Extension> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
-    for part in &snapshot.parts {
-        let mut pages = packages::pages(app.world().db(), part.source, part.at, true, PAGE);
-        while let Some(page) = pages.next().await? {
+/// All extensions of a snapshot, a page at a time; of two of one name that of the first source.
+struct Walk<'a> {
+    app: &'a App,
+    parts: std::slice::Iter<'a, Part>,
+    /// Of the source that is gone through.
+    pages: Option<(Pages<'a>, &'a Part)>,
+    seen: HashSet<String>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(app: &'a App, snapshot: &'a Snapshot) -> Self {
+        Self { app, parts: snapshot.parts.iter(), pages: None, seen: HashSet::new() }
+    }
+
+    /// The next page; none after the last one.
+    async fn next(&mut self) -> Result<Option<Vec<Extension>>, Error> {
+        loop {
+            if self.pages.is_none() {
+                let Some(part) = self.parts.next() else { return Ok(None) };
+                self.pages = Some((packages::pages(self.app.world().db(), part.source, part.at, true, PAGE), part));
+            }
+            let Some((pages, part)) = &mut self.pages else { continue };
+            let Some(page) = pages.next().await? else {
+                self.pages = None;
+                continue;
+            };
+            let mut found = Vec::new();
             for listed in page {
                 let Shows::Record(json) = listed.shows else { continue };
                 let one =
                     Extension { record: serde_json::from_str(&json)?, t: instant(part.at.as_of), source: part.source };
-                if record::vsx_newest(&one.record, one.t).is_some() && seen.insert(listed.name.to_lowercase()) {
+                if record::vsx_newest(&one.record, one.t).is_some() && self.seen.insert(listed.name.to_lowercase()) {
                     found.push(one);
                 }
             }
+            return Ok(Some(found));
         }
     }
-    Ok(found)
 }
 
 async fn shown(app: &App, repo: &str, segment: &str) -> Result<std::sync::Arc<Snapshot>, Error> {

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,10 +13,12 @@ use axum::response::Response;
 use futures_util::future::BoxFuture;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
@@ -23,6 +26,7 @@ use crate::control;
 use crate::db::Migration;
 use crate::observe::{CutConnection, observe};
 use crate::routing::Route;
+use crate::tls;
 use crate::world::{Home, World, WorldConfig, WorldError};
 
 /// What a product makes of a World: its router and the rows of its table.
@@ -86,6 +90,14 @@ pub enum StartError {
         address: SocketAddr,
         /// Why not.
         source: std::io::Error,
+    },
+    /// The certificate or its key.
+    #[error("{name}: HTTPS needs a certificate and its key in PEM: {reason}")]
+    Certificate {
+        /// The product.
+        name: &'static str,
+        /// Which file, and why.
+        reason: String,
     },
     /// Open to the network without a token.
     #[error("{0}: listening beyond loopback needs --control-token (the control plane can erase everything)")]
@@ -227,18 +239,29 @@ impl Host {
             resetting: Mutex::default(),
             leaving: TaskTracker::new(),
         });
-        let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(serve(listener, shared.clone(), stopped));
-        Ok(Running { shared, stop: Some(stop), serving, others: Vec::new() })
+        let port = Port::open(listener, shared.clone(), None);
+        Ok(Running { shared, ports: vec![port], others: Vec::new() })
     }
 }
 
 /// A simulator that answers. Dropped, it stops at once; [`Running::stop`] is the graceful way.
 pub struct Running {
     shared: Arc<Shared>,
+    ports: Vec<Port>,
+    others: Vec<JoinHandle<()>>,
+}
+
+/// A port that answers everything.
+struct Port {
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
-    others: Vec<JoinHandle<()>>,
+}
+
+impl Port {
+    fn open(listener: TcpListener, shared: Arc<Shared>, tls: Option<TlsAcceptor>) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        Self { stop: Some(stop), serving: tokio::spawn(serve(listener, shared, tls, stopped)) }
+    }
 }
 
 impl Running {
@@ -295,13 +318,37 @@ impl Running {
         Ok(address)
     }
 
+    /// Opens another port that answers everything the first one does, over TLS with this certificate and key (PEM files). Gives
+    /// its address. Requests that come by it say so in `X-Forwarded-Proto`, unless a proxy has said something there.
+    ///
+    /// # Errors
+    /// The files or the port cannot be used, or it would be open to the network without a token.
+    pub async fn also_serve_tls(
+        &mut self,
+        bind: IpAddr,
+        port: u16,
+        certificate: &Path,
+        key: &Path,
+    ) -> Result<SocketAddr, StartError> {
+        let name = self.shared.product.name;
+        if !bind.is_loopback() && self.shared.config.control_token.is_none() {
+            return Err(StartError::Unprotected(name));
+        }
+        let config = tls::server(certificate, key).map_err(|reason| StartError::Certificate { name, reason })?;
+        let (listener, address) = listen(name, SocketAddr::from((bind, port))).await?;
+        self.ports.push(Port::open(listener, self.shared.clone(), Some(Arc::new(config).into())));
+        Ok(address)
+    }
+
     /// Stops taking connections, ends background work and long polls, lets requests finish for up to five seconds.
     pub async fn stop(mut self) {
         self.shared.instance().world.begin_end();
-        if let Some(stop) = self.stop.take() {
+        for stop in self.ports.iter_mut().filter_map(|port| port.stop.take()) {
             let _ = stop.send(());
         }
-        let _ = (&mut self.serving).await;
+        for port in &mut self.ports {
+            let _ = (&mut port.serving).await;
+        }
         for other in &mut self.others {
             other.abort();
             let _ = other.await;
@@ -315,14 +362,20 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.serving.abort();
+        self.ports.iter().for_each(|port| port.serving.abort());
         self.others.iter().for_each(JoinHandle::abort);
     }
 }
 
-async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot::Receiver<()>) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30)).max_buf_size(64 * 1024);
+/// How long a client may take to agree on TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    tls: Option<TlsAcceptor>,
+    mut stopped: oneshot::Receiver<()>,
+) {
     let graceful = GracefulShutdown::new();
     let mut connections = tokio::task::JoinSet::new();
     let control = control::router(shared.clone());
@@ -341,9 +394,43 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot:
             }
         };
         let _ = stream.set_nodelay(true);
-        let (shared, control) = (shared.clone(), control.clone());
+        let connection = Connection { shared: shared.clone(), control: control.clone(), peer, secure: tls.is_some() };
+        let (tls, watcher) = (tls.clone(), graceful.watcher());
+        connections.spawn(async move {
+            match tls {
+                None => connection.talk(stream, watcher).await,
+                Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => connection.talk(stream, watcher).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "TLS"),
+                    Err(_) => tracing::debug!("TLS took too long"),
+                },
+            }
+        });
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    if tokio::time::timeout(Duration::from_secs(5), graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not end within five seconds");
+    }
+}
+
+/// What a connection is answered with.
+struct Connection {
+    shared: Arc<Shared>,
+    control: Router,
+    peer: SocketAddr,
+    secure: bool,
+}
+
+impl Connection {
+    async fn talk(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, watcher: Watcher) {
+        let Self { shared, control, peer, secure } = self;
         let service = hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
+            if secure {
+                let proto = http::HeaderName::from_static("x-forwarded-proto");
+                request.headers_mut().entry(proto).or_insert(http::HeaderValue::from_static("https"));
+            }
             let (shared, control) = (shared.clone(), control.clone());
             async move {
                 let response = shared.handle(control, request).await;
@@ -354,18 +441,13 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot:
                 }
             }
         });
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30)).max_buf_size(64 * 1024);
         let connection =
-            graceful.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
-        connections.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection");
-            }
-        });
-        while connections.try_join_next().is_some() {}
-    }
-    drop(listener);
-    if tokio::time::timeout(Duration::from_secs(5), graceful.shutdown()).await.is_err() {
-        tracing::warn!("some requests did not end within five seconds");
+            watcher.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "connection");
+        }
     }
 }
 

@@ -260,18 +260,14 @@ server.serve_forever()";
 
     #[tokio::test]
     async fn a_certificate_that_the_system_does_not_know_is_refused() {
-        let (Some(openssl), Some(python)) =
-            (crate::testing::need_tool("openssl"), crate::testing::need_tool("python3"))
+        let folder = tempfile::tempdir().unwrap();
+        let (Some(_), Some(python)) =
+            (crate::testing::own_certificate(folder.path()), crate::testing::need_tool("python3"))
         else {
             return;
         };
-        let folder = tempfile::tempdir().unwrap();
-        let certificate = "req -x509 -newkey rsa:2048 -nodes -keyout own.pem -out cert.pem -days 2 -subj /CN=unknown.example \
-                           -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE";
-        let made = Command::new(openssl).args(certificate.split(' ')).current_dir(folder.path()).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let pem = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
-        std::fs::write(folder.path().join("own.pem"), pem("own.pem") + &pem("cert.pem")).unwrap();
+        std::fs::write(folder.path().join("own.pem"), pem("key.pem") + &pem("cert.pem")).unwrap();
         let mut server = Command::new(python)
             .args(["-c", SERVER])
             .current_dir(folder.path())

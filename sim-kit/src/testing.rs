@@ -209,3 +209,17 @@ pub fn generated(path: &Path, text: &str) {
     std::fs::write(path.to_string(), text).expect("the file can be written");
     panic!("{path} was brought up to date (line {line}); commit it");
 }
+
+/// Writes a certificate for 127.0.0.1 that nobody has signed and its key into `folder`: `cert.pem` and `key.pem`.
+///
+/// # Panics
+/// When `openssl` fails; without it [`need_tool`] decides.
+#[must_use]
+pub fn own_certificate(folder: &Path) -> Option<(PathBuf, PathBuf)> {
+    let openssl = need_tool("openssl")?;
+    let words = "req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=unknown.example \
+                 -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE";
+    let made = Command::new(openssl).args(words.split_whitespace()).current_dir(folder).output().expect("openssl runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    Some((folder.join("cert.pem"), folder.join("key.pem")))
+}

@@ -1,16 +1,18 @@
-//! TLS of requests to other servers.
+//! TLS of requests to other servers, and of a server's own port.
 //!
 //! The system's root certificates are read when the first certificate is to be checked, not when a client is made: links
 //! are plain HTTP as a rule, and reading 150 certificates takes longer than all four servers take to start. Where the
 //! system has none, as in an image with nothing but a binary, HTTPS trusts nobody.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
 /// Makes ring's cryptography that of whoever in the process speaks TLS and names none.
@@ -30,6 +32,27 @@ pub(crate) fn config() -> ClientConfig {
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth()
+}
+
+/// What a server shows: its certificate, followed by those that lead to a known one, and its key, both in PEM.
+///
+/// # Errors
+/// What is wrong with which file.
+pub(crate) fn server(certificate: &Path, key: &Path) -> Result<ServerConfig, String> {
+    use_ring();
+    let in_file = |path: &Path, why: &dyn fmt::Display| format!("{}: {why}", path.display());
+    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = chain.map_err(|error| in_file(certificate, &error))?;
+    if chain.is_empty() {
+        return Err(in_file(certificate, &"there is no certificate in it"));
+    }
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| in_file(key, &error))?;
+    let mut config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, secret)
+        .map_err(|error| in_file(key, &error))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 /// Checks certificates as the platform does, with its roots, read once they are needed.

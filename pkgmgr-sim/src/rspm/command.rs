@@ -175,6 +175,15 @@ pub enum Command {
     Rerun(git::Rerun),
     /// The log of a git build.
     Logs(git::Logs),
+    /// Put the server of this machine into maintenance: its repositories answer 503.
+    #[command(after_help = "Example:\n  rspm offline")]
+    Offline,
+    /// End the maintenance of the server of this machine.
+    #[command(after_help = "Example:\n  rspm online")]
+    Online,
+    /// List the servers that share a database; to be asked on the machine of one of them.
+    #[command(after_help = "Example:\n  rspm cluster")]
+    Cluster,
 }
 
 /// What can be created.

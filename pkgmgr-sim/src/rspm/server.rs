@@ -26,6 +26,20 @@ impl Server {
         Ok(url)
     }
 
+    /// The server, if it is on this machine: some commands are for that alone.
+    pub(super) fn here(&self) -> anyhow::Result<&Self> {
+        let is_here = match self.address.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        };
+        if !is_here {
+            bail!("run this on the machine of the server, with --address=http://127.0.0.1:4242 or its like");
+        }
+        Ok(self)
+    }
+
     /// The answer, if it is a success.
     pub(super) async fn answer(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
         let request = match &self.token {

@@ -138,3 +138,23 @@ pub async fn advance(tx: &mut Tx, id: &str, from: &str, to: &str) -> sqlx::Resul
         .await?;
     Ok(done.rows_affected() > 0)
 }
+
+/// Counts a code that `who` gives at `now` as a wrong one, and gives how many those are since the first one after `long_ago`.
+/// A transaction that is not committed has counted nothing; until it ends, others of `who` wait for it.
+///
+/// # Errors
+/// The database's.
+pub async fn count_wrong_code(tx: &mut Tx, who: &str, now: i64, long_ago: i64) -> sqlx::Result<i64> {
+    sqlx::query(
+        "INSERT INTO wrong_codes (who, since, given) VALUES ($1, $2, 1) ON CONFLICT (who) DO UPDATE SET
+         given = CASE WHEN wrong_codes.since <= $3 THEN 1 ELSE wrong_codes.given + 1 END,
+         since = CASE WHEN wrong_codes.since <= $3 THEN $2 ELSE wrong_codes.since END
+         RETURNING given",
+    )
+    .bind(who)
+    .bind(now)
+    .bind(long_ago)
+    .fetch_one(&mut **tx)
+    .await?
+    .try_get(0)
+}

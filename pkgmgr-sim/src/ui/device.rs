@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::store::devices::{self, Device};
 
 /// Wrong codes that the holder of a token may give in [`PAUSE`].
-const MOST_WRONG: usize = 10;
+const MOST_WRONG: i64 = 10;
 /// Microseconds of the World's clock.
 const PAUSE: i64 = 900_000_000;
 
@@ -42,7 +42,8 @@ async fn make(visit: &Visit, typed: &str) -> Made {
 async fn waiting(visit: &Visit, typed: &str) -> Result<Device, Error> {
     let (app, who) = (&visit.app, visit.caller.id().unwrap_or_default());
     let now = app.world().clock().now_micros();
-    if app.0.wrong_codes.are_too_many(&who, now) {
+    let mut tx = app.world().db().write().await?;
+    if devices::count_wrong_code(&mut tx, &who, now, now - PAUSE).await? > MOST_WRONG {
         return Err(Error::Forbidden("too many wrong codes; wait a quarter of an hour".to_owned()));
     }
     let found = match user_code(typed) {
@@ -50,9 +51,11 @@ async fn waiting(visit: &Visit, typed: &str) -> Result<Device, Error> {
         None => None,
     };
     let Some(device) = found.filter(|device| device.expires_at > now) else {
-        app.0.wrong_codes.add(&who, now);
+        tx.commit().await?;
         return Err(Error::NotFound("no device waits with this code; it may have waited too long".to_owned()));
     };
+    // A right code does not count.
+    drop(tx);
     match device.state.as_str() {
         "pending" => Ok(device),
         _ => Err(Error::Conflict("this device was answered already".to_owned())),
@@ -89,22 +92,4 @@ async fn answer(app: &App, visit: &Visit, headers: &HeaderMap, form: &HashMap<St
     }
     tx.commit().await?;
     Ok(("message.html", context! { here => "device", title, text }))
-}
-
-/// Wrong codes by who gave them: when.
-#[derive(Default)]
-pub(crate) struct WrongCodes(std::sync::Mutex<HashMap<String, Vec<i64>>>);
-
-impl WrongCodes {
-    fn are_too_many(&self, who: &str, now: i64) -> bool {
-        let mut all = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let Some(times) = all.get_mut(who) else { return false };
-        times.retain(|at| *at > now - PAUSE);
-        times.len() >= MOST_WRONG
-    }
-
-    fn add(&self, who: &str, now: i64) {
-        let mut all = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        all.entry(who.to_owned()).or_default().push(now);
-    }
 }

@@ -4,16 +4,19 @@
 //! alternatives, those of different types all hold. Flags say what the answer is to have. Unknown types of criteria are passed
 //! over, as newer editors know more than a gallery.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use pkg_formats::psp::{Digest, VsxVersion};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sim_kit::origin::Origin;
 
-use super::{Extension, all, find, shown};
+use super::{Extension, Walk, find, shown};
 use crate::app::App;
 use crate::error::Error;
 use crate::record;
@@ -96,6 +99,29 @@ impl Filter {
             && any(TAG, &|_| false)
             && any(TEXT, &text)
     }
+
+    /// The names that are asked for, each once, if nothing else can be an answer.
+    fn names(&self) -> Option<BTreeSet<String>> {
+        let of = |kind: u8| self.criteria.iter().filter(move |one| one.filter_type == kind);
+        let names: BTreeSet<String> = of(NAME).map(|one| one.value.to_lowercase()).collect();
+        (!names.is_empty() && of(ID).next().is_none()).then_some(names)
+    }
+
+    /// The extension, if it is taken and not blocked.
+    async fn hit(&self, app: &App, snapshot: &Snapshot, extension: &Extension) -> Result<Option<Hit>, Error> {
+        if !self.takes(extension) || versions(snapshot, extension, false).is_empty() {
+            return Ok(None);
+        }
+        let record = &extension.record;
+        Ok(Some(Hit {
+            name: record.name.clone(),
+            title: record.display_name.to_lowercase(),
+            publisher: record.publisher.to_lowercase(),
+            installs: app.downloads_of(extension.source, &record.name).await?,
+            newest: record::vsx_versions(record, extension.t).first().map(|version| version.published_at),
+            first: record.versions.first().map(|version| version.published_at),
+        }))
+    }
 }
 
 /// `POST /{repo}/{snapshot}/vscode/gallery/extensionquery`
@@ -116,28 +142,21 @@ pub async fn query(
     }
     let snapshot = shown(&app, &repo, &segment).await?;
     let base = app.origin(origin).url(&format!("/{repo}/{segment}/vscode"));
-    let known = all(&app, &snapshot).await?;
     if filters.is_empty() {
         filters.push(Filter::default());
     }
     let mut results = Vec::new();
-    for filter in filters {
-        let mut found: Vec<(&Extension, i64)> = Vec::new();
-        for extension in known.iter().filter(|extension| filter.takes(extension)) {
-            if !versions(&snapshot, extension, false).is_empty() {
-                found.push((extension, app.downloads_of(extension.source, &extension.record.name).await?));
-            }
-        }
+    for (filter, mut found) in filters.iter().zip(hits(&app, &snapshot, &filters).await?) {
         sort(&mut found, filter.sort_by, filter.sort_order);
         let total = found.len();
         let size = if filter.page_size == 0 { PAGE } else { filter.page_size.min(MOST) };
         let skip = filter.page_number.saturating_sub(1).saturating_mul(size);
-        let shown: Vec<Value> = found
-            .into_iter()
-            .skip(skip)
-            .take(size)
-            .map(|(extension, installs)| extension_json(&snapshot, extension, installs, asked.flags, &base))
-            .collect();
+        let mut shown = Vec::new();
+        for hit in found.into_iter().skip(skip).take(size) {
+            if let Some(extension) = find(&app, &snapshot, &hit.name).await? {
+                shown.push(extension_json(&snapshot, &extension, hit.installs, asked.flags, &base));
+            }
+        }
         results.push(json!({
             "extensions": shown,
             "pagingToken": null,
@@ -145,6 +164,44 @@ pub async fn query(
         }));
     }
     Ok(Json(json!({ "results": results })))
+}
+
+/// What is kept of an extension that a filter takes: what it is sorted by, not its record.
+#[derive(Clone)]
+struct Hit {
+    name: String,
+    title: String,
+    publisher: String,
+    installs: i64,
+    newest: Option<DateTime<Utc>>,
+    first: Option<DateTime<Utc>>,
+}
+
+/// What each of `filters` takes. Extensions that are asked for by name are looked up; only for other questions the snapshot is
+/// gone through, page by page.
+async fn hits(app: &App, snapshot: &Snapshot, filters: &[Filter]) -> Result<Vec<Vec<Hit>>, Error> {
+    let mut hits: Vec<Vec<Hit>> = vec![Vec::new(); filters.len()];
+    for (filter, hits) in filters.iter().zip(&mut hits) {
+        for name in filter.names().unwrap_or_default() {
+            if let Some(found) = find(app, snapshot, &name).await?
+                && let Some(hit) = filter.hit(app, snapshot, &found).await?
+            {
+                hits.push(hit);
+            }
+        }
+    }
+    if filters.iter().all(|filter| filter.names().is_some()) {
+        return Ok(hits);
+    }
+    let mut walk = Walk::new(app, snapshot);
+    while let Some(page) = walk.next().await? {
+        for extension in &page {
+            for (filter, hits) in filters.iter().zip(&mut hits).filter(|(filter, _)| filter.names().is_none()) {
+                hits.extend(filter.hit(app, snapshot, extension).await?);
+            }
+        }
+    }
+    Ok(hits)
 }
 
 /// `GET /{repo}/{snapshot}/vscode/gallery/{publisher}/{name}/latest`
@@ -165,8 +222,8 @@ pub async fn latest(
     Ok(Json(extension_json(&snapshot, &found, installs, flag::ALL_OF_ONE, &base)))
 }
 
-/// Versions that are not blocked; with `latest_only` the newest that is finished and the newest that is not, if that is newer.
-fn versions<'a>(snapshot: &Snapshot, extension: &'a Extension, latest_only: bool) -> Vec<&'a VsxVersion> {
+/// Versions that are not blocked, newest first; with `latest_only` the newest that is finished and the newest that is not, if that is newer.
+pub(super) fn versions<'a>(snapshot: &Snapshot, extension: &'a Extension, latest_only: bool) -> Vec<&'a VsxVersion> {
     let Extension { record, t, source } = extension;
     let mut all = record::vsx_versions(record, *t);
     if let Some(rules) = &snapshot.rules {
@@ -180,19 +237,14 @@ fn versions<'a>(snapshot: &Snapshot, extension: &'a Extension, latest_only: bool
     all
 }
 
-fn sort(found: &mut [(&Extension, i64)], by: u8, order: u8) {
-    let newest = |extension: &Extension| {
-        record::vsx_versions(&extension.record, extension.t).first().map(|version| version.published_at)
-    };
-    let first = |extension: &Extension| extension.record.versions.first().map(|version| version.published_at);
+fn sort(found: &mut [Hit], by: u8, order: u8) {
     // By title rising, else what is newest or most first, unless the query says which.
-    let title = |extension: &Extension| extension.record.display_name.to_lowercase();
     match by {
-        1 => found.sort_by_cached_key(|(one, _)| std::cmp::Reverse(newest(one))),
-        3 => found.sort_by_cached_key(|(one, _)| (one.record.publisher.to_lowercase(), title(one))),
-        2 => found.sort_by_cached_key(|(one, _)| title(one)),
-        5 | 10 => found.sort_by_cached_key(|(one, _)| std::cmp::Reverse(first(one))),
-        _ => found.sort_by_cached_key(|(one, installs)| (std::cmp::Reverse(*installs), title(one))),
+        1 => found.sort_by_key(|one| Reverse(one.newest)),
+        3 => found.sort_by(|a, b| (&a.publisher, &a.title).cmp(&(&b.publisher, &b.title))),
+        2 => found.sort_by(|a, b| a.title.cmp(&b.title)),
+        5 | 10 => found.sort_by_key(|one| Reverse(one.first)),
+        _ => found.sort_by(|a, b| (Reverse(a.installs), &a.title).cmp(&(Reverse(b.installs), &b.title))),
     }
     let natural = if matches!(by, 2 | 3) { 1 } else { 2 };
     if order != 0 && order != natural {
@@ -210,7 +262,7 @@ fn extension_json(snapshot: &Snapshot, extension: &Extension, installs: i64, fla
     let has = |flag: u32| flags & flag != 0;
     let record = &extension.record;
     let (publisher, name) = record.name.split_once('.').unwrap_or(("", &record.name));
-    let time = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
     let offered = versions(snapshot, extension, has(flag::LATEST_ONLY));
     let shown = |version: &&VsxVersion| {
         let uri = format!("{base}/asset/{publisher}/{name}/{}", version.version);

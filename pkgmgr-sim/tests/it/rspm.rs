@@ -396,3 +396,53 @@ async fn requirements_and_releases_from_the_package_service() {
     let tried = shell.run(&[&tried[..], &["--bioc-version=3.18"]].concat()).await;
     assert!(tried.contains("is not blocked"), "{tried}");
 }
+
+#[tokio::test]
+async fn a_server_in_maintenance_serves_no_repository() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = crate::service::Service::with_packages().await;
+    let world = sim_kit::WorldConfig { data_dir: Some(folder.path().to_owned()), ..crate::host().world };
+    let lasting = sim_kit::HostConfig { world, ..crate::host() };
+    let start = async || {
+        let team = Team::with(service.clone(), crate::config(&service), lasting.clone()).await;
+        let token = team.token();
+        Shell { team, token }
+    };
+    let shell = start().await;
+    shell.team.sync().await;
+    let index = "/cran/latest/src/contrib/PACKAGES";
+    let packages = shell.team.text(index).await;
+    assert!(shell.run(&["offline"]).await.contains("rspm online"));
+    let check = async |shell: &Shell| {
+        for path in [index, "/cran/latest/src/contrib/PACKAGES.gz", "/pypi/latest/simple/", "/upload/pypi/x"] {
+            let answer = shell.team.get(path).await;
+            assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "60"), "{path}");
+            assert!(answer.text().contains("offline for maintenance"), "{path}: {}", answer.text());
+        }
+        for path in ["/__ping__", "/__api__/status", "/", "/client/style.css"] {
+            assert_eq!(shell.team.get(path).await.status, 200, "{path}");
+        }
+        let nodes = shell.json(&["cluster"]).await;
+        assert_eq!((nodes.as_array().unwrap().len(), &nodes[0]["state"]), (1, &json!("offline")), "{nodes}");
+    };
+    check(&shell).await;
+    // It stays so until somebody ends it.
+    shell.team.running.stop().await;
+    let shell = start().await;
+    check(&shell).await;
+    assert_eq!(shell.json(&["online"]).await["state"], "online");
+    assert_eq!(shell.team.text(index).await, packages);
+    assert!(shell.run(&["cluster"]).await.contains("online"));
+    let nobody = shell.team.send(shell.team.request("POST", "/__api__/cluster/offline")).await;
+    assert_eq!(nobody.status, 401);
+    for command in ["online", "offline", "cluster"] {
+        let far = rspm(&["--address", "http://packages.example.org", command]).await.unwrap_err();
+        assert!(far.contains("on the machine of the server"), "{far}");
+        let help = rspm(&[command, "--help"]).await.unwrap_err();
+        assert!(help.contains(&format!("Example:\n  rspm {command}")), "{help}");
+    }
+    for flag in ["-V", "--version"] {
+        let told = rspm(&[flag]).await.unwrap_err();
+        assert!(told.contains(pkgmgr_sim::VERSION), "{told}");
+    }
+}

@@ -15,6 +15,8 @@ pub(crate) struct Server {
     pub(crate) url: String,
     /// Of its port for metrics, if it has one.
     metrics: Option<String>,
+    /// Of its port for HTTPS, if it has one.
+    https: Option<String>,
 }
 
 pub(crate) fn command(service: &Service, file: &Path, flags: &[&str]) -> Command {
@@ -32,13 +34,16 @@ impl Server {
     pub(crate) async fn start(mut command: Command) -> Self {
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut metrics = None;
+        let (mut metrics, mut https) = (None, None);
         while let Some(line) = lines.next_line().await.unwrap() {
             if let Some(address) = line.strip_prefix("Starting metrics server on ") {
                 metrics = Some(format!("http://{address}/metrics"));
             }
+            if let Some(address) = line.strip_prefix("Starting HTTPS server on ") {
+                https = Some(format!("https://{address}"));
+            }
             if let Some(address) = line.strip_prefix("Starting HTTP server on ") {
-                return Self { url: format!("http://{address}"), metrics, process };
+                return Self { url: format!("http://{address}"), metrics, https, process };
             }
         }
         let output = process.wait_with_output().await.unwrap();
@@ -103,6 +108,37 @@ async fn flags_go_before_variables_and_variables_before_the_file() {
         let text = http().get(url).send().await.unwrap().text().await.unwrap();
         assert!(text.contains("ppm_build_info"), "the flag for the port goes before Metrics.Enabled: {text}");
     }
+}
+
+#[tokio::test]
+async fn https_beside_http_and_rspm_that_believes_it() {
+    let (service, folder) = (Service::with_packages().await, tempfile::tempdir().unwrap());
+    let Some((certificate, key)) = sim_kit::testing::own_certificate(folder.path()) else { return };
+    let file = folder.path().join("rstudio-pm.gcfg");
+    let text = |key: &Path| {
+        format!("[HTTPS]\nListen = :0\nCertificate = {}\nKey = {}\n", certificate.display(), key.display())
+    };
+    std::fs::write(&file, text(&key)).unwrap();
+    let server = Server::start(command(&service, &file, &["--port", "0"])).await;
+    let https = server.https.clone().unwrap();
+    let made = server.create_repo(json!({ "name": "one" })).await;
+    assert_eq!(made["name"], "one");
+    // The certificate is nobody's: rspm refuses it, unless it is told to believe it.
+    let token = pkgmgr_sim::admin_token(1);
+    let words = ["--address", &https, "--token", &token, "list", "repos"];
+    let refused = crate::rspm::rspm(&words).await.unwrap_err();
+    assert!(refused.contains("does not answer") && refused.contains("certificate"), "{refused}");
+    let listed = crate::rspm::rspm(&[&["--insecure-ssl-skip-verify"], &words[..]].concat()).await.unwrap();
+    assert!(listed.contains("one"), "{listed}");
+    // Addresses in answers are those of HTTPS.
+    let document = sim_kit::http_client::trusting_client().get(format!("{https}/__api__/swagger/doc.json"));
+    let document: Value = document.send().await.unwrap().json().await.unwrap();
+    assert_eq!(document["servers"][0]["url"], https.as_str());
+    drop(server);
+    std::fs::write(&file, text(&certificate)).unwrap();
+    let output = command(&service, &file, &["--port", "0"]).output().await.unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("HTTPS needs a certificate and its key in PEM") && error.contains("cert.pem"), "{error}");
 }
 
 #[tokio::test]

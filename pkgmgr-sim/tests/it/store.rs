@@ -1,6 +1,7 @@
 //! The same store on SQLite and on PostgreSQL.
 
 use pkgmgr_sim::store::devices::Device;
+use pkgmgr_sim::store::nodes::{self, Node};
 use pkgmgr_sim::store::packages::{self, Package, Shows};
 use pkgmgr_sim::store::sources::{self, Feed};
 use pkgmgr_sim::store::tokens::{self, Token};
@@ -246,9 +247,50 @@ async fn administration(db: &Db, source: i64, repo: repos::Repo) {
     assert_eq!(repos::list(db).await.unwrap(), []);
 }
 
+async fn counts_wrong_codes_and_knows_nodes(db: &Db) {
+    let give = async |who: &str, now: i64, commit: bool| {
+        let mut tx = db.write().await.unwrap();
+        let given = devices::count_wrong_code(&mut tx, who, now, now - 100).await.unwrap();
+        if commit {
+            tx.commit().await.unwrap();
+        }
+        given
+    };
+    assert_eq!(give("a", 1000, true).await, 1);
+    assert_eq!(give("a", 1010, true).await, 2);
+    assert_eq!(give("b", 1010, true).await, 1);
+    assert_eq!(give("a", 1020, false).await, 3, "and it was a right one");
+    assert_eq!(give("a", 1099, true).await, 3);
+    assert_eq!(give("a", 1100, true).await, 1, "that was long ago");
+
+    let node = |id: &str, at: i64| Node {
+        id: id.to_owned(),
+        name: "host".to_owned(),
+        version: "1".to_owned(),
+        offline: false,
+        started_at: at,
+        seen_at: at,
+    };
+    let mut tx = db.write().await.unwrap();
+    assert!(!nodes::join(&mut tx, &node("one", 5), 0).await.unwrap());
+    assert!(!nodes::join(&mut tx, &node("two", 6), 0).await.unwrap());
+    nodes::set_offline(&mut tx, "one", true).await.unwrap();
+    nodes::seen(&mut tx, "two", 20).await.unwrap();
+    assert!(nodes::join(&mut tx, &node("one", 30), 10).await.unwrap(), "it was offline when it stopped");
+    tx.commit().await.unwrap();
+    let all = [Node { offline: true, ..node("one", 30) }, Node { seen_at: 20, ..node("two", 6) }];
+    assert_eq!(nodes::list(db).await.unwrap(), all);
+    let mut tx = db.write().await.unwrap();
+    nodes::join(&mut tx, &node("three", 40), 25).await.unwrap();
+    tx.commit().await.unwrap();
+    let left: Vec<String> = nodes::list(db).await.unwrap().into_iter().map(|node| node.id).collect();
+    assert_eq!(left, ["one", "three"]);
+}
+
 #[tokio::test]
 async fn on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
+    counts_wrong_codes_and_knows_nodes(&Db::sqlite(&folder.path().join("more"), MIGRATIONS).await.unwrap()).await;
     keeps_every_state(&Db::sqlite(&folder.path().join("db"), MIGRATIONS).await.unwrap()).await;
 }
 
@@ -256,6 +298,7 @@ async fn on_sqlite() {
 async fn on_postgres() {
     let Some(postgres) = Postgres::start() else { return };
     keeps_every_state(&postgres.db(MIGRATIONS).await).await;
+    counts_wrong_codes_and_knows_nodes(&postgres.db(MIGRATIONS).await).await;
     // And the server as a whole gives the same answers.
     let service = Service::with_packages().await;
     let url = postgres.database().await;

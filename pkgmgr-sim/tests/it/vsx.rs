@@ -208,3 +208,55 @@ async fn dates_rules_and_the_api() {
     team.does("POST", "/__api__/repos/editors/sources", json!({"source": "vsx"})).await;
     assert_eq!(team.get("/editors/latest/vscode/gallery/quarto/quarto/latest").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_registry_describes_extensions() {
+    let (team, _upstream) = team().await;
+    let api = "/vsx/latest/api";
+    let publisher = team.get(&format!("{api}/MS-python")).await.json();
+    assert_eq!(publisher["name"], "ms-python");
+    let names: Vec<&String> = publisher["extensions"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["debugpy", "python"]);
+    let go = team.get(path(&team, &json!(team.url(&format!("{api}/golang/go"))))).await.json();
+    assert_eq!(
+        (&go["namespace"], &go["name"], &go["targetPlatform"]),
+        (&json!("golang"), &json!("Go"), &json!("universal"))
+    );
+    assert_eq!((&go["versionAlias"], &go["engines"]["vscode"]), (&json!(["latest"]), &json!("^1.80.0")));
+    let number = go["version"].as_str().unwrap();
+    let download = go["files"]["download"].as_str().unwrap();
+    assert!(download.ends_with(&format!("/golang.Go-{number}.vsix")), "{download}");
+    let package = format!("/vsx/latest/vscode/gallery/publishers/golang/vsextensions/Go/{number}/vspackage");
+    assert_eq!(team.get(path(&team, &go["files"]["download"])).await.body, team.get(&package).await.body);
+    assert_eq!(team.get(path(&team, &go["files"]["manifest"])).await.json()["version"], number);
+    for (version, url) in go["allVersions"].as_object().unwrap() {
+        let one = team.get(path(&team, url)).await.json();
+        assert_eq!(one["version"], if version == "latest" { number } else { version });
+    }
+    assert_eq!(
+        team.get(path(&team, &go["namespaceUrl"])).await.json()["extensions"]["Go"],
+        format!("{}/golang/Go", team.url(api))
+    );
+    let linux = team.get(&format!("{api}/rust-lang/rust-analyzer/linux-x64")).await.json();
+    assert_eq!(linux["targetPlatform"], "linux-x64");
+    assert_eq!(linux["downloads"].as_object().unwrap().len(), 5, "{linux}");
+    let package = team.get(path(&team, &linux["files"]["download"])).await;
+    assert_eq!(package.status, 200);
+    assert_ne!(package.body, team.get(path(&team, &linux["downloads"]["win32-x64"])).await.body);
+    let then = team.get("/vsx/2024-06-01/api/golang/Go").await.json();
+    assert_ne!(then["version"], number);
+    for (path, text) in [
+        ("nobody", "Namespace not found: nobody"),
+        ("golang/none", "Extension not found: golang.none"),
+        ("golang/Go/0.0.0", "Extension not found: golang.Go 0.0.0"),
+        ("rust-lang/rust-analyzer/web", "(web)"),
+        ("golang/Go/1/2/3/4", "nothing at"),
+    ] {
+        let missing = team.get(&format!("{api}/{path}")).await;
+        assert_eq!(missing.status, 404, "{path}");
+        assert!(missing.json()["error"].as_str().unwrap().contains(text), "{path}: {}", missing.text());
+    }
+    assert_eq!(team.get("/cran/latest/api/golang/Go").await.status, 404, "that is no repository of extensions");
+    team.does("POST", "/__api__/blocklist/rules", json!({"package_name": "golang.Go", "version": number})).await;
+    assert_ne!(team.get(&format!("{api}/golang/Go")).await.json()["version"], number);
+}

@@ -2,7 +2,7 @@
 
 use sim_kit::host::StartError;
 use sim_kit::journal::Direction;
-use sim_kit::testing::Postgres;
+use sim_kit::testing::{Postgres, own_certificate};
 use sim_kit::{Host, HostConfig, WorldConfig};
 
 use super::{client, product, start};
@@ -143,4 +143,30 @@ async fn a_link_can_be_cut_from_the_side_that_asks() {
     assert_eq!(out.iter().map(|e| e.status).collect::<Vec<_>>(), [Some(200), None, Some(200), None]);
     assert!(out.iter().all(|e| !e.path.contains("secret") && e.peer.as_deref() == Some("other")));
     asker.stop().await;
+}
+
+#[tokio::test]
+async fn the_same_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((certificate, key)) = own_certificate(folder.path()) else { return };
+    let mut running = start(HostConfig::default()).await;
+    let bind = [127, 0, 0, 1].into();
+    let address = running.also_serve_tls(bind, 0, &certificate, &key).await.unwrap();
+    let known = reqwest::Certificate::from_pem(&std::fs::read(&certificate).unwrap()).unwrap();
+    let trusting = reqwest::Client::builder().no_proxy().tls_certs_only([known]).build().unwrap();
+    let ask = async |url: String| trusting.post(format!("{url}/notes")).send().await.unwrap().status();
+    assert_eq!(ask(format!("https://{address}")).await, 201);
+    assert_eq!(ask(running.url()).await, 201);
+    let notes = trusting.get(format!("https://{address}/notes")).send().await.unwrap().text().await.unwrap();
+    assert_eq!(notes, "notes: 2", "one server, two ports");
+    assert!(
+        sim_kit::http_client::client(|builder| builder).get(format!("https://{address}/notes")).send().await.is_err()
+    );
+    assert!(trusting.get(format!("http://{address}/notes")).send().await.is_err(), "nothing is told without TLS");
+    for (certificate, key, reason) in [(&key, &key, "key.pem"), (&certificate, &certificate, "cert.pem")] {
+        let error = running.also_serve_tls(bind, 0, certificate, key).await.unwrap_err().to_string();
+        assert!(error.contains("HTTPS needs a certificate and its key in PEM") && error.contains(reason), "{error}");
+    }
+    running.stop().await;
+    assert!(trusting.get(format!("https://{address}/notes")).send().await.is_err());
 }

@@ -381,6 +381,9 @@ pub(super) fn rows(targets: &Targets) -> Vec<Row> {
         get("/{repo}/{snapshot}/vscode/gallery/publishers/{publisher}/vsextensions/{name}/{version}/vspackage", "/vsx/latest/vscode/gallery/publishers/golang/vsextensions/Go/latest/vspackage", &[("targetPlatform", Query::Text)]),
         get("/{repo}/{snapshot}/vscode/asset/{publisher}/{name}/{version}/{asset}", "/vsx/latest/vscode/asset/golang/Go/latest/Microsoft.VisualStudio.Code.Manifest", &[("targetPlatform", Query::Text)]),
         get("/{repo}/{snapshot}/vscode/unpkg/{publisher}/{name}/{version}/{*path}", "/vsx/latest/vscode/unpkg/golang/Go/latest/extension/package.json", &[]),
+        get("/{repo}/{snapshot}/api/{publisher}", "/vsx/latest/api/golang", &[]),
+        get("/{repo}/{snapshot}/api/{publisher}/{name}", "/vsx/latest/api/golang/Go", &[]),
+        get("/{repo}/{snapshot}/api/{publisher}/{name}/{*path}", "/vsx/latest/api/golang/Go/latest/file/package.json", &[]),
         get("/{repo}/{snapshot}/vscode/item", "/vsx/latest/vscode/item?itemName=golang.Go", &[("itemName", Query::Word)]),
         get("/__api__/repos/{repo}/packages", "/__api__/repos/vsx/packages?_limit=5", &PACKAGES),
         get("/__api__/repos/{repo}/packages/{name}", "/__api__/repos/vsx/packages/golang.Go", &[("version", Query::Word), ("snapshot", Query::Snapshot)]),
@@ -399,6 +402,9 @@ pub(super) fn rows(targets: &Targets) -> Vec<Row> {
         row("DELETE", "/__api__/sources/{source}", "/__api__/sources/spare", Sent::Nothing),
         row("DELETE", "/__api__/repos/{repo}", "/__api__/repos/spare", Sent::Nothing),
         json_body("POST", "/__api__/sync/clear", "/__api__/sync/clear", json!({"type": "bioconductor", "version": "3.16", "confirm": true}), &[("type", Word, true), ("version", Word, false), ("confirm", Flag, true)]),
+        get("/__api__/cluster", "/__api__/cluster", &[]),
+        row("POST", "/__api__/cluster/offline", "/__api__/cluster/offline", Sent::Nothing),
+        row("POST", "/__api__/cluster/online", "/__api__/cluster/online", Sent::Nothing),
     ]
 }
 
