@@ -155,6 +155,7 @@ pub async fn role_of(db: &mut AnyConnection, caller: &Caller, content: &Content)
                 false => AppRole::of(&Caller::Anonymous, content, None),
             });
         }
+        Caller::User(principal) if content.owner_guid == principal.user.guid => None,
         Caller::User(principal) => store::permissions::grant(db, &content.guid, &principal.user.guid).await?,
         Caller::Anonymous => None,
     };

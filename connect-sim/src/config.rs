@@ -65,6 +65,8 @@ pub struct Config {
     pub signature_window: Duration,
     /// How long a browser stays signed in.
     pub session_lifetime: Duration,
+    /// How long a browser stays signed in that does nothing. `None`: for as long as one that does.
+    pub session_inactivity: Option<Duration>,
     /// Who signs users in; `None`: this server, by password.
     pub identity_provider: Option<IdentityProvider>,
     /// Whether the built-in identity provider is there for others too.
@@ -171,6 +173,7 @@ impl Default for Config {
             builders: 4,
             signature_window: Duration::from_secs(15 * 60),
             session_lifetime: Duration::from_secs(24 * 3600),
+            session_inactivity: None,
             identity_provider: None,
             built_in_identity_provider: false,
             identity_redirects: Vec::new(),

@@ -36,19 +36,17 @@ async fn start(app: &App, principal: &Principal, guid: &str, fields: &Fields, ki
         activate: activate.value().unwrap_or(true),
         ..Task::new(app.world().ids().token("task", 16), kind, &principal.user.guid, app.now())
     };
-    match (wanted.value(), store::repositories::get(&mut tx, guid).await?) {
-        (Some(id), _) => {
-            let found = store::bundles::get(&mut tx, id).await?.filter(|bundle| bundle.content_guid == guid);
-            task.bundle_id = Some(found.ok_or_else(|| Error::missing("bundle"))?.id);
-        }
+    if let Some(id) = wanted.value() {
+        let found = store::bundles::get(&mut tx, id).await?.filter(|bundle| bundle.content_guid == guid);
+        task.bundle_id = Some(found.ok_or_else(|| Error::missing("bundle"))?.id);
+    } else if let Some(repository) = store::repositories::get(&mut tx, guid).await? {
         // The task fetches its bundle.
-        (None, Some(repository)) => task.detail = git::location(&repository),
-        (None, None) => {
-            let newest = store::bundles::newest(&mut tx, guid).await?.ok_or_else(|| {
-                Error::bad(Code::BundleMissing, "The content has no bundle; upload one before you deploy.")
-            })?;
-            task.bundle_id = Some(newest.id);
-        }
+        task.detail = git::location(&repository);
+    } else {
+        let newest = store::bundles::newest(&mut tx, guid).await?.ok_or_else(|| {
+            Error::bad(Code::BundleMissing, "The content has no bundle; upload one before you deploy.")
+        })?;
+        task.bundle_id = Some(newest.id);
     }
     store::tasks::insert(&mut tx, &task).await?;
     tx.commit().await?;

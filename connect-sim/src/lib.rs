@@ -19,7 +19,7 @@
 //! | [`instrumentation`], [`audit`], [`system`], [`storage`], [`queue`] | what happened, and the server itself |
 //! | [`mail`] | what it mails, and how it leaves |
 //! | [`traffic`], [`access_log`], [`metrics`] | what surrounds every request |
-//! | [`ui`] | pages |
+//! | [`ui`], [`mcp`] | pages, and what assistants see |
 //! | [`store`] | SQL |
 
 // The older shape of content is one JSON literal of some fifty members.
@@ -54,6 +54,7 @@ pub mod instrumentation;
 pub mod jobs;
 pub mod keys;
 pub mod mail;
+pub mod mcp;
 pub mod messages;
 pub mod metrics;
 pub mod oauth;

@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as AsyncMutex, Notify};
@@ -24,6 +25,9 @@ use crate::webhooks;
 
 /// The most that is gathered; more is left out.
 const MOST: usize = 100_000;
+
+/// How long events are gathered before they are written.
+const GATHERING: Duration = Duration::from_millis(20);
 
 /// What happened.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -217,6 +221,8 @@ pub async fn start(app: &App) -> Result<()> {
     world.spawn(async move {
         loop {
             app.recorder().bell.notified().await;
+            // A busy server writes many at a time; nobody waits for this, since whoever reads them writes them first.
+            tokio::time::sleep(GATHERING).await;
             if let Err(error) = app.recorder().flush(&app).await {
                 tracing::error!(%error, "visits and audit entries wait to be written");
             }

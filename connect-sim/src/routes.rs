@@ -20,8 +20,8 @@ use crate::ui::{self, api::Routes, dashboard};
 use crate::version::Version;
 use crate::{
     applications, audit, bookmarks, bundles, content, deploy, documentation, environment, environments, git, groups,
-    idp, instrumentation, jobs, keys, messages, oauth, oauth_server, openapi, packages, permissions, queue, remote,
-    schedules, search, server_settings, service_tokens, serving, storage, subscriptions, system, tags, tasks,
+    idp, instrumentation, jobs, keys, mcp, messages, oauth, oauth_server, openapi, packages, permissions, queue,
+    remote, schedules, search, server_settings, service_tokens, serving, storage, subscriptions, system, tags, tasks,
     thumbnails, timezones, traffic, trusted_publishers, users, vanities, variants, vulnerabilities, webhooks,
 };
 
@@ -539,6 +539,10 @@ pub(crate) fn table(version: Version) -> Table<App> {
         .row("GET", "/connect", dashboard::home, "", Inferred)
         .row("GET", "/connect/", dashboard::shell, "", Inferred)
         .row("GET", "/connect/assets/{name}", ui::asset, "", Inferred)
+        .row("POST", "/mcp", mcp::message, oauth_server::SINCE, Inferred)
+        .row("POST", "/mcp/", mcp::message, oauth_server::SINCE, Inferred)
+        .row("GET", "/mcp", mcp::stream, oauth_server::SINCE, Inferred)
+        .row("GET", "/mcp/", mcp::stream, oauth_server::SINCE, Inferred)
         .row("GET", "/connect/view/apps/{*path}", dashboard::view, "", Inferred)
         .row("GET", "/connect/view/{*path}", dashboard::view, "", Inferred)
         .row("*", "/{*path}", serving::vanity, "", Documented)

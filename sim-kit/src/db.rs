@@ -161,7 +161,10 @@ impl Db {
                             "PRAGMA busy_timeout = 10000",
                             "PRAGMA foreign_keys = ON",
                             "PRAGMA cache_size = -2000",
-                            "PRAGMA journal_size_limit = 4194304",
+                            // What is written moves from the log to the file every 32 MB, which waits for the disk;
+                            // the log keeps that size.
+                            "PRAGMA wal_autocheckpoint = 8000",
+                            "PRAGMA journal_size_limit = 33554432",
                         ] {
                             sqlx::query(pragma).execute(&mut *connection).await?;
                         }

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::audit;
 use crate::error::{Code, Error, Result};
 use crate::input::{Query, Raw};
+use crate::messages;
 use crate::store;
 use crate::store::sessions::Session;
 use crate::store::users::User;
@@ -50,10 +51,10 @@ pub async fn page(State(app): State<App>, origin: Origin, jar: CookieJar, query:
         let return_to = safe_return(query.text("return_to"));
         return oidc::begin(&app, provider, &app.origin(origin), jar, return_to).await;
     }
-    show(&app, &app.origin(origin), StatusCode::OK, &safe_return(query.text("return_to")), "", None)
+    show(&app, &app.origin(origin), StatusCode::OK, &safe_return(query.text("return_to")), "", None).await
 }
 
-fn show(
+async fn show(
     app: &App,
     origin: &Origin,
     status: StatusCode,
@@ -63,8 +64,9 @@ fn show(
 ) -> Result<Response> {
     let root = ui::root(origin);
     let config = app.config();
-    let notices = [config.public_warning.clone(), config.authentication_notice.clone()];
-    let notices: Vec<String> = notices.into_iter().filter(|text| !text.is_empty()).collect();
+    let warning = messages::text(app, "everyone").await?;
+    let notices = warning.lines().chain([config.authentication_notice.as_str()]).filter(|text| !text.is_empty());
+    let notices: Vec<String> = notices.map(str::to_owned).collect();
     let page = app.pages().render("login.html", context! { root, return_to, username, error, notices })?;
     Ok((status, page).into_response())
 }
@@ -98,16 +100,16 @@ pub async fn submit(
         false => store::users::by_username(&mut *app.read().await?, username).await?,
     };
     let matches = password::verify(given, user.as_ref().and_then(|user| user.password_hash.as_deref()));
-    let refuse = |text| {
+    let refuse = async |text| {
         audit::event(&app, user.as_ref(), "user_login_failed", username);
-        show(&app, &origin, StatusCode::UNAUTHORIZED, &return_to, username, Some(text))
+        show(&app, &origin, StatusCode::UNAUTHORIZED, &return_to, username, Some(text)).await
     };
     let user = match &user {
         Some(user) if matches => user,
-        _ => return refuse("The user name or the password is wrong."),
+        _ => return refuse("The user name or the password is wrong.").await,
     };
     if user.locked {
-        return refuse("This account is locked; ask an administrator.");
+        return refuse("This account is locked; ask an administrator.").await;
     }
     start_session(&app, jar, user, &origin, &return_to).await
 }
@@ -129,6 +131,7 @@ pub async fn start_session(
         sha256: digest(&secret),
         user_guid: user.guid.clone(),
         xsrf: app.world().ids().secret(32),
+        used: now,
         expires: now.saturating_add(i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX)),
     };
     let mut tx = app.write().await?;

@@ -304,13 +304,24 @@ async fn by_session(parts: &Parts, app: &App, cookie: &str) -> Result<Option<Pri
         let user = user(&mut db, &session.user_guid).await?;
         Ok::<_, Error>(Some((Arc::new(session), user)))
     };
+    let now = app.now();
     let found = app.callers().sessions.get(app.world().db(), sha256.as_str(), read).await?;
-    let Some((session, user)) = found.filter(|(session, _)| session.expires > app.now()) else { return Ok(None) };
+    let Some((session, user)) = found.filter(|(session, _)| session.expires > now) else { return Ok(None) };
+    let allowed = app.config().session_inactivity.map(|time| i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
+    if allowed.is_some_and(|allowed| now.saturating_sub(session.used) >= allowed) {
+        return Ok(None);
+    }
     if parts.uri.path().starts_with("/__api__/") {
         let header = parts.headers.get("x-rsc-xsrf").map(http::HeaderValue::as_bytes);
         if header != Some(session.xsrf.as_bytes()) {
             return Err(Error::forbidden_because(Code::Xsrf, "XSRF token mismatch"));
         }
+    }
+    // Not at every request: a tenth of what is allowed is exact enough.
+    if allowed.is_some_and(|allowed| !(0..allowed / 10).contains(&(now - session.used))) {
+        let mut tx = app.write().await?;
+        store::sessions::touch(&mut tx, &session.sha256, now).await?;
+        tx.commit().await?;
     }
     let role = user.role;
     Ok(Some(Principal { user, role, via: Via::Session { xsrf: session.xsrf.clone() } }))

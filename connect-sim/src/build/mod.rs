@@ -377,19 +377,24 @@ async fn mail(app: &App, tx: &mut sim_kit::Tx, task: &Task, content_guid: &str) 
 
 /// Notes the processes that the real product would have started, and what they rendered.
 async fn jobs(app: &App, tx: &mut sim_kit::Tx, task: &Task, bundle: &Bundle, built: &Built, now: i64) -> Result<()> {
-    let log = job_log(tx, task, Some(bundle.id)).await?;
     let mode = ContentType::of(&bundle.app_mode);
     let rendered = mode.filter(|mode| {
         mode.kind() == crate::content_type::Kind::Rendered
             && ((task.activate && task.kind == "deploy") || task.kind == "render")
     });
+    let fetched = task.detail.get("repository").map(|_| "git");
+    let tags: Vec<_> =
+        fetched.into_iter().chain(built.restored.iter().copied()).chain(rendered.map(ContentType::job_tag)).collect();
+    if tags.is_empty() {
+        return Ok(());
+    }
+    let log = job_log(tx, task, Some(bundle.id)).await?;
     let default = match rendered {
         Some(_) => Some(variants::default_of(app, &mut *tx, &bundle.content_guid, now).await?),
         None => None,
     };
-    let fetched = task.detail.get("repository").map(|_| "git");
     let mut last = String::new();
-    for tag in fetched.into_iter().chain(built.restored.iter().copied()).chain(rendered.map(ContentType::job_tag)) {
+    for tag in tags {
         let mut job = job_of(app, tx, task, tag, now).await?;
         if rendered.map(ContentType::job_tag) == Some(tag) {
             job.variant_id = task.variant_id.or(default.as_ref().map(|variant| variant.id));

@@ -64,6 +64,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 40, name: "webhooks", sql: include_str!("../../migrations/0040_webhooks.sql") },
     Migration { version: 41, name: "messages", sql: include_str!("../../migrations/0041_messages.sql") },
     Migration { version: 50, name: "search", sql: include_str!("../../migrations/0050_search.sql") },
+    Migration { version: 51, name: "inactivity", sql: include_str!("../../migrations/0051_inactivity.sql") },
 ];
 
 /// The next number of `kind`, from 1; never given twice, also not after its holder is gone. Needs a write transaction.

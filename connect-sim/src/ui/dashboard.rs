@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::auth::{Caller, Principal, Via, login};
 use crate::error::{Error, Result};
 use crate::input::Query;
+use crate::messages;
 
 /// What a page of the dashboard may load and do: nothing from elsewhere, and no script in the page itself. Programs that
 /// drive a browser and evaluate expressions in it have it bypass this.
@@ -38,7 +39,14 @@ pub struct Visit {
 }
 
 impl Visit {
-    fn new(app: App, routes: Routes, origin: Origin, caller: Caller, headers: HeaderMap, uri: &Uri) -> Result<Self> {
+    async fn new(
+        app: App,
+        routes: Routes,
+        origin: Origin,
+        caller: Caller,
+        headers: HeaderMap,
+        uri: &Uri,
+    ) -> Result<Self> {
         let origin = app.origin(origin);
         let path = uri.path_and_query().map_or("/connect/", http::uri::PathAndQuery::as_str);
         let principal = login::for_page(caller.clone(), &origin, path)?;
@@ -63,6 +71,9 @@ impl Visit {
             ("root".to_owned(), json!(root(&origin))),
             ("server".to_owned(), json!(origin.base())),
         ]);
+        let banners = [messages::text(&app, "everyone").await?, messages::text(&app, "logged_in").await?];
+        let banners: Vec<&str> = banners.iter().flat_map(|text| text.lines()).collect();
+        let general = general.into_iter().chain([("banners".to_owned(), json!(banners))]).collect();
         let query = Query::parse(uri.query().unwrap_or_default());
         Ok(Self { app, api: Api::new(routes, caller, headers), principal, origin, query, general })
     }
@@ -106,7 +117,7 @@ pub async fn shell(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response> {
-    Visit::new(app, routes, origin, caller, headers, &uri)?.page("shell.html", json!({"shell": true}))
+    Visit::new(app, routes, origin, caller, headers, &uri).await?.page("shell.html", json!({"shell": true}))
 }
 
 /// `GET /connect/view/{*path}`: a view.
@@ -121,7 +132,7 @@ pub async fn view(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response> {
-    let visit = Visit::new(app, routes, origin, caller, headers, &uri)?;
+    let visit = Visit::new(app, routes, origin, caller, headers, &uri).await?;
     // As it came, percent-encoded: parts of it become parts of addresses of the API.
     let path = uri.path().strip_prefix("/connect/view/").unwrap_or_default().trim_end_matches('/');
     let segments: Vec<&str> = path.split('/').collect();

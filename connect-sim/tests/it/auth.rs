@@ -281,3 +281,18 @@ async fn server_settings_need_no_credential() {
     insta::assert_json_snapshot!("applications", app.publisher().get("/server_settings/applications").await.ok());
     insta::assert_json_snapshot!("python", app.publisher().get("/v1/server_settings/python").await.ok());
 }
+
+#[tokio::test]
+async fn a_browser_that_does_nothing_is_signed_out() {
+    let inactivity = Some(Duration::from_secs(600));
+    let app = TestApp::with(Config { session_inactivity: inactivity, ..Config::default() }).await;
+    let (busy, idle) =
+        (app.sign_in("publisher", "publisher-password").await, app.sign_in("viewer", "viewer-password").await);
+    for _ in 0..4 {
+        app.world.clock().advance(Duration::from_secs(300)).await;
+        assert_eq!(busy.get("/v1/user").await.status, 200);
+    }
+    assert_eq!(idle.get("/v1/user").await.status, 401);
+    app.world.clock().advance(Duration::from_secs(600)).await;
+    assert_eq!(busy.get("/v1/user").await.status, 401);
+}

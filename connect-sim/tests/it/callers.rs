@@ -44,6 +44,10 @@ fn rows() -> Vec<Row> {
     let then = |row: [u16; 8], status| row.map(|s| if s == 200 { status } else { s });
     vec![
         ("GET /__ping__", "", PUBLIC),
+        ("POST /mcp", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}", everyone),
+        ("POST /mcp/", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}", everyone),
+        ("GET /mcp", "", then(everyone, 405)),
+        ("GET /mcp/", "", then(everyone, 405)),
         ("GET /__api__/openapi.json", "", PUBLIC),
         ("GET /__api__/server_settings", "", PUBLIC),
         ("GET /__api__/server_settings/applications", "", publishers),
@@ -383,7 +387,7 @@ impl Fixture {
             let made = self.app.admin().post("/v1/webhooks", &body).await.ok();
             guid = made["guid"].as_str().unwrap().to_owned();
         } else if path.contains("/messages/") {
-            let made = self.app.admin().post("/v1/system/messages", &json!({"content": unique})).await.ok();
+            let made = self.app.admin().post("/v1/system/messages", &json!({"content": "Told to all"})).await.ok();
             guid = made["guid"].as_str().unwrap().to_owned();
         } else if path.contains("/environments/") {
             let body = json!({"name": format!("image-{unique}"), "cluster_name": "Kubernetes"});

@@ -18,6 +18,7 @@ mod git;
 mod hostile;
 mod identity;
 mod mail;
+mod mcp;
 mod notices;
 mod oauth;
 mod oauth_server;

@@ -138,6 +138,11 @@ async fn messages_show_where_warnings_do() {
     let later = json!({"content": "Welcome", "start_time": "2026-01-02T06:00:00Z"});
     let later = admin.post("/v1/system/messages", &later).await.json()["guid"].clone();
     assert_eq!(warnings().await, ["Down at noon", ""]);
+    // And in pages: of the dashboard, and before anybody has signed in.
+    let browser = app.sign_in("viewer", "viewer-password").await;
+    for page in [browser.page("/connect/view/content/listing").await, app.anonymous().page("/__login__").await] {
+        assert!(page.text().contains("Down at noon") && !page.text().contains("Welcome"), "{}", page.text());
+    }
     assert_eq!(app.viewer().get("/v1/system/messages").await.ok().as_array().unwrap().len(), 1);
     assert_eq!(admin.get("/v1/system/messages").await.ok().as_array().unwrap().len(), 2);
     app.world.clock().advance(Duration::from_secs(10 * 3600)).await;
