@@ -90,10 +90,13 @@ impl Principal {
     }
 }
 
+/// A browser session and whose it is.
+type SignedIn = (Arc<Session>, Arc<User>);
+
 /// Who asked before, by the digest of what they showed: clients ask again and again.
 pub struct Callers {
     keys: Known<String, (Arc<Key>, Arc<User>)>,
-    sessions: Known<String, Option<(Arc<Session>, Arc<User>)>>,
+    sessions: Known<String, Option<SignedIn>>,
 }
 
 impl Default for Callers {
