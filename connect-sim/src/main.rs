@@ -17,7 +17,7 @@ async fn main() -> ExitCode {
     match connect_sim::cli::run(Args::parse().cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("connect-sim: {error:#}");
+            eprintln!("connect-sim: {}", sim_kit::cli::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -17,7 +17,7 @@ async fn main() -> ExitCode {
     match dispatch(Cli::parse()).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("teamsim: {error:#}");
+            eprintln!("teamsim: {}", sim_kit::cli::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

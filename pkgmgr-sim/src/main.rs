@@ -20,7 +20,7 @@ async fn main() -> ExitCode {
     match pkgmgr_sim::cli::run(Args::parse().cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("pkgmgr-sim: {error:#}");
+            eprintln!("pkgmgr-sim: {}", sim_kit::cli::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -78,7 +78,7 @@ pub async fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("rspm: {error:#}");
+            eprintln!("rspm: {}", sim_kit::cli::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

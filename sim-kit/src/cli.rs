@@ -76,3 +76,38 @@ pub async fn asked_to_stop() {
         _ = tokio::signal::ctrl_c() => {}
     }
 }
+
+/// An error with its causes, in one line. What an error says of its cause itself is not said twice.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let next_text = next.to_string();
+        if !text.ends_with(&next_text) {
+            text.push_str(": ");
+            text.push_str(&next_text);
+        }
+        cause = next.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{said}")]
+    struct Told {
+        said: &'static str,
+        source: std::io::Error,
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let told = |said| chain(&Told { said, source: std::io::Error::other("no space left") });
+        assert_eq!(told("cannot write"), "cannot write: no space left");
+        assert_eq!(told("cannot write: no space left"), "cannot write: no space left");
+    }
+}

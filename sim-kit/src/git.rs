@@ -148,12 +148,12 @@ impl Git {
         let mut gateway = None;
         match &remote {
             // It may belong to another user.
-            Remote::Folder(path) => write!(config, "[safe]\ndirectory = \"{}\"\n", path.display()),
+            Remote::Folder(path) => writeln!(config, "[safe]\ndirectory = \"{}\"", path.display()),
             Remote::Http(url) => {
                 let secret = world.ids().secret(32);
                 let opened = Gateway::open(link.clone(), url.clone(), sign_in, &secret, settings.bytes).await?;
                 gateway = Some(opened);
-                write!(config, "extraHeader = {}: {secret}\n", gateway::SECRET)
+                writeln!(config, "extraHeader = {}: {secret}", gateway::SECRET)
             }
         }
         .expect("a string takes all");

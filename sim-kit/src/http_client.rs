@@ -12,6 +12,7 @@ use reqwest::{Client, ClientBuilder, Request, RequestBuilder, Response, Response
 
 use url::Url;
 
+use crate::cli::chain;
 use crate::faults::{Effect, Firing, Phase, Subject, spoil};
 use crate::journal::{Direction, Entry};
 use crate::tls;
@@ -31,21 +32,6 @@ pub enum LinkError {
         /// The rule.
         rule: String,
     },
-}
-
-/// An error with its causes, which name the address and the system's reason.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        let next_text = next.to_string();
-        if !text.ends_with(&next_text) {
-            text.push_str(": ");
-            text.push_str(&next_text);
-        }
-        cause = next.source();
-    }
-    text
 }
 
 /// A client of one other server.

@@ -17,7 +17,7 @@ async fn main() -> ExitCode {
     match workbench_sim::cli::run(Args::parse().cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("{}", sim_kit::cli::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -148,7 +148,7 @@ async fn pass_on(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     let counted = answer.bytes_stream().map(move |piece| {
         let piece = piece.map_err(std::io::Error::other).inspect_err(|error| {
             gate.seen(|seen| {
-                seen.trouble = Some(format!("the answer of the server of the repository broke off: {error}"))
+                seen.trouble = Some(format!("the answer of the server of the repository broke off: {error}"));
             });
         })?;
         match gate.seen(|seen| {
