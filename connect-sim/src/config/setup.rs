@@ -132,6 +132,17 @@ impl Listen {
     }
 }
 
+/// `HTTPS.*`
+#[derive(Debug, Clone, Default)]
+pub struct Https {
+    /// Address and port.
+    pub listen: Option<Listen>,
+    /// PEM file.
+    pub certificate: Option<PathBuf>,
+    /// PEM file.
+    pub key: Option<PathBuf>,
+}
+
 /// Where it is served and kept, as far as settings say so.
 #[derive(Debug, Clone, Default)]
 pub struct Place {
@@ -139,6 +150,8 @@ pub struct Place {
     pub listen: Option<Listen>,
     /// Address and port of metrics; of an empty setting `Some(None)`.
     pub metrics: Option<Option<Listen>>,
+    /// HTTPS beside it, if there is a certificate.
+    pub https: Https,
     /// Where everything is kept.
     pub data_dir: Option<PathBuf>,
     /// Whether rows are in PostgreSQL.

@@ -162,6 +162,36 @@ async fn settings_come_from_a_file_variables_and_the_command_line() {
     assert!(warned.contains("rstudio-connect.gcfg: line 4: Server.Frobnicate is not a setting"), "{warned}");
 }
 
+#[tokio::test]
+async fn https_beside_http() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let folder = tempfile::tempdir().unwrap();
+    let Some((certificate, key)) = sim_kit::testing::own_certificate(folder.path()) else { return };
+    let start = |key: &std::path::Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_connect-sim"));
+        command.args(["--port", "0", "--set", "HTTPS.Listen=:0", "--set"]);
+        command.arg(format!("HTTPS.Certificate={}", certificate.display())).arg("--set");
+        command.arg(format!("HTTPS.Key={}", key.display())).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let mut child = start(&key).spawn().unwrap();
+    let printed: Vec<String> =
+        BufReader::new(child.stdout.take().unwrap()).lines().take(3).map(Result::unwrap).collect();
+    let port = printed[2].strip_prefix("Starting HTTPS server on [::]:").unwrap().parse().unwrap();
+    let server = Server { child, url: format!("https://127.0.0.1:{port}"), port, printed };
+    let key_of_publisher = format!("Key {}", sim_kit::seed::users(1)[1].api_key);
+    let client = sim_kit::http_client::trusting_client();
+    let asked = client.post(format!("{}/__api__/v1/content", server.url)).header("authorization", key_of_publisher);
+    let made: Value = asked.body(r#"{"name": "safe"}"#).send().await.unwrap().json().await.unwrap();
+    assert!(made["content_url"].as_str().unwrap().starts_with(&format!("{}/content/", server.url)), "{made}");
+    // The certificate is nobody's.
+    let strict = sim_kit::http_client::client(|builder| builder);
+    assert!(strict.get(format!("{}/__ping__", server.url)).send().await.is_err());
+    let output = start(&certificate).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("HTTPS needs a certificate and its key in PEM"), "{error}");
+}
+
 #[test]
 fn bad_flags_say_what_to_do_in_one_line() {
     let run = |arguments: &[&str]| {
