@@ -22,6 +22,9 @@ use crate::{api, bioc, cran, openapi, simple, ui, vsx};
 /// Bytes of a form with a package file.
 const FORM: usize = crate::local::LARGEST as usize + (1 << 20);
 
+/// A registry of extensions refuses in JSON; what is no address of it, in the words of repositories.
+const REGISTRY_400: &str = "400 application/json|text/plain";
+const REGISTRY_404: &str = "404 application/json|text/plain";
 /// What a directory of R packages gives.
 const CONTRIB: &str = "200 text/plain|application/x-gzip|application/octet-stream";
 /// Indexes and packages of directories that may be for Windows.
@@ -279,11 +282,11 @@ pub fn table() -> Table<App> {
         .row("GET", "/{repo}/{snapshot}/vscode/unpkg/{publisher}/{name}/{version}/{*path}", vsx::unpacked, "", Inferred)
         .doc(doc("A file of a package, by its path").gives("200 application/json|text/xml|text/markdown|text/plain").fails("403 404 502"))
         .row("GET", "/{repo}/{snapshot}/api/{publisher}", vsx::registry::publisher, "", Inferred)
-        .doc(doc("The extensions of a publisher").gives("200 application/json").fails("400 404"))
+        .doc(doc("The extensions of a publisher").gives("200 application/json").gives(REGISTRY_400).gives(REGISTRY_404))
         .row("GET", "/{repo}/{snapshot}/api/{publisher}/{name}", vsx::registry::extension, "", Inferred)
-        .doc(doc("An extension, as Open VSX describes it").gives("200 application/json").fails("400 404"))
+        .doc(doc("An extension, as Open VSX describes it").gives("200 application/json").gives(REGISTRY_400).gives(REGISTRY_404))
         .row("GET", "/{repo}/{snapshot}/api/{publisher}/{name}/{*path}", vsx::registry::below, "", Inferred)
-        .doc(doc("A version of an extension, for a platform or not, and with file/ a file of it").gives("200 application/json|application/octet-stream").fails("400 403 404"))
+        .doc(doc("A version of an extension, for a platform or not, and with file/ a file of it").gives("200 application/json|application/octet-stream").gives(REGISTRY_400).gives(REGISTRY_404).fails("403"))
         .row("GET", "/{repo}/{snapshot}/vscode/item", vsx::item, "", Inferred)
         .doc(doc("To the page of an extension").query("itemName!").gives("303").fails("403 404"))
         .group("Python packages")
