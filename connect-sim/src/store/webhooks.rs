@@ -165,14 +165,15 @@ pub async fn deliveries(db: &mut AnyConnection, guid: &str, limit: i64) -> sqlx:
     sqlx::query(sql).bind(guid).bind(limit).fetch_all(db).await?.iter().map(delivery).collect()
 }
 
-/// What is due at `now`, at most `limit`, oldest first; each counts as tried and is due again at `again`, so that no other
-/// server takes it meanwhile, and a dead one's is tried again.
+/// What is due at `now`: of each webhook the oldest, so that it hears of things in their order, and at most `limit`. Each
+/// counts as tried and is due again at `again`, so that no other server takes it meanwhile, and a dead one's is tried again.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn claim(db: &mut AnyConnection, now: i64, again: i64, limit: i64) -> sqlx::Result<Vec<Delivery>> {
     let sql = "UPDATE webhook_deliveries SET due = $2, attempts = attempts + 1 WHERE due <= $1 AND id IN \
-               (SELECT id FROM webhook_deliveries WHERE due <= $1 ORDER BY id LIMIT $3) RETURNING *";
+               (SELECT MIN(id) FROM webhook_deliveries WHERE due <= $1 GROUP BY webhook_guid ORDER BY 1 LIMIT $3) \
+               RETURNING *";
     let rows = sqlx::query(sql).bind(now).bind(again).bind(limit).fetch_all(db).await?;
     rows.iter().map(delivery).collect()
 }
