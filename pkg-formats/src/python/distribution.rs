@@ -1,11 +1,11 @@
 //! Wheels and sdists made by others, as an index takes them in: whole, and named as they say inside.
 
-use std::io::Read as _;
+use std::io::{Read, Seek};
 
 use super::metadata::{self, Metadata};
 use super::name::normalize;
 use super::version;
-use super::wheel::{self, WheelName, read_metadata};
+use super::wheel::{self, WheelName, read_metadata_from};
 use crate::archive::{self, Kind, Limits};
 
 /// Why a file is no distribution.
@@ -56,16 +56,16 @@ impl Distribution {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn read(filename: &str, bytes: &[u8], limits: &Limits) -> Result<Self, Error> {
+    pub fn read(filename: &str, file: impl Read + Seek, limits: &Limits) -> Result<Self, Error> {
         let plain = filename.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+!".contains(&b));
         if !plain || filename.len() > 250 {
             return Err(Error::FileName);
         }
         let (raw, beside) = if filename.ends_with(".whl") {
-            let raw = read_metadata(bytes)?;
+            let raw = read_metadata_from(file)?;
             (raw.clone(), Some(raw))
         } else if filename.ends_with(".tar.gz") {
-            (pkg_info(bytes, limits)?, None)
+            (pkg_info(file, limits)?, None)
         } else {
             return Err(Error::Kind);
         };
@@ -90,9 +90,9 @@ impl Distribution {
 }
 
 /// `PKG-INFO` in the top directory of an sdist, all of which is read and checked.
-fn pkg_info(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
+fn pkg_info(sdist: impl Read, limits: &Limits) -> Result<Vec<u8>, Error> {
     let mut found = Vec::new();
-    archive::scan(bytes, limits, |entry, data| {
+    archive::scan(sdist, limits, |entry, data| {
         let is_it = entry.path.split_once('/').is_some_and(|(_, rest)| rest == "PKG-INFO");
         if entry.kind == Kind::File && is_it {
             found.clear();

@@ -1,14 +1,11 @@
 //! What is in a package file that somebody adds: it must be whole, of the source's language, and named as it says inside.
 
-use std::io::Read as _;
-
 use bytes::Bytes;
-use pkg_formats::archive::{self, Kind};
 use pkg_formats::dcf;
+use pkg_formats::python::distribution::{self, Distribution};
 use pkg_formats::python::metadata::Metadata;
 use pkg_formats::python::name::normalize;
-use pkg_formats::python::wheel::{WheelName, read_metadata_from};
-use pkg_formats::python::{sdist, version};
+use pkg_formats::python::version;
 use pkg_formats::r::{self, package};
 
 use super::{Told, Upload};
@@ -70,52 +67,14 @@ fn check_r(file: &Spool, told: &Told) -> Result<Checked, Error> {
 fn check_python(file: &Spool, told: &Told) -> Result<Checked, Error> {
     let bad = |error: &dyn std::fmt::Display| Error::BadRequest(format!("this is not a Python package: {error}"));
     let filename = told.filename.clone().ok_or_else(|| bad(&"the name of the file is missing"))?;
-    let plain = filename.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.+!".contains(&b));
-    if !plain || filename.len() > 250 {
-        return Err(bad(&"the name of the file has characters that no wheel or sdist has, or too many"));
-    }
-    let (raw, beside) = if filename.ends_with(".whl") {
-        let raw = read_metadata_from(file.open()?).map_err(|error| bad(&error))?;
-        (raw.clone(), Some(Bytes::from(raw)))
-    } else if filename.ends_with(".tar.gz") {
-        (pkg_info(file.open()?).map_err(|error| bad(&error))?, None)
-    } else {
-        return Err(bad(&"expected a wheel (.whl) or an sdist (.tar.gz)"));
-    };
-    let metadata = Metadata::parse(&raw).map_err(|error| bad(&error))?;
-    metadata.check().map_err(|error| bad(&error))?;
-    let own = (normalize(&metadata.name), version::parse(&metadata.version).map_err(|error| bad(&error))?);
-    let named = match filename.strip_suffix(".tar.gz") {
-        None => {
-            let name: WheelName = filename.parse().map_err(|error| bad(&error))?;
-            (name.name, name.version)
-        }
-        Some(stem) => {
-            let (name, text) = stem.rsplit_once('-').ok_or_else(|| bad(&"an sdist is named name-version.tar.gz"))?;
-            (normalize(name), version::parse(text).map_err(|error| bad(&error))?)
-        }
-    };
-    if own != named {
-        return Err(Error::BadRequest(format!(
-            "{filename} holds {} {}: name and version of the file must be those inside",
-            metadata.name, metadata.version
-        )));
-    }
-    Ok(Checked::Python { metadata: Box::new(metadata), filename, beside })
-}
-
-/// `PKG-INFO` in the top directory of an sdist, all of which is read and checked.
-fn pkg_info(bytes: impl std::io::Read) -> Result<Vec<u8>, sdist::Error> {
-    let mut found = Vec::new();
-    archive::scan(bytes, &LIMITS, |entry, data| {
-        let is_it = entry.path.split_once('/').is_some_and(|(_, rest)| rest == "PKG-INFO");
-        if entry.kind == Kind::File && is_it {
-            found.clear();
-            data.take(16 << 20).read_to_end(&mut found)?;
-        }
-        Ok(())
+    let read = Distribution::read(&filename, file.open()?, &LIMITS);
+    let Distribution { metadata, beside } = read.map_err(|error| match error {
+        distribution::Error::OtherInside { name, version } => Error::BadRequest(format!(
+            "{filename} holds {name} {version}: name and version of the file must be those inside"
+        )),
+        error => bad(&error),
     })?;
-    Ok(found)
+    Ok(Checked::Python { metadata: Box::new(metadata), filename, beside: beside.map(Bytes::from) })
 }
 
 #[cfg(test)]

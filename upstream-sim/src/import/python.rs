@@ -1,6 +1,7 @@
 //! Wheels and sdists.
 
 use std::collections::BTreeMap;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -32,7 +33,8 @@ pub(super) fn add_file(
     projects: &mut BTreeMap<String, Vec<Distributed>>,
 ) -> Result<(), ImportError> {
     let filename = file_name(path);
-    let inside = Distribution::read(&filename, bytes, &LIMITS).map_err(|error| not_a_package(path, error))?;
+    let inside =
+        Distribution::read(&filename, Cursor::new(bytes), &LIMITS).map_err(|error| not_a_package(path, error))?;
     let files = projects.entry(normalize(&inside.metadata.name)).or_default();
     let sha256 = Digest::of(bytes);
     match files.iter().find(|file| file.filename == filename) {
