@@ -1,15 +1,11 @@
 //! The command line of a Connect on its own.
 
-use anyhow::Context as _;
 use sim_kit::cli::{ServerArgs, asked_to_stop};
 use sim_kit::{Host, logging};
 
 use crate::config::{ConnectArgs, Listen, Setup};
 use crate::metrics;
 use crate::{NAME, PORT, listening_line, product, starting_line};
-
-/// The usual port of HTTPS.
-const HTTPS_PORT: u16 = 443;
 
 /// Flags of a Connect.
 #[derive(Debug, Clone, clap::Args)]
@@ -51,11 +47,7 @@ pub async fn run(args: Cli) -> anyhow::Result<()> {
     if let Some(address) = metrics::serve(&mut running, said, server.address()).await? {
         println!("Serving metrics on [::]:{}", address.port());
     }
-    if let Some(certificate) = &place.https.certificate {
-        let key = place.https.key.as_deref().context("HTTPS.Certificate needs HTTPS.Key, the PEM file with its key")?;
-        let listen = place.https.listen.unwrap_or(Listen { address: None, port: HTTPS_PORT });
-        let bind = listen.address.unwrap_or_else(|| server.address());
-        let address = running.also_serve_tls(bind, listen.port, certificate, key).await?;
+    if let Some(address) = place.https.open(&mut running, server.address()).await? {
         println!("Starting HTTPS server on [::]:{}", address.port());
     }
     asked_to_stop().await;

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use sim_kit::cli::{ServerArgs, asked_to_stop};
 use sim_kit::{Host, logging};
 
@@ -14,8 +13,6 @@ use crate::{Config, VERSION, product};
 
 /// The real server's port.
 const PORT: u16 = 4242;
-/// The real server's.
-const HTTPS_PORT: u16 = 443;
 
 /// Flags of a Package Manager.
 #[derive(Debug, Clone, clap::Args)]
@@ -143,11 +140,7 @@ pub async fn run(args: Cli) -> anyhow::Result<()> {
         let address = running.also_answer(metrics::PATH, bind.unwrap_or_else(|| server.address()), port).await?;
         println!("Starting metrics server on {address}");
     }
-    if let Some(certificate) = &https.certificate {
-        let key = https.key.as_deref().context("HTTPS.Certificate needs HTTPS.Key, the PEM file with its key")?;
-        let (bind, port) = https.listen.unwrap_or((None, HTTPS_PORT));
-        let bind = bind.unwrap_or_else(|| server.address());
-        let address = running.also_serve_tls(bind, port, certificate, key).await?;
+    if let Some(address) = https.open(&mut running, server.address()).await? {
         println!("Starting HTTPS server on {address}");
     }
     println!("Starting HTTP server on {}", running.address());

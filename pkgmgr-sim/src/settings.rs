@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
+use sim_kit::cli::Https;
 use sim_kit::gcfg::{Entry, Gcfg, GcfgError, Value, environment, variable};
 use url::Url;
 
@@ -68,17 +69,6 @@ pub struct Settings {
     /// Where the PostgreSQL database is, if that is the provider.
     pub database_url: Option<String>,
     postgres: Postgres,
-}
-
-/// `HTTPS.*`
-#[derive(Debug, Clone, Default)]
-pub struct Https {
-    /// Port, and its address, where it has one.
-    pub listen: Option<(Option<IpAddr>, u16)>,
-    /// PEM file.
-    pub certificate: Option<PathBuf>,
-    /// PEM file.
-    pub key: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -1,11 +1,12 @@
 //! What every server's command line shares.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 
-use crate::host::HostConfig;
+use crate::host::{HostConfig, Running};
 use crate::journal::Bounds;
 use crate::world::WorldConfig;
 
@@ -74,6 +75,33 @@ pub async fn asked_to_stop() {
     tokio::select! {
         () = terminate => {}
         _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// The usual port of HTTPS.
+const HTTPS_PORT: u16 = 443;
+
+/// HTTPS beside HTTP, as the settings `HTTPS.*` of the products say.
+#[derive(Debug, Clone, Default)]
+pub struct Https {
+    /// Port, and its address, where it has one. None: 443.
+    pub listen: Option<(Option<IpAddr>, u16)>,
+    /// PEM file; none: there is no HTTPS.
+    pub certificate: Option<PathBuf>,
+    /// PEM file.
+    pub key: Option<PathBuf>,
+}
+
+impl Https {
+    /// Opens the port, if there is a certificate, on the address `usual` unless another one is said.
+    ///
+    /// # Errors
+    /// There is no key, or the files or the port cannot be used.
+    pub async fn open(&self, running: &mut Running, usual: IpAddr) -> anyhow::Result<Option<SocketAddr>> {
+        let Some(certificate) = &self.certificate else { return Ok(None) };
+        let key = self.key.as_deref().context("HTTPS.Certificate needs HTTPS.Key, the PEM file with its key")?;
+        let (bind, port) = self.listen.unwrap_or((None, HTTPS_PORT));
+        Ok(Some(running.also_serve_tls(bind.unwrap_or(usual), port, certificate, key).await?))
     }
 }
 

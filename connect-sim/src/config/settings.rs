@@ -103,7 +103,7 @@ pub const SETTINGS: &[Setting] = &[
         One(|s, v| set(&mut s.config.force_secure, v.bool()?))),
     row("HTTPS", "Listen", "a port such as :443, or an address with one",
         "the port of HTTPS, beside that of HTTP; opened when there is a certificate; default: 443",
-        One(|s, v| set(&mut s.place.https.listen, Some(listen(v)?)))),
+        One(|s, v| listen(v).map(|at| s.place.https.listen = Some((at.address, at.port))))),
     row("HTTPS", "Certificate", "a PEM file", "the server's certificate, followed by those that lead to a known one",
         One(|s, v| set(&mut s.place.https.certificate, Some(path(v)?)))),
     row("HTTPS", "Key", "a PEM file", "its key",

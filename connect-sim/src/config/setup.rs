@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use lettre::Address;
 use lettre::message::Mailbox;
+use sim_kit::cli::Https;
 use sim_kit::gcfg::{self, Gcfg, GcfgError};
 
 use super::settings::{self, PREFIX};
@@ -130,17 +131,6 @@ impl Listen {
         };
         Some(Self { address, port: port.parse().ok()? })
     }
-}
-
-/// `HTTPS.*`
-#[derive(Debug, Clone, Default)]
-pub struct Https {
-    /// Address and port.
-    pub listen: Option<Listen>,
-    /// PEM file.
-    pub certificate: Option<PathBuf>,
-    /// PEM file.
-    pub key: Option<PathBuf>,
 }
 
 /// Where it is served and kept, as far as settings say so.
