@@ -18,6 +18,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method};
 use sim_kit::routing::Matched;
+use sim_kit::sendfile::share;
 
 /// Set on an answer by a handler that would give the same to the same request until something changes: its body.
 #[derive(Debug, Clone)]
@@ -97,6 +98,7 @@ impl Hot {
         if body.len() > BUDGET / 4 {
             return;
         }
+        let body = share(body);
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if kept.age != age {
             return;

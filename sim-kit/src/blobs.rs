@@ -23,6 +23,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
+use crate::sendfile::{is_shared, share};
+
 /// The SHA-256 of a blob; prints and parses as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
@@ -255,7 +257,12 @@ impl Blobs {
         digest: &Digest,
         range: Option<Range<u64>>,
     ) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
-        if let Some(bytes) = self.recent.get(digest) {
+        if let Some(mut bytes) = self.recent.get(digest) {
+            // Asked for again, so it may be asked for often.
+            if !is_shared(&bytes) {
+                bytes = share(bytes);
+                self.recent.insert(*digest, bytes.clone());
+            }
             // As the store does: what lies behind the end is left out.
             let range = range.map_or(0..bytes.len(), |range| index(range.start)..index(range.end).min(bytes.len()));
             return Ok(whole(bytes.slice(range.start.min(range.end)..range.end)));

@@ -26,6 +26,7 @@ use crate::control;
 use crate::db::Migration;
 use crate::observe::{CutConnection, observe};
 use crate::routing::Route;
+use crate::sendfile;
 use crate::tls;
 use crate::world::{Home, World, WorldConfig, WorldError};
 
@@ -398,7 +399,7 @@ async fn serve(
         let (tls, watcher) = (tls.clone(), graceful.watcher());
         connections.spawn(async move {
             match tls {
-                None => connection.talk(stream, watcher).await,
+                None => connection.talk(sendfile::Stream::new(stream), watcher).await,
                 Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
                     Ok(Ok(stream)) => connection.talk(stream, watcher).await,
                     Ok(Err(error)) => tracing::debug!(%error, "TLS"),

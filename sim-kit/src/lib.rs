@@ -24,6 +24,7 @@
 //! | [`control`] | `/__sim__/v1/` |
 //! | [`origin`] | absolute URLs built from the request |
 //! | [`serve_bytes`] | conditional and range requests over bytes and blobs |
+//! | [`sendfile`] | large bodies in memory that go out without a copy |
 //! | [`counted`] | bodies whose bytes are counted as they are sent |
 //! | [`seed`] | the users, passwords and keys every fresh world starts with |
 //! | [`testing`] | a real PostgreSQL server and the rule for missing tools, for tests (feature `testing`) |
@@ -49,6 +50,7 @@ pub mod openapi;
 pub mod origin;
 pub mod routing;
 pub mod seed;
+pub mod sendfile;
 pub mod serve_bytes;
 #[cfg(feature = "testing")]
 pub mod testing;
