@@ -75,6 +75,8 @@ fn filter(principal: &Principal, query: &Query, kind: Option<&str>) -> Result<Fi
     Ok(Filter {
         kind: kind.map(str::to_owned),
         content: query.text("content_guid").map(guids),
+        // Hits are of all browsers.
+        user_agent: kind.and_then(|_| query.text("user_agent")).map(str::to_owned),
         from: input::moment(query, "from")?,
         to: input::moment(query, "to")?,
         editor: (!principal.is_administrator()).then(|| principal.user.guid.clone()),

@@ -307,7 +307,7 @@ pub async fn summary(State(app): State<App>, principal: Principal, query: Query)
     Ok(Json(json!({"totals": totals, "buckets": buckets})))
 }
 
-/// `GET /v1/content/{guid}/jobs/{key}/download`
+/// `GET /v1/content/{guid}/jobs/{key}/download`: under the name `filename`, if one is given.
 ///
 /// # Errors
 /// As [`list`].
@@ -315,11 +315,16 @@ pub async fn download(
     State(app): State<App>,
     principal: Principal,
     Path((guid, key)): Path<(String, String)>,
+    query: Query,
 ) -> Result<Response> {
     let mut db = app.read().await?;
     let (_, job) = find(&mut db, &principal, &guid, &key).await?;
     let text = store::jobs::log(&mut db, job.id).await?;
-    let name = format!("attachment; filename=\"{}.log\"", job.key);
+    let own = format!("{}.log", job.key);
+    // What could end the quoted name, or is no character of a header, is not part of it.
+    let plain = |c: char| if c.is_ascii_alphanumeric() || " ._-()+".contains(c) { c } else { '_' };
+    let name: String = query.text("filename").unwrap_or(&own).chars().take(255).map(plain).collect();
+    let name = format!("attachment; filename=\"{name}\"");
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (CONTENT_DISPOSITION, name)], text).into_response())
 }
 

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::{Value, json};
+use sim_kit::origin::Origin;
 use sqlx::AnyConnection;
 
 use crate::access::{Role, editable};
@@ -14,8 +15,11 @@ use crate::app::App;
 use crate::auth::Principal;
 use crate::error::{Code, Error, Result};
 use crate::input::Fields;
+use crate::mail;
 use crate::store;
+use crate::store::content::Content;
 use crate::store::permissions::{Grant, Permission};
+use crate::store::users::Filter;
 
 fn shown(permission: &Permission) -> Value {
     json!({
@@ -91,28 +95,62 @@ async fn read(db: &mut AnyConnection, content_guid: &str, owner: &str, fields: &
     Ok(Permission { id: 0, content_guid: content_guid.to_owned(), principal_guid, principal_type, grant })
 }
 
-/// `POST /v1/content/{guid}/permissions`: 201 for a new one, 200 when the principal had one.
+/// Mails those who were given a permission: the user, or the members of the group.
+async fn notify(
+    app: &App,
+    db: &mut AnyConnection,
+    giver: &str,
+    content: &Content,
+    url: &str,
+    given: &Permission,
+) -> Result<()> {
+    let users = match given.principal_type.as_str() {
+        "group" => {
+            let filter = Filter { group: Some(given.principal_guid.clone()), ..Filter::default() };
+            store::users::list(db, &filter, i64::MAX, 0).await?.0
+        }
+        _ => store::users::by_guid(db, &given.principal_guid).await?.into_iter().collect(),
+    };
+    let title = content.title.as_ref().unwrap_or(&content.name);
+    let may = if given.grant == Grant::Owner { "change" } else { "open" };
+    for user in users.iter().filter(|user| !user.email.is_empty()) {
+        let body = format!("{giver} lets you {may} {title}: {url}");
+        mail::write(app, db, &user.email, &format!("{title} was shared with you"), &body).await?;
+    }
+    Ok(())
+}
+
+/// `POST /v1/content/{guid}/permissions`: 201 for a new one, 200 when the principal had one. With `send_email`, a new one
+/// is told of.
 ///
 /// # Errors
 /// 400 for a bad field, 403 for an item one may not change, 404 when there is none.
 pub async fn create(
     State(app): State<App>,
+    origin: Origin,
     principal: Principal,
     Path(guid): Path<String>,
     fields: Fields,
 ) -> Result<Response> {
+    let send_email = fields.flag("send_email")?.value().unwrap_or(false);
     let mut tx = app.write().await?;
     store::content::hold(&mut tx, &guid).await?;
     let seen = editable(&mut tx, &principal, &guid).await?;
     let mut permission = read(&mut tx, &guid, &seen.content.owner_guid, &fields).await?;
     let old = store::permissions::of_principal(&mut tx, &guid, &permission.principal_guid).await?;
-    let status = if old.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    let is_new = old.is_none();
     permission.id = match old {
         Some(old) => old.id,
         None => store::next(&mut tx, "permission").await?,
     };
     store::permissions::put(&mut tx, &permission).await?;
+    if is_new && send_email {
+        let url = app.origin(origin).url(&format!("/content/{guid}/"));
+        notify(&app, &mut tx, &principal.user.username, &seen.content, &url, &permission).await?;
+    }
     tx.commit().await?;
+    app.ring_for_mail();
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(shown(&permission))).into_response())
 }
 

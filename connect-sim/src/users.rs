@@ -4,26 +4,28 @@
 //! | --- | --- |
 //! | `GET /v1/user`, `/me`, `/users/current` | the caller itself |
 //! | `GET /v1/users`, `/v1/users/{guid}` | every user |
-//! | `POST /v1/users` | administrators |
+//! | `POST /v1/users` | administrators; anybody while there is no user at all, who becomes the first administrator |
 //! | `PUT /v1/users/{guid}` | the user itself, except its role; administrators |
 //! | `POST /v1/users/{guid}/lock` | administrators |
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::response::{IntoResponse, Response};
 use chrono::DateTime;
-use http::StatusCode;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use sim_kit::{Tx, World, seed};
 
 use crate::access::Role;
 use crate::app::App;
-use crate::auth::{Principal, password};
+use crate::auth::{Caller, Principal, password};
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Page, Query};
 use crate::mail;
 use crate::store;
-use crate::store::users::{Filter, User};
+use crate::store::users::{Filter, Sort, User};
 
 /// RFC 3339 of a time in the database.
 #[must_use]
@@ -35,6 +37,11 @@ pub fn time(micros: i64) -> String {
 /// A user as v1 shows it. `external_id` is for itself and for administrators.
 #[must_use]
 pub fn shown(user: &User, asker: &Principal) -> Value {
+    fields(user, asker.is_administrator() || asker.user.guid == user.guid)
+}
+
+/// A user, with the id at an external provider or without.
+fn fields(user: &User, with_external_id: bool) -> Value {
     let mut shown = json!({
         "email": user.email,
         "username": user.username,
@@ -48,7 +55,7 @@ pub fn shown(user: &User, asker: &Principal) -> Value {
         "locked": user.locked,
         "guid": user.guid,
     });
-    if asker.is_administrator() || asker.user.guid == user.guid {
+    if with_external_id {
         shown["external_id"] = json!(user.external_id);
     }
     shown
@@ -229,11 +236,52 @@ fn roles(text: Option<&str>) -> Result<Vec<Role>> {
     text.map_or(Ok(Vec::new()), |text| text.split('|').map(parse).collect())
 }
 
-/// `GET /v1/users`
+fn sort(text: Option<&str>) -> Result<Sort> {
+    Ok(match text {
+        None | Some("first_name") => Sort::FirstName,
+        Some("last_name") => Sort::LastName,
+        Some("username") => Sort::Username,
+        Some("active_time") => Sort::Active,
+        Some("created_time") => Sort::Created,
+        Some("user_role") => Sort::Role,
+        Some(_) => {
+            let text = "`sort` must be first_name, last_name, username, active_time, created_time or user_role.";
+            return Err(Error::bad(Code::InvalidParameter, text));
+        }
+    })
+}
+
+/// The columns of a list as CSV: the members of a user.
+const COLUMNS: [&str; 12] = [
+    "guid",
+    "username",
+    "email",
+    "first_name",
+    "last_name",
+    "user_role",
+    "created_time",
+    "updated_time",
+    "active_time",
+    "confirmed",
+    "locked",
+    "external_id",
+];
+
+/// One value of a line of CSV.
+fn csv(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) if text.contains(['"', ',', '\n', '\r']) => format!("\"{}\"", text.replace('"', "\"\"")),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// `GET /v1/users`; all of them as CSV, without pages, for administrators who accept that.
 ///
 /// # Errors
-/// 400 for a filter that is none.
-pub async fn list(State(app): State<App>, principal: Principal, query: Query) -> Result<Json<Value>> {
+/// 400 for a filter or an order that is none.
+pub async fn list(State(app): State<App>, principal: Principal, headers: HeaderMap, query: Query) -> Result<Response> {
     let page = Page::of(&query, 500)?;
     let statuses: Vec<&str> = query.text("account_status").map_or(Vec::new(), |text| text.split('|').collect());
     if let Some(bad) = statuses.iter().find(|s| !matches!(**s, "locked" | "licensed" | "inactive")) {
@@ -242,20 +290,39 @@ pub async fn list(State(app): State<App>, principal: Principal, query: Query) ->
     }
     // Nobody's licence lapses here, so who is not locked is licensed.
     let locked = match (statuses.contains(&"locked"), statuses.contains(&"licensed")) {
-        _ if statuses.is_empty() => None,
-        (true, true) => None,
         (true, false) => Some(true),
         (false, true) => Some(false),
-        (false, false) => return Ok(page.answer(&[], 0)),
+        _ => None,
     };
-    let prefix = query.text("prefix").map(str::to_owned);
-    let filter = Filter { prefix, roles: roles(query.text("user_role"))?, locked, group: None };
-    let mut db = app.read().await?;
-    if sees_nobody_else(&app, &principal) {
-        return Ok(page.answer(&[shown(&principal.user, &principal)], 1));
+    let nobody = !statuses.is_empty() && statuses.iter().all(|status| *status == "inactive");
+    let filter = Filter {
+        prefix: query.text("prefix").map(str::to_owned),
+        roles: roles(query.text("user_role"))?,
+        locked,
+        group: None,
+        sort: sort(query.text("sort"))?,
+        descending: !query.flag("asc_order", true)?,
+    };
+    let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let as_csv = accepts.contains("text/csv") && principal.is_administrator();
+    let (users, total) = if nobody {
+        (Vec::new(), 0)
+    } else if sees_nobody_else(&app, &principal) {
+        (vec![User::clone(&principal.user)], 1)
+    } else {
+        let (size, offset) = if as_csv { (i64::MAX, 0) } else { (page.size, page.offset()) };
+        store::users::list(&mut *app.read().await?, &filter, size, offset).await?
+    };
+    let users: Vec<Value> = users.iter().map(|user| shown(user, &principal)).collect();
+    if !as_csv {
+        return Ok(page.answer(&users, total).into_response());
     }
-    let (users, total) = store::users::list(&mut db, &filter, page.size, page.offset()).await?;
-    Ok(page.answer(&users.iter().map(|user| shown(user, &principal)).collect::<Vec<_>>(), total))
+    let mut text = format!("{}\n", COLUMNS.join(","));
+    for user in &users {
+        text.push_str(&COLUMNS.map(|column| csv(&user[column])).join(","));
+        text.push('\n');
+    }
+    Ok(([(CONTENT_TYPE, "text/csv; charset=utf-8")], text).into_response())
 }
 
 /// `GET /v1/users/{guid}`
@@ -322,19 +389,44 @@ impl Given {
     }
 }
 
+/// Who may add users: an administrator, or, as `None`, whoever comes to a server that has no users. Only where people
+/// sign in with passwords of this server: elsewhere the first one to sign in is the first user.
+pub struct Adder(Option<Principal>);
+
+impl FromRequestParts<App> for Adder {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        match Caller::from_request_parts(parts, app).await? {
+            Caller::User(principal) => {
+                principal.require(Role::Administrator)?;
+                Ok(Self(Some(principal)))
+            }
+            Caller::Anonymous if app.config().identity_provider.is_some() => Err(Error::no_credential()),
+            Caller::Anonymous => match store::users::count(&mut *app.read().await?).await? {
+                0 => Ok(Self(None)),
+                _ => Err(Error::no_credential()),
+            },
+        }
+    }
+}
+
 /// `POST /v1/users`
 ///
 /// # Errors
 /// 400 for a bad field, 403 unless an administrator asks, 409 when the name is taken.
-pub async fn create(State(app): State<App>, principal: Principal, fields: Fields) -> Result<Json<Value>> {
-    principal.require(Role::Administrator)?;
-    let given = Given::of(&fields)?;
+pub async fn create(State(app): State<App>, Adder(adder): Adder, body: Fields) -> Result<Json<Value>> {
+    let given = Given::of(&body)?;
     let missing = || Error::bad(Code::ParameterMissing, "`username` is missing.");
-    let password = fields.text("password")?.value();
+    let password = body.text("password")?.value();
     if password.as_ref().is_some_and(|p| !(6..=1024).contains(&p.chars().count())) {
         return Err(Error::bad(Code::InadequatePassword, "`password` must have 6 to 1024 characters."));
     }
-    let id = |name: &str| match fields.text(name)?.value() {
+    if adder.is_none() && password.is_none() {
+        let text = "`password` is missing: the first user has no other way in.";
+        return Err(Error::bad(Code::ParameterMissing, text));
+    }
+    let id = |name: &str| match body.text(name)?.value() {
         Some(id) if id.chars().count() > 255 => {
             Err(Error::bad(Code::InvalidParameter, format!("`{name}` must not be longer than 255 characters.")))
         }
@@ -349,12 +441,18 @@ pub async fn create(State(app): State<App>, principal: Principal, fields: Fields
         email: given.email.unwrap_or_default(),
         first_name: given.first_name.unwrap_or_default(),
         last_name: given.last_name.unwrap_or_default(),
-        role: given.role.unwrap_or(app.config().default_role),
+        role: match adder {
+            Some(_) => given.role.unwrap_or(app.config().default_role),
+            None => Role::Administrator,
+        },
         password,
         external_id,
         service: false,
     };
     let mut tx = app.write().await?;
+    if adder.is_none() && store::users::count(&mut tx).await? > 0 {
+        return Err(Error::no_credential());
+    }
     let user = draft.insert(&app, &mut tx).await?;
     if !user.email.is_empty() {
         let body = format!("An account named {} was made for you on {}.", user.username, app.config().system_name);
@@ -362,7 +460,7 @@ pub async fn create(State(app): State<App>, principal: Principal, fields: Fields
     }
     tx.commit().await?;
     app.ring_for_mail();
-    Ok(Json(shown(&user, &principal)))
+    Ok(Json(fields(&user, true)))
 }
 
 /// `PUT /v1/users/{guid}`

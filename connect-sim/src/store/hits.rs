@@ -90,6 +90,8 @@ pub struct Filter {
     pub kind: Option<String>,
     /// Of these items, between bars: `|a|b|`.
     pub content: Option<String>,
+    /// By this browser.
+    pub user_agent: Option<String>,
     /// Microseconds, inclusive.
     pub from: Option<i64>,
     /// Microseconds, inclusive.
@@ -109,10 +111,11 @@ pub async fn list(db: &mut AnyConnection, filter: &Filter, window: Window) -> sq
          AND ($6 IS NULL OR time <= $6) AND ($7 IS NULL OR content_guid IN (SELECT guid FROM content WHERE \
          owner_guid = $7) OR content_guid IN (SELECT content_guid FROM permissions WHERE role = 'owner' AND \
          (principal_guid = $7 OR principal_guid IN (SELECT group_guid FROM group_members WHERE user_guid = $7)))) \
-         ORDER BY id {} LIMIT $8",
+         AND ($8 IS NULL OR user_agent = $8) ORDER BY id {} LIMIT $9",
         if window.descending { "DESC" } else { "ASC" },
     );
     let query = sqlx::query(AssertSqlSafe(sql)).bind(window.above).bind(window.below).bind(&filter.kind);
     let query = query.bind(&filter.content).bind(filter.from).bind(filter.to).bind(&filter.editor);
+    let query = query.bind(&filter.user_agent);
     query.bind(window.limit).fetch_all(db).await?.iter().map(hit).collect()
 }

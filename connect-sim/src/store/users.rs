@@ -207,7 +207,34 @@ pub async fn administrators(db: &mut AnyConnection) -> sqlx::Result<i64> {
     sqlx::query(sql).fetch_one(db).await?.try_get(0)
 }
 
-/// Which users a list holds.
+/// What a list of users goes by first; after it come first name, last name, user name, email.
+#[derive(Debug, Default, Clone, Copy)]
+#[allow(missing_docs)] // the names say it
+pub enum Sort {
+    #[default]
+    FirstName,
+    LastName,
+    Username,
+    Active,
+    Created,
+    Role,
+}
+
+impl Sort {
+    fn column(self) -> &'static str {
+        match self {
+            Self::FirstName => "first_name",
+            Self::LastName => "last_name",
+            Self::Username => "username_folded",
+            // Databases differ in where nulls go: who was never active comes before everybody who was.
+            Self::Active => "COALESCE(active, 0)",
+            Self::Created => "created",
+            Self::Role => "role",
+        }
+    }
+}
+
+/// Which users a list holds, and in which order.
 #[derive(Debug, Default)]
 pub struct Filter {
     /// Beginning of a name or of the user name, any case.
@@ -218,9 +245,13 @@ pub struct Filter {
     pub locked: Option<bool>,
     /// A member of this group.
     pub group: Option<String>,
+    /// By what they are ordered.
+    pub sort: Sort,
+    /// The last first.
+    pub descending: bool,
 }
 
-/// A page of users in the order first name, last name, user name, email; and how many there are in all.
+/// A page of users, and how many there are in all.
 ///
 /// # Errors
 /// When the database fails.
@@ -234,9 +265,10 @@ pub async fn list(db: &mut AnyConnection, filter: &Filter, limit: i64, offset: i
          AND ($6 IS NULL OR guid IN (SELECT user_guid FROM group_members WHERE group_guid = $6))";
     let prefix = filter.prefix.as_deref().map(|prefix| format!("{}%", escaped(&prefix.to_lowercase())));
     let locked = filter.locked.map_or(-1, i64::from);
-    let sql = format!(
-        "SELECT * FROM users WHERE {condition} ORDER BY first_name, last_name, username_folded, email LIMIT $7 OFFSET $8"
-    );
+    let columns = [filter.sort.column(), "first_name", "last_name", "username_folded", "email"];
+    let direction = if filter.descending { "DESC" } else { "ASC" };
+    let order = columns.map(|column| format!("{column} {direction}")).join(", ");
+    let sql = format!("SELECT * FROM users WHERE {condition} ORDER BY {order} LIMIT $7 OFFSET $8");
     let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(&prefix)
         .bind(roles(Role::Viewer))

@@ -58,6 +58,11 @@ async fn python_packages_are_resolved_and_downloaded() {
     let key = jobs[0]["key"].as_str().unwrap();
     let entries = app.publisher().get(&format!("/v1/content/{guid}/jobs/{key}/log?maxLogLines=1")).await.ok();
     assert_eq!(entries["entries"][0]["data"], "Launching Python API...");
+    for (query, name) in [("", format!("{key}.log")), ("?filename=a%22%0d%0ab.txt", "a___b.txt".to_owned())] {
+        let file = app.publisher().get(&format!("/v1/content/{guid}/jobs/{key}/download{query}")).await;
+        assert_eq!(file.header("content-disposition"), format!("attachment; filename=\"{name}\""));
+        assert!(file.text().contains("Launching Python API..."), "{}", file.text());
+    }
     assert_eq!(app.publisher().delete(&format!("/v1/content/{guid}/jobs/{key}")).await.code(), (409, 163));
 }
 

@@ -206,3 +206,35 @@ async fn documents_are_mailed_to_those_who_subscribed() {
     assert_eq!(viewer.delete(&format!("{at}/{own}")).await.code(), (404, 4));
     assert_eq!(admin.get(&at).await.ok().as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn permissions_are_told_of_by_mail_when_asked() {
+    let app = TestApp::new().await;
+    let publisher = app.publisher();
+    let guid = publisher.create("shared").await;
+    let path = format!("/v1/content/{guid}/permissions");
+    let viewer = app.viewer().get("/v1/user").await.ok();
+    let group = publisher.post("/v1/groups", &json!({"name": "readers"})).await.ok()["guid"].clone();
+    let members = format!("/v1/groups/{}/members", group.as_str().unwrap());
+    publisher.post(&members, &json!({"user_guid": viewer["guid"]})).await;
+    let mails = async || {
+        let mut db = app.world.db().read().await.unwrap();
+        connect_sim::store::mail::newest(&mut db, 99).await.unwrap().0
+    };
+    let grant = |kind: &str, principal: &Value, send: Value| json!({"principal_guid": principal, "principal_type": kind, "role": "viewer", "send_email": send});
+    assert_eq!(publisher.post(&path, &grant("user", &viewer["guid"], json!("yes"))).await.code(), (400, 87));
+    let made = publisher.post(&path, &grant("user", &viewer["guid"], Value::Null)).await;
+    assert_eq!((made.status.as_u16(), mails().await.len()), (201, 0), "nobody is told unless that is asked for");
+    // What is there is no news.
+    publisher.post(&path, &grant("user", &viewer["guid"], json!(true))).await.ok();
+    assert_eq!(mails().await.len(), 0);
+    publisher.delete(&format!("{path}/{}", made.json()["id"].as_str().unwrap())).await;
+    publisher.post(&path, &grant("user", &viewer["guid"], json!(true))).await.ok();
+    publisher.post(&path, &grant("group", &group, json!(true))).await.ok();
+    let told = mails().await;
+    assert_eq!(told.len(), 2, "the user, and the member of the group");
+    for mail in told {
+        assert_eq!(mail.recipient, viewer["email"].as_str().unwrap());
+        assert!(mail.body.ends_with(&format!("http://connect.example/content/{guid}/")), "{}", mail.body);
+    }
+}

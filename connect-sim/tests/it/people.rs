@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use connect_sim::Config;
 use serde_json::json;
 
 use super::app::TestApp;
@@ -37,6 +38,61 @@ async fn users_have_the_documented_shapes() {
     for query in ["page_number=0", "page_size=501", "page_size=x", "user_role=god", "account_status=dead"] {
         assert_eq!(app.viewer().get(&format!("/v1/users?{query}")).await.code(), (400, 25), "{query}");
     }
+}
+
+#[tokio::test]
+async fn users_are_ordered_and_told_as_csv() {
+    let app = TestApp::new().await;
+    let odd = json!({"username": "zed", "first_name": "A, \"B\"", "user_role": "viewer"});
+    app.world.clock().advance(Duration::from_secs(60)).await;
+    app.admin().post("/v1/users", &odd).await.ok();
+    let names = async |query: &str| -> Vec<String> {
+        let list = app.admin().get(&format!("/v1/users?{query}")).await.ok();
+        list["results"].as_array().unwrap().iter().map(|user| user["username"].as_str().unwrap().to_owned()).collect()
+    };
+    let by_name = names("sort=username").await;
+    assert!(by_name.is_sorted() && by_name.len() == 4, "{by_name:?}");
+    let last_first = names("sort=username&asc_order=false").await;
+    assert_eq!(last_first, by_name.iter().rev().cloned().collect::<Vec<_>>());
+    assert_eq!(names("sort=created_time&asc_order=false&page_size=1").await, ["zed"]);
+    assert_eq!(names("").await[0], "zed", "by first name");
+    assert_eq!(names("asc_order=false").await[3], "zed");
+    // Of the others only the administrator has asked anything.
+    assert_eq!(names("sort=active_time&asc_order=false").await[0], "admin");
+    assert_eq!(names("sort=user_role").await[0], "admin");
+    assert_eq!(names("account_status=inactive").await.len(), 0);
+    for query in ["sort=email", "asc_order=up"] {
+        assert_eq!(app.admin().get(&format!("/v1/users?{query}")).await.code(), (400, 25), "{query}");
+    }
+
+    let csv = app.admin().with("accept", "text/csv").get("/v1/users?page_size=1&sort=username").await;
+    assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
+    let text = csv.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 5, "all of them, below the names of the columns: {text}");
+    assert!(lines[0].starts_with("guid,username,email,first_name,") && lines[1].contains(",admin,"), "{text}");
+    assert!(lines[4].contains(",zed,,\"A, \"\"B\"\"\",,viewer,") && lines[4].ends_with(",true,false,"), "{text}");
+    let other = app.publisher().with("accept", "text/csv").get("/v1/users").await;
+    assert_eq!(other.ok()["total"], 4, "CSV is for administrators");
+}
+
+#[tokio::test]
+async fn the_first_user_of_a_server_makes_itself() {
+    let empty = Config { seed_users: false, ..Config::default() };
+    let app = TestApp::with(empty.clone()).await;
+    let nobody = app.anonymous();
+    assert_eq!(app.key("wrong").post("/v1/users", &json!({"username": "first"})).await.code(), (401, 30));
+    assert_eq!(nobody.post("/v1/users", &json!({"username": "first"})).await.code(), (400, 12));
+    let body = json!({"username": "first", "password": "a-password", "user_role": "viewer"});
+    assert_eq!(nobody.post("/v1/users", &body).await.ok()["user_role"], "administrator");
+    let body = json!({"username": "second", "password": "a-password"});
+    assert_eq!(nobody.post("/v1/users", &body).await.code(), (401, 24));
+    let first = app.sign_in("first", "a-password").await;
+    first.post("/v1/users", &body).await.ok();
+    // Where others say who somebody is, nobody makes itself.
+    let provider = Some(connect_sim::config::IdentityProvider::default());
+    let app = TestApp::with(Config { identity_provider: provider, ..empty }).await;
+    assert_eq!(app.anonymous().post("/v1/users", &body).await.code(), (401, 24));
 }
 
 #[tokio::test]

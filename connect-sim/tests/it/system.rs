@@ -48,6 +48,7 @@ async fn visits_are_recorded_and_paged() {
     assert_eq!(one("from=2026-01-02T03:05:00Z").await, 1);
     assert_eq!(one("to=2026-01-02T03:04:05Z").await, 2);
     assert_eq!(one("min_data_version=4").await, 0);
+    assert_eq!((one("user_agent=Robot/1").await, one("user_agent=Robot").await), (1, 0));
     let bad = publisher.get("/v1/instrumentation/content/visits?from=yesterday").await;
     assert_eq!(bad.code(), (400, 136));
 
