@@ -68,6 +68,7 @@ differences! {
     UnclaimedTokenIs401 "2024.05.0" Status "a signature with a token that nobody has claimed is answered with 401; before, with 500",
     VanityUrlInclude "2024.06.0" Parameter "`include=vanity_url` of content",
     ContentLock "2024.08.0" Field "`locked` and `locked_message` of content; older releases ignore them",
+    TypedLicense "2024.09.0" Setting "the licence of the server's settings has numbers and true or false; older releases say both as text (`\"1\"`)",
     BundleFromUrl "2024.11.0" Upload "`url` in place of a bundle's archive: the server fetches it",
     OAuthSetting "2024.12.0" Setting "`oauth_integrations_enabled` is true, and the licence has `oauth-integrations`",
     Gradio "2024.12.0" ContentType "`python-gradio`; older releases refuse its bundles",

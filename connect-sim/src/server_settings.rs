@@ -37,7 +37,7 @@ fn authentication(app: &App) -> Value {
             "external_group_id": false, "external_group_owner": false, "unique_usernames": true,
             "name_editable_by": "provider", "email_editable_by": "provider",
             "username_editable_by": "provider", "role_editable_by": "admin",
-            "name": name("OAuth2"), "notice": config.authentication_notice, "warning_delay": 0,
+            "API_key_auth": true, "name": name("OAuth2"), "notice": config.authentication_notice, "warning_delay": 0,
         });
     }
     json!({
@@ -47,20 +47,29 @@ fn authentication(app: &App) -> Value {
         "external_group_id": false, "external_group_owner": false, "unique_usernames": true,
         "name_editable_by": "adminandself", "email_editable_by": "adminandself",
         "username_editable_by": "admin", "role_editable_by": "admin",
-        "name": name("Connect"), "notice": config.authentication_notice, "warning_delay": 0,
+        "API_key_auth": true, "name": name("Connect"), "notice": config.authentication_notice, "warning_delay": 0,
     })
 }
 
 fn license(app: &App) -> Value {
-    // Feature flags are the text "1".
+    // Of the two ways to say it, servers of 2023 are known to have used text, and one of 2024.09.0 types.
+    let typed = app.config().version.with(Difference::TypedLicense);
+    let number = |n: i64| if typed { json!(n) } else { json!(n.to_string()) };
+    let on = if typed { json!(true) } else { json!("1") };
     let mut license = json!({
         "ts": 0, "status": "activated", "expiration": 0, "days-left": 36500, "has-key": true, "has-trial": false,
-        "tier": "simulated", "sku-year": "", "edition": "", "cores": "0", "connections": "0", "type": "local",
-        "users": "0", "user-activity-days": "365", "shiny-users": "0", "allow-apis": "1", "custom-branding": "1",
-        "current-user-execution": "1", "enable-launcher": "1",
+        "tier": "simulated", "sku-year": "", "edition": "", "cores": number(0), "connections": number(0),
+        "type": "local", "users": number(0), "user-activity-days": number(365), "shiny-users": number(0),
+        "allow-apis": on, "custom-branding": on, "current-user-execution": on, "enable-launcher": on,
     });
+    if typed {
+        license["users-grace"] = json!("true");
+        license["anonymous-servers"] = json!(true);
+        license["unrestricted-servers"] = json!(true);
+        license["anonymous-branding"] = json!(false);
+    }
     if app.config().version.with(Difference::OAuthSetting) {
-        license["oauth-integrations"] = json!("1");
+        license["oauth-integrations"] = on;
     }
     license
 }
@@ -112,7 +121,7 @@ fn settings(app: &App, (is_user, public_warning, logged_in_warning): &Warnings) 
         "build": format!("v{version}-simulated"),
         "license": license(app),
         "license_expiration_ui_warning": false,
-        "deprecated_settings": [],
+        "deprecated_settings": false,
         "deprecated_settings_ui_warning": false,
         "google_analytics_tracking_id": "",
         "viewer_kiosk": false,
@@ -147,6 +156,11 @@ fn settings(app: &App, (is_user, public_warning, logged_in_warning): &Warnings) 
         "default_py_environment_management": true,
         "new_parameterization_enabled": false,
         "use_window_location": false,
+        "end_of_support_ui_warning": false,
+        "labs_enabled": false,
+        "locked_content_enabled": app.config().version.with(Difference::ContentLock),
+        "viewers_can_request_privileges": false,
+        "whats_new_enabled": false,
         "oauth_integrations_enabled": app.config().version.with(Difference::OAuthSetting),
     });
     if let (Value::Object(settings), Value::Object(more)) = (&mut settings, more) {

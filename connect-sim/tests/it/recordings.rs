@@ -82,6 +82,10 @@ async fn shapes_are_those_of_real_servers() {
 
     let sdk = "posit-sdk/v1/content/f2f37341-e21d-3d80-c698-a935ad614066";
     let old = "connectapi/2024.08.0/__api__/v1/content/8f37d6e0";
+    let api = |release: &str, path: &str| format!("connectapi/{release}/__api__/{path}.json");
+    let job = publisher.get(&format!("/v1/content/{guid}/jobs")).await.ok()[0]["key"].as_str().unwrap().to_owned();
+    let viewer = viewer.as_str().unwrap();
+    let integration = integration.as_str().unwrap();
     let pairs = [
         (format!("{sdk}.json"), format!("/v1/content/{guid}")),
         ("posit-sdk/v1/content.json".into(), "/v1/content?include=owner,tags".into()),
@@ -91,6 +95,19 @@ async fn shapes_are_those_of_real_servers() {
         (format!("{sdk}/jobs.json"), format!("/v1/content/{guid}/jobs")),
         (format!("{sdk}/packages.json"), format!("/v1/content/{guid}/packages")),
         (format!("{old}/jobs.json"), format!("/v1/content/{guid}/jobs")),
+        (api("2025.01.0", "v1/content/8f37d6e0/jobs"), format!("/v1/content/{guid}/jobs")),
+        (format!("{old}/jobs/QBZ5jkKfmf9iT9k8.json"), format!("/v1/content/{guid}/jobs/{job}")),
+        (
+            api("2024.08.0", "v1/content/8f37d6e0/jobs/mxPGVOMVk6f8dso2/log"),
+            format!("/v1/content/{guid}/jobs/{job}/log"),
+        ),
+        (api("2024.08.0", "v1/content/951bf3ad/vanity"), format!("/v1/content/{guid}/vanity")),
+        (api("2024.08.0", "v1/content/f2f37341-064d19"), format!("/v1/content/{guid}?include=owner,tags")),
+        (api("2025.09.0", "v1/content/6632a162-064d19"), format!("/v1/content/{guid}?include=owner,tags")),
+        (api("2024.08.0", "v1/users/20a79ce3"), format!("/v1/users/{viewer}")),
+        (api("2025.04.0", "v1/groups-5ce38e"), "/v1/groups".into()),
+        (api("2024.12.0", "v1/oauth/integrations/f8688548"), format!("/v1/oauth/integrations/{integration}")),
+        (api("2024.09.0", "server_settings"), "/server_settings".into()),
         ("connectapi/2024.08.0/__api__/v1/vanities.json".into(), "/v1/vanities".into()),
         ("connectapi/2024.08.0/__ping__.json".into(), "/__ping__".into()),
         ("connectapi/2026.01.0/__api__/server_settings.json".into(), "/server_settings".into()),
@@ -142,11 +159,10 @@ async fn shapes_are_those_of_real_servers() {
         differences(path.split('?').next().unwrap(), &recorded, &ours, &mut found);
     }
     // Numbers of the older API, of a job that ran and of one job with its log.
-    let job = publisher.get(&format!("/v1/content/{guid}/jobs")).await.ok()[0]["key"].clone();
     let legacy = "connectapi/2024.07.0/__api__/applications/8f37d6e0";
     for (file, path) in [
         (format!("{legacy}/jobs.json"), format!("/applications/{guid}/jobs")),
-        (format!("{legacy}/job/QBZ5jkKfmf9iT9k8.json"), format!("/applications/{guid}/job/{}", job.as_str().unwrap())),
+        (format!("{legacy}/job/QBZ5jkKfmf9iT9k8.json"), format!("/applications/{guid}/job/{job}")),
     ] {
         let recorded: Value = serde_json::from_str(&std::fs::read_to_string(folder.join(file)).unwrap()).unwrap();
         differences("/applications/{id}/jobs", &recorded, &publisher.get(&path).await.ok(), &mut found);
