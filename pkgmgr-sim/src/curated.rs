@@ -40,7 +40,7 @@ pub struct Update {
     pub include: Option<Vec<String>>,
     /// Besides those, what the named packages suggest.
     pub include_suggests: bool,
-    /// A requirements file that says which Python projects there shall be.
+    /// A requirements file that says which packages there shall be.
     pub requirements: Option<String>,
     /// Do it; else only tell.
     pub commit: bool,
@@ -242,13 +242,17 @@ impl App {
         update: &Update,
         settings: &Settings,
     ) -> Result<(Chosen, Vec<String>), Error> {
-        if update.requirements.is_some() {
-            return Err(Error::BadRequest("a requirements file is for sources of type curated-pypi".to_owned()));
+        let listed = update.requirements.as_deref().map(read_r_requirements).transpose()?;
+        if listed.is_some() && (update.only || !update.packages.is_empty() || !update.remove.is_empty()) {
+            let text = "a requirements file says all that there shall be; name no packages besides";
+            return Err(Error::BadRequest(text.to_owned()));
         }
+        let only = update.only || listed.is_some();
+        let named = listed.as_ref().unwrap_or(&update.packages);
         let (fields, suggests) = fields(update.include.as_ref().unwrap_or(&settings.include))?;
         let with_suggests = suggests || update.include_suggests;
-        let stays = |name: &&String| !update.only && !update.remove.contains(name);
-        let mut queue: VecDeque<(String, bool)> = update.packages.iter().map(|name| (name.clone(), true)).collect();
+        let stays = |name: &&String| !only && !update.remove.contains(name);
+        let mut queue: VecDeque<(String, bool)> = named.iter().map(|name| (name.clone(), true)).collect();
         queue.extend(held.keys().filter(stays).map(|name| (name.clone(), false)));
         if let Some(name) = update.remove.iter().find(|name| !held.contains_key(*name)) {
             return Err(Error::NotFound(format!("the source has no package {name}")));
@@ -348,6 +352,26 @@ fn fields(include: &[String]) -> Result<(Vec<&'static str>, bool), Error> {
         }
     }
     Ok((fields, suggests))
+}
+
+/// The packages of a requirements file for R: a name a line. A source shows what its snapshot has, so that no versions are chosen.
+fn read_r_requirements(text: &str) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '.';
+        match line {
+            "" => {}
+            name if name.chars().all(is_name) => names.push(name.to_owned()),
+            other => {
+                let start: String = other.chars().take(80).collect();
+                return Err(Error::BadRequest(format!(
+                    "requirements: line {number}: {start:?} is no name of an R package; versions are those of the snapshot"
+                )));
+            }
+        }
+    }
+    Ok(names)
 }
 
 fn read_requirements(text: &str) -> Result<Vec<Requirement>, Error> {

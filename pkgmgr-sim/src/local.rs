@@ -154,14 +154,24 @@ impl App {
     }
 
     /// Removes `what` of a package: `all`, `current`, a version, or a file of a Python project.
-    pub(crate) async fn remove(&self, source: &Source, name: &str, what: &str) -> Result<i64, Error> {
+    pub(crate) async fn remove(
+        &self,
+        source: &Source,
+        name: &str,
+        what: &str,
+        comment: Option<&str>,
+    ) -> Result<i64, Error> {
         can_be_changed(source)?;
+        let told = match comment.filter(|comment| !comment.is_empty()) {
+            Some(comment) => format!("{what}: {comment}"),
+            None => what.to_owned(),
+        };
         match source.is_python() {
             true => {
                 let name = normalize(name);
-                self.change_python(source, &name, "Remove", what, |record, at| remove_python(record, what, at)).await
+                self.change_python(source, &name, "Remove", &told, |record, at| remove_python(record, what, at)).await
             }
-            false => self.change_r(source, name, "Remove", what, |record, at| remove_r(record, what, at)).await,
+            false => self.change_r(source, name, "Remove", &told, |record, at| remove_r(record, what, at)).await,
         }
     }
 

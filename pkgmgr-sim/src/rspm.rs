@@ -187,7 +187,7 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
             ]);
             updated(server.call(Method::POST, &["sources", &source, "update"], &body).await?, csv_out.as_deref())
         }
-        Command::Remove(command::Remove::Package { name, source, comment: _ }) => {
+        Command::Remove(command::Remove::Package { name, source, comment }) => {
             let (package, which) = name.rsplit_once('@').unwrap_or((&name, ""));
             // Of Python packages a file can be named alone.
             let (package, which) = match which {
@@ -195,7 +195,9 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
                 "" => bail!("say which: --name={name}@all, {name}@current, or a version such as {name}@1.2.3"),
                 which => (package, which),
             };
-            let gone = server.delete(&["sources", &source, "packages", package], &[("which", which)]).await?;
+            let mut query = vec![("which", which)];
+            query.extend(comment.as_deref().map(|comment| ("comment", comment)));
+            let gone = server.delete(&["sources", &source, "packages", package], &query).await?;
             Ok(said(gone, format!("Removed {name} from {source}.")))
         }
         Command::Archive { name, source } => {

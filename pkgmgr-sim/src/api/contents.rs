@@ -83,9 +83,11 @@ async fn files_of_form(app: &App, request: Request, replace: bool) -> Result<Vec
 pub struct Part {
     /// `all`, `current`, a version, or a file of a Python project.
     which: Option<String>,
+    /// Why; the transaction tells it.
+    comment: Option<String>,
 }
 
-/// `DELETE /__api__/sources/{source}/packages/{name}?which=`
+/// `DELETE /__api__/sources/{source}/packages/{name}?which=&comment=`
 pub async fn remove(
     State(app): State<App>,
     caller: Caller,
@@ -97,7 +99,8 @@ pub async fn remove(
     let which = part.which.ok_or_else(|| {
         Error::BadRequest("say which: ?which=all, current, a version, or the name of a file".to_owned())
     })?;
-    let transaction = app.remove(&source, &name, &which).await?;
+    check_length("comment", part.comment.as_deref(), MOST_DESCRIPTION)?;
+    let transaction = app.remove(&source, &name, &which, part.comment.as_deref()).await?;
     Ok(Json(json!({ "name": name, "removed": which, "transaction": transaction })))
 }
 

@@ -63,7 +63,7 @@ pub enum Command {
         /// The source.
         #[arg(long)]
         source: String,
-        /// A requirements file.
+        /// A requirements file: all that there shall be. For R a name a line.
         #[arg(long)]
         file_in: Option<PathBuf>,
         /// The new date.
@@ -525,7 +525,7 @@ pub enum Remove {
         /// The source.
         #[arg(long)]
         source: String,
-        /// Free text.
+        /// Why; the transaction tells it.
         #[arg(long)]
         comment: Option<String>,
     },

@@ -89,7 +89,9 @@ async fn a_repository_of_ones_own() {
     let pinned = pinned.trim().strip_prefix(&shell.team.running.url()).unwrap().to_owned() + "/src/contrib/PACKAGES";
     let list = shell.run(&["list", "packages", "--source=team"]).await;
     assert_eq!(list, "NAME  VERSION\nmore  2.0\nown   1.0\n");
-    shell.run(&["remove", "package", "--name=more@all", "--source=team"]).await;
+    shell.run(&["remove", "package", "--name=more@all", "--source=team", "--comment=too old"]).await;
+    let log = shell.team.get("/__api__/sources/team/transactions").await.json();
+    assert_eq!(log[0]["tag"], "Remove more all: too old");
     shell.run(&["archive", "--name=own", "--source=team"]).await;
     assert_eq!(shell.json(&["list", "packages", "--source=team"]).await, json!([]));
     assert!(shell.team.text(&pinned).await.contains("Package: own\n"), "a pinned address shows what it showed");
@@ -151,6 +153,17 @@ async fn curated_sources_python_and_the_blocklist() {
     shell.fails(&["update", "--source=alone", "--snapshot=1"], "no state at transaction 1").await;
     let moved = shell.run(&["update", "--source=chosen", "--snapshot=2024-01-05", "--commit"]).await;
     assert!(moved.contains("updated  alpha 1.0") && moved.ends_with("Done.\n"), "{moved}");
+
+    let listed = |text: &str| format!("--file-in={}", write(folder.path(), "packages.txt", text.as_bytes()));
+    let all = shell.run(&["update", "--source=chosen", &listed("# ours\nbeta # alone\n\n"), "--commit"]).await;
+    assert!(all.contains("removed  alpha 1.0") && all.ends_with("Done.\n"), "{all}");
+    let held = shell.json(&["list", "packages", "--source=chosen"]).await;
+    assert_eq!((held.as_array().unwrap().len(), &held[0]["name"]), (1, &json!("beta")));
+    let brought = shell.run(&["update", "--source=chosen", &listed("alpha\n"), "--snapshot=2024-01-12"]).await;
+    assert!(brought.contains("added  alpha 2.0") && !brought.contains("removed"), "it needs beta: {brought}");
+    shell.fails(&["update", "--source=chosen", &listed("alpha\nbeta>=1.0\n")], "line 2").await;
+    shell.fails(&["update", "--source=chosen", &listed("none\n")], "no package none").await;
+    shell.fails(&["update", "--source=chosen", &listed("alpha\n"), "--packages=beta"], "besides").await;
 
     shell.run(&["create", "source", "--name=pychosen", "--type=curated-pypi"]).await;
     let requirements = write(folder.path(), "requirements.txt", b"alpha-py<2\n");
