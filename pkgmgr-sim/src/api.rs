@@ -96,6 +96,38 @@ impl Paging {
     }
 }
 
+/// Which of a short list, in what order.
+#[derive(Debug, Default, Deserialize)]
+pub struct Chosen {
+    name: Option<String>,
+    name_like: Option<String>,
+    #[serde(flatten)]
+    paging: Paging,
+}
+
+impl Chosen {
+    fn takes(&self, name: &str) -> bool {
+        self.name.as_ref().is_none_or(|wanted| wanted == name)
+            && self.name_like.as_ref().is_none_or(|part| name.to_lowercase().contains(&part.to_lowercase()))
+    }
+
+    /// The answer with those of `items`, which have names. They stay in their order unless one is asked for.
+    fn answer(&self, mut items: Vec<Value>) -> Result<Response, Error> {
+        let (skip, limit) = self.paging.window()?;
+        items.retain(|item| self.takes(item["name"].as_str().unwrap_or_default()));
+        if self.paging.sort.is_some() {
+            let field = self.paging.sort(&["id", "name", "type", "created"])?;
+            let key = |item: &Value| (item[field].as_i64(), item[field].as_str().map(str::to_owned));
+            items.sort_by_cached_key(key);
+        }
+        if self.paging.is_descending(false)? {
+            items.reverse();
+        }
+        let total = items.len();
+        Ok(page(items.into_iter().skip(skip).take(limit).collect(), total))
+    }
+}
+
 /// The JSON in a request's body. `example` shows what is expected.
 pub(crate) fn body<T: DeserializeOwned>(bytes: &[u8], example: &str) -> Result<T, Error> {
     let bad = |field: &str, why: &dyn std::fmt::Display| {

@@ -22,6 +22,7 @@ pub mod activity;
 pub mod admin;
 pub mod builders;
 pub mod device;
+pub mod docs;
 pub mod home;
 pub mod package;
 pub mod packages;
@@ -49,7 +50,7 @@ use crate::error::Error;
 use crate::store::repos::Repo;
 use session::Session;
 
-const TEMPLATES: [(&str, &str); 19] = [
+const TEMPLATES: [(&str, &str); 20] = [
     ("activity.html", include_str!("../templates/activity.html")),
     ("admin_base.html", include_str!("../templates/admin_base.html")),
     ("admin_blocklist.html", include_str!("../templates/admin_blocklist.html")),
@@ -61,6 +62,7 @@ const TEMPLATES: [(&str, &str); 19] = [
     ("admin_sync.html", include_str!("../templates/admin_sync.html")),
     ("admin_tokens.html", include_str!("../templates/admin_tokens.html")),
     ("base.html", include_str!("../templates/base.html")),
+    ("docs.html", include_str!("../templates/docs.html")),
     ("home.html", include_str!("../templates/home.html")),
     ("message.html", include_str!("../templates/message.html")),
     ("package.html", include_str!("../templates/package.html")),

@@ -9,9 +9,9 @@ use pkg_formats::{dcf, python, r};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Paging, time};
+use super::{Chosen, time};
 use crate::app::App;
-use crate::blocklist::{Rules, Suspect, When};
+use crate::blocklist::{Rules, Suspect, When, license};
 use crate::cran::blocks;
 use crate::error::{ApiError, Error};
 use crate::record::{self, instant};
@@ -25,21 +25,12 @@ use crate::vsx;
 /// Which packages.
 #[derive(Debug, Deserialize)]
 pub struct Filter {
-    name: Option<String>,
-    name_like: Option<String>,
+    #[serde(flatten)]
+    chosen: Chosen,
     snapshot: Option<String>,
     /// Of a Bioconductor repo: which release; the newest when left out.
     bioc_version: Option<String>,
     version: Option<String>,
-    #[serde(flatten)]
-    paging: Paging,
-}
-
-impl Filter {
-    fn takes(&self, name: &str) -> bool {
-        self.name.as_ref().is_none_or(|wanted| wanted == name)
-            && self.name_like.as_ref().is_none_or(|part| name.to_lowercase().contains(&part.to_lowercase()))
-    }
 }
 
 /// `GET /__api__/repos/{repo}/packages`
@@ -79,14 +70,14 @@ async fn list(
     rules: Option<&Rules>,
     filter: &Filter,
 ) -> Result<Response, Error> {
-    let (skip, limit) = filter.paging.window()?;
+    let (skip, limit) = filter.chosen.paging.window()?;
     let mut found: Vec<(String, i64, String, bool)> = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for part in parts {
         let t = instant(part.at.as_of);
         let mut pages = packages::pages(app.world().db(), part.source, part.at, rules.is_some(), PAGE);
         while let Some(page) = pages.next().await? {
-            for listed in page.into_iter().filter(|listed| filter.takes(&listed.name)) {
+            for listed in page.into_iter().filter(|listed| filter.chosen.takes(&listed.name)) {
                 let blocked = match (&listed.shows, rules) {
                     (Shows::Record(json), Some(rules)) => is_blocked(rules, part.source, language, json, t)?,
                     _ => false,
@@ -109,12 +100,12 @@ async fn list(
             }
         }
     }
-    match filter.paging.sort(&["name", "id", "version"])? {
+    match filter.chosen.paging.sort(&["name", "id", "version"])? {
         "id" => found.sort_by_key(|(_, id, ..)| *id),
         "version" => found.sort_by(|a, b| (&a.2, &a.0).cmp(&(&b.2, &b.0))),
         _ => found.sort_unstable(),
     }
-    if filter.paging.is_descending(false)? {
+    if filter.chosen.paging.is_descending(false)? {
         found.reverse();
     }
     let total = found.len();
@@ -421,6 +412,7 @@ async fn python_package(
         "version": shown,
         "summary": record.summary,
         "license": record.license,
+        "license_types": license::types(record.license.as_deref()),
         "licenses": record.license.iter().collect::<Vec<_>>(),
         "available_versions": versions,
         "package_date": time(first.upload_time.timestamp_micros()),

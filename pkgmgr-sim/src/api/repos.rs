@@ -11,7 +11,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{MOST_DESCRIPTION, Paging, check_length, sources, time};
+use super::{Chosen, MOST_DESCRIPTION, Paging, check_length, sources, time};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, Error};
@@ -33,8 +33,8 @@ pub(super) fn repo_json(repo: &Repo) -> Value {
 }
 
 /// `GET /__api__/repos`
-pub async fn list(State(app): State<App>) -> Json<Vec<Value>> {
-    Json(app.view().repos_in_order().into_iter().map(|repo| repo_json(repo)).collect())
+pub async fn list(State(app): State<App>, Query(chosen): Query<Chosen>) -> Result<Response, ApiError> {
+    Ok(chosen.answer(app.view().repos_in_order().into_iter().map(|repo| repo_json(repo)).collect())?)
 }
 
 /// `GET /__api__/repos/{repo}`
@@ -43,11 +43,15 @@ pub async fn show(State(app): State<App>, Path(repo): Path<String>) -> Result<Js
 }
 
 /// `GET /__api__/repos/{repo}/sources`, in the order in which they win.
-pub async fn sources(State(app): State<App>, Path(repo): Path<String>) -> Result<Json<Vec<Value>>, ApiError> {
+pub async fn sources(
+    State(app): State<App>,
+    Path(repo): Path<String>,
+    Query(chosen): Query<Chosen>,
+) -> Result<Response, ApiError> {
     let view = app.view();
     let repo = view.repo(&repo)?;
     let now = repo.subscriptions.last().map(|s| s.sources.as_slice()).unwrap_or_default();
-    Ok(Json(now.iter().filter_map(|id| view.source(*id)).map(sources::source_json).collect()))
+    Ok(chosen.answer(now.iter().filter_map(|id| view.source(*id)).map(sources::source_json).collect())?)
 }
 
 /// What there is to say of a repo; what is left out stays, or gets the default.
@@ -199,6 +203,7 @@ pub async fn transaction_dates(
     Path(repo): Path<String>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Vec<Value>>, ApiError> {
+    paging.sort(&["date", "alias"])?;
     let mut points = points(&app, &repo).await?;
     if paging.is_descending(false)? {
         points.reverse();

@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Paging, time};
+use super::{Chosen, Paging, time};
 use crate::app::{App, View};
 use crate::auth::Caller;
 use crate::curated::Settings;
@@ -25,8 +25,8 @@ pub(super) fn source_json(source: &Source) -> Value {
 }
 
 /// `GET /__api__/sources`
-pub async fn list(State(app): State<App>) -> Json<Vec<Value>> {
-    Json(app.view().sources_in_order().map(source_json).collect())
+pub async fn list(State(app): State<App>, Query(chosen): Query<Chosen>) -> Result<Response, ApiError> {
+    Ok(chosen.answer(app.view().sources_in_order().map(source_json).collect())?)
 }
 
 /// `GET /__api__/sources/{source}`
@@ -206,6 +206,8 @@ pub async fn transactions(
     Query(paging): Query<Paging>,
 ) -> Result<Json<Vec<Value>>, ApiError> {
     let (skip, limit) = paging.window()?;
+    // Numbers grow with time.
+    paging.sort(&["id", "created"])?;
     let ascending = !paging.is_descending(true)?;
     let view = app.view();
     let source = view.source_named(&source)?;

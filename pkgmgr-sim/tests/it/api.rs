@@ -141,3 +141,44 @@ async fn the_home_page_tells_how_to_use_the_repos() {
         assert!(page.text().contains("data-automation=\"home-title\"") && page.text().contains("not affiliated"));
     }
 }
+
+#[tokio::test]
+async fn short_lists_are_filtered_ordered_and_paged() {
+    let team = Team::synced().await;
+    let names = async |path: &str| -> Vec<String> {
+        let answer = team.get(path).await.json();
+        answer.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    };
+    for list in ["/__api__/repos", "/__api__/sources"] {
+        let all = names(list).await;
+        assert!(all.len() > 1 && all.contains(&"pypi".to_owned()), "{all:?}");
+        let mut sorted = all.clone();
+        sorted.sort();
+        assert_eq!(names(&format!("{list}?_sort=name")).await, sorted);
+        sorted.reverse();
+        assert_eq!(names(&format!("{list}?_sort=name&_order=desc")).await, sorted);
+        assert_eq!(names(&format!("{list}?_limit=1&_page=2")).await, all[1..2]);
+        assert_eq!(names(&format!("{list}?name=pypi")).await, ["pypi"]);
+        assert!(names(&format!("{list}?name=pyp")).await.is_empty());
+        assert_eq!(names(&format!("{list}?name_like=YP")).await, ["pypi"]);
+        assert_eq!(team.get(&format!("{list}?_limit=1")).await.header("x-total-count"), all.len().to_string());
+    }
+    assert!(names("/__api__/repos/pypi/sources?name_like=cran").await.is_empty());
+    assert_eq!(names("/__api__/repos/pypi/sources?_sort=id").await, ["pypi"]);
+}
+
+#[tokio::test]
+async fn the_address_of_manuals_tells_what_documents_there_are() {
+    let team = Team::synced().await;
+    let text = team.text("/__docs__/").await.replace("&#x2f;", "/");
+    assert!(text.contains("not affiliated with Posit") && text.contains("docs/FIDELITY.md"), "{text}");
+    let links: Vec<&str> = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    for path in ["/__api__/swagger/index.html", "/client/view/repos/cran/setup", "/client/view/repos/pypi/setup"] {
+        let link = links.iter().find(|link| link.replace("&#x2f;", "/").ends_with(path));
+        assert!(link.is_some(), "{path}: {links:?}");
+        assert_eq!(team.get(path).await.status, 200, "{path}");
+    }
+    let moved = team.get("/__docs__").await;
+    assert!(moved.status == 303 || moved.text().contains("FIDELITY.md"), "it leads there");
+    assert_eq!(team.get("/__docs__/admin/none").await.status, 404);
+}

@@ -167,7 +167,10 @@ impl Server {
             let answer = send(right).await;
             let good = answer.status.is_success() || answer.status.is_redirection();
             note("what is right", (!good).then(|| format!("{} {}", answer.status, answer.text())));
-            let page = right.starts_with("/client") || *right == "/" || right.ends_with("index.html");
+            let page = right.starts_with("/client")
+                || right.starts_with("/__docs__")
+                || *right == "/"
+                || right.ends_with("index.html");
             let html = answer.status.is_success() && answer.kind().starts_with("text/html");
             note("what is right", (html && !page && !right.contains("/simple/")).then(|| "is HTML".to_owned()));
         }

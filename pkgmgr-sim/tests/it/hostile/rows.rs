@@ -178,8 +178,12 @@ pub(super) fn form(pattern: &'static str, right: &str, fields: &[(&'static str, 
     row("POST", pattern, right, Sent::Form(fields.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()))
 }
 
-pub(super) const LIST: [(&str, Query); 3] =
-    [("_limit", Query::Count), ("_page", Query::Count), ("_order", Query::Word)];
+/// Of a short list.
+const CHOSEN: [(&str, Query); 6] =
+    [("name", Query::Text), ("name_like", Query::Text), LIST[0], LIST[1], LIST[2], LIST[3]];
+
+pub(super) const LIST: [(&str, Query); 4] =
+    [("_limit", Query::Count), ("_page", Query::Count), ("_order", Query::Word), ("_sort", Query::Word)];
 pub(super) const PACKAGES: [(&str, Query); 7] = [
     ("_limit", Query::Count),
     ("_page", Query::Count),
@@ -274,6 +278,8 @@ pub(super) fn rows(targets: &Targets) -> Vec<Row> {
         form("/client/admin/repos/{repo}", "/client/admin/repos/cran", &[("do", "create-url"), ("date", "2025-01-31"), ("at-cran", ""), ("lock", "")]),
         Row { only_wrong: true, ..form("/client/admin/repos/{repo}", "/client/admin/repos/cran", &[("do", "delete-url"), ("id", "1-99")]) },
         Row { only_wrong: true, ..get("/client/view/{*rest}", "/client/view/none", &[]) },
+        get("/__docs__", "/__docs__", &[]),
+        get("/__docs__/", "/__docs__/", &[]),
         get("/client/view/device", "/client/view/device", &[]),
         Row { only_wrong: true, ..form("/client/device", "/client/device", &[("user_code", "BCDF-GHJK"), ("do", "deny")]) },
         form("/__api__/device", "/__api__/device", &[("code_challenge_method", "S256"), ("code_challenge", "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU")]),
@@ -293,9 +299,9 @@ pub(super) fn rows(targets: &Targets) -> Vec<Row> {
         get("/__api__/swagger/", "/__api__/swagger/", &[]),
         get("/__api__/swagger/index.html", "/__api__/swagger/index.html", &[]),
         get("/__api__/swagger/doc.json", "/__api__/swagger/doc.json", &[]),
-        get("/__api__/repos", "/__api__/repos", &[]),
+        get("/__api__/repos", "/__api__/repos", &CHOSEN),
         get("/__api__/repos/{repo}", "/__api__/repos/cran", &[]),
-        get("/__api__/repos/{repo}/sources", "/__api__/repos/cran/sources", &[]),
+        get("/__api__/repos/{repo}/sources", "/__api__/repos/cran/sources", &CHOSEN),
         get("/__api__/repos/{repo}/first-transaction", "/__api__/repos/cran/first-transaction", &[]),
         get("/__api__/repos/{repo}/transaction-dates", "/__api__/repos/cran/transaction-dates?_limit=5", &LIST),
         get("/__api__/repos/{repo}/packages", "/__api__/repos/cran/packages?_limit=5&_page=1", &PACKAGES),
@@ -312,7 +318,7 @@ pub(super) fn rows(targets: &Targets) -> Vec<Row> {
         get("/__api__/vulns/{key}", format!("/__api__/vulns/{}", targets.vulnerability), &[]),
         get("/__api__/sources/{source}/vulns", "/__api__/sources/cran/vulns", &[]),
         get("/__api__/repos/{repo}/binaries", "/__api__/repos/cran/binaries", &[("snapshot", Query::Snapshot)]),
-        get("/__api__/sources", "/__api__/sources", &[]),
+        get("/__api__/sources", "/__api__/sources", &CHOSEN),
         get("/__api__/sources/{source}", "/__api__/sources/cran", &[]),
         get("/__api__/sources/{source}/packages", "/__api__/sources/cran/packages?_limit=5", &OF_SOURCE),
         get("/__api__/sources/{source}/transactions", "/__api__/sources/cran/transactions?_limit=5", &LIST),
