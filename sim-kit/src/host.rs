@@ -363,6 +363,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // Or background work would find the database gone, and complain.
+        self.shared.instance().world.begin_end();
         self.ports.iter().for_each(|port| port.serving.abort());
         self.others.iter().for_each(JoinHandle::abort);
     }
