@@ -355,9 +355,10 @@ impl Running {
             let _ = other.await;
         }
         self.shared.instance().world.end().await;
-        // Whoever starts in the same folder next finds it free.
         self.shared.leaving.close();
         self.shared.leaving.wait().await;
+        // Whoever starts in the same folder next finds it free.
+        self.shared.home.leave();
     }
 }
 

@@ -89,7 +89,7 @@ struct Inner {
 #[derive(Clone)]
 pub(crate) enum Home {
     Temporary,
-    Lasting { root: PathBuf, _lock: Arc<std::fs::File> },
+    Lasting { root: PathBuf, lock: Arc<std::fs::File> },
 }
 
 impl Home {
@@ -100,9 +100,19 @@ impl Home {
         std::fs::create_dir_all(root).map_err(unusable(root))?;
         let lock = std::fs::File::create(root.join("lock")).map_err(unusable(root))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self::Lasting { root: root.clone(), _lock: Arc::new(lock) }),
+            Ok(()) => Ok(Self::Lasting { root: root.clone(), lock: Arc::new(lock) }),
             Err(std::fs::TryLockError::WouldBlock) => Err(WorldError::InUse(root.display().to_string())),
             Err(std::fs::TryLockError::Error(error)) => Err(unusable(root)(error)),
+        }
+    }
+
+    /// Lets others have the folder now that its World has ended: a request that somebody else must give up first, such as git's of
+    /// its gateway, may hold on to the World for a moment longer.
+    pub(crate) fn leave(&self) {
+        if let Self::Lasting { lock, root } = self
+            && let Err(error) = lock.unlock()
+        {
+            tracing::warn!(%error, "the lock of {} stays until the process ends", root.display());
         }
     }
 

@@ -80,7 +80,8 @@ impl App {
     /// Synchronises every source at the start and then when its schedule says so.
     pub(crate) async fn sync_for_ever(self) {
         let mut turns: HashMap<i64, Turn> = HashMap::new();
-        let mut firing = None;
+        // The first pass is over before time moves on, or its second try would be counted from where the clock was moved to.
+        let mut firing = Some(self.world().clock().hold());
         loop {
             if let Err(error) = self.discover(&self.service()).await {
                 tracing::warn!(%error, "whether the package service has new feeds is not known");
