@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -24,6 +24,7 @@ use tower::ServiceExt as _;
 
 use crate::control;
 use crate::db::Migration;
+use crate::lanes;
 use crate::observe::{CutConnection, observe};
 use crate::routing::Route;
 use crate::sendfile;
@@ -398,9 +399,21 @@ async fn serve(
             }
         };
         let _ = stream.set_nodelay(true);
+        // Known to this runtime no longer: the lane's watches it.
+        let stream = match stream.into_std() {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot hand over a connection");
+                continue;
+            }
+        };
         let connection = Connection { shared: shared.clone(), control: control.clone(), peer, secure: tls.is_some() };
         let (tls, watcher) = (tls.clone(), graceful.watcher());
-        connections.spawn(async move {
+        let answering = async move {
+            let stream = match TcpStream::from_std(stream) {
+                Ok(stream) => stream,
+                Err(error) => return tracing::warn!(%error, "cannot take over a connection"),
+            };
             match tls {
                 None => connection.talk(sendfile::Stream::new(stream), watcher).await,
                 Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
@@ -409,7 +422,8 @@ async fn serve(
                     Err(_) => tracing::debug!("TLS took too long"),
                 },
             }
-        });
+        };
+        connections.spawn_on(answering, &lanes::next());
         while connections.try_join_next().is_some() {}
     }
     drop(listener);

@@ -44,6 +44,7 @@ pub mod http_client;
 pub mod ids;
 pub mod journal;
 pub mod known;
+mod lanes;
 pub mod logging;
 pub mod observe;
 pub mod openapi;

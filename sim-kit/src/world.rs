@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -75,6 +76,8 @@ struct Inner {
     blobs: Blobs,
     folder: PathBuf,
     tasks: TaskTracker,
+    /// Where it was opened; connections are answered elsewhere.
+    runtime: Handle,
     ending: CancellationToken,
     /// Held so that a lasting folder stays locked.
     _home: Home,
@@ -188,6 +191,7 @@ impl World {
             blobs,
             folder,
             tasks: TaskTracker::new(),
+            runtime: Handle::current(),
             ending: CancellationToken::new(),
             _home: home,
             _temporary: temporary,
@@ -247,16 +251,18 @@ impl World {
         Ok(path)
     }
 
-    /// Runs `work` in the background until it is done or the World ends; then it is dropped where it waits.
+    /// Runs `work` in the background, in the runtime in which the World was opened, until it is done or the World ends; then it is
+    /// dropped where it waits.
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let ending = self.0.ending.clone();
-        self.0.tasks.spawn(async move {
+        let until_the_end = async move {
             tokio::select! {
                 biased;
                 () = ending.cancelled() => {}
                 () = work => {}
             }
-        });
+        };
+        self.0.tasks.spawn_on(until_the_end, &self.0.runtime);
     }
 
     /// Resolves when the World ends; for work that has to clean up, such as processes to stop.
