@@ -28,10 +28,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use axum::Extension;
+use axum::body::HttpBody as _;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::Method;
 use http::header::CONTENT_TYPE;
+
 use prometheus::{
     Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TEXT_FORMAT,
     TextEncoder,
@@ -43,6 +45,9 @@ use sim_kit::host::OtherPort;
 use crate::VERSION;
 use crate::app::App;
 use crate::error::Error;
+
+/// Bytes of a body that is not watched on its way.
+const SMALL: u64 = 64 << 10;
 
 /// Which numbers are given to whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +180,11 @@ impl Metrics {
         let code = response.status();
         self.requests.with_label_values(&[code.as_str(), word(&method)]).inc();
         let sent = self.sent.with_label_values(&[code.as_str()]);
+        // A small body is on its way with its head.
+        if let Some(bytes) = response.body().size_hint().exact().filter(|bytes| *bytes <= SMALL) {
+            sent.inc_by(bytes);
+            return response;
+        }
         response.map(|body| {
             counted(body, move |bytes| {
                 // It is under way for as long as its body is.

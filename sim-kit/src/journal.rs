@@ -8,17 +8,18 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 /// Which way a request went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// A client asked this server.
+    #[default]
     In,
     /// This server asked another one.
     Out,
 }
 
 /// One request and what came of it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Entry {
     /// Number since the last reset, from 1, without gaps.
     pub seq: u64,
@@ -64,23 +65,15 @@ impl Entry {
     /// An entry with everything optional left out; `seq` is filled in by [`Journal::record`].
     #[must_use]
     pub fn new(direction: Direction, time: DateTime<Utc>, method: &str, path: &str) -> Self {
-        Self {
-            seq: 0,
-            time,
-            direction,
-            peer: None,
-            method: method.to_owned(),
-            path: blank_credentials(path),
-            status: None,
-            duration_us: 0,
-            route: None,
-            unmatched: false,
-            nearest: None,
-            principal: None,
-            user_agent: None,
-            fault: None,
-            error: None,
-        }
+        let mut entry = Self { direction, time, method: method.to_owned(), ..Self::default() };
+        entry.set_path(path);
+        entry
+    }
+
+    /// Takes `path` as an entry shows it.
+    pub(crate) fn set_path(&mut self, path: &str) {
+        self.path.clear();
+        blank_credentials(path, &mut self.path);
     }
 
     fn weight(&self) -> usize {
@@ -93,25 +86,35 @@ impl Entry {
     }
 }
 
-/// Blanks user information in a URL, cuts what is absurdly long.
-fn blank_credentials(path: &str) -> String {
+/// Writes `text` over what stands in `place`, into the room that is there.
+pub(crate) fn put(place: &mut Option<String>, text: Option<&str>) {
+    match text {
+        None => *place = None,
+        Some(text) => {
+            let place = place.get_or_insert_default();
+            place.clear();
+            place.push_str(text);
+        }
+    }
+}
+
+/// Appends `path` to `text` with user information of a URL blanked, and cut when it is absurdly long.
+fn blank_credentials(path: &str, text: &mut String) {
     const LONGEST: usize = 2048;
-    let mut text = match path.split_once("://") {
+    match path.split_once("://") {
         Some((scheme, rest)) => {
             let end = rest.find('/').unwrap_or(rest.len());
             match rest[..end].rfind('@') {
-                Some(at) => format!("{scheme}://***@{}", &rest[at + 1..]),
-                None => path.to_owned(),
+                Some(at) => text.extend([scheme, "://***@", &rest[at + 1..]]),
+                None => text.push_str(path),
             }
         }
-        None => path.to_owned(),
-    };
+        None => text.push_str(path),
+    }
     if text.len() > LONGEST {
-        let cut = (0..=LONGEST).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
-        text.truncate(cut);
+        text.truncate(text.floor_char_boundary(LONGEST));
         text.push('…');
     }
-    text
 }
 
 /// How much the ring holds.
@@ -157,6 +160,8 @@ struct Inner {
 #[derive(Default)]
 struct State {
     ring: VecDeque<Entry>,
+    /// The last one forgotten: its room is used again.
+    spare: Entry,
     bytes: usize,
     total: u64,
     unmatched: u64,
@@ -179,8 +184,15 @@ impl Journal {
     }
 
     /// Appends an entry and forgets the oldest ones over the bounds.
-    pub fn record(&self, mut entry: Entry) {
+    pub fn record(&self, entry: Entry) {
+        self.write(|place| *place = entry);
+    }
+
+    /// As [`Journal::record`], with an entry that `fill` writes over a former one's; it must set every field but `seq`.
+    pub(crate) fn write(&self, fill: impl FnOnce(&mut Entry)) {
         let mut state = self.lock();
+        let mut entry = std::mem::take(&mut state.spare);
+        fill(&mut entry);
         state.total += 1;
         entry.seq = state.total;
         state.unmatched += u64::from(entry.unmatched);
@@ -191,13 +203,19 @@ impl Journal {
         state.ring.push_back(entry);
         while state.ring.len() > self.0.bounds.entries || state.bytes > self.0.bounds.bytes {
             match state.ring.pop_front() {
-                Some(oldest) => state.bytes -= oldest.weight(),
+                Some(oldest) => {
+                    state.bytes -= oldest.weight();
+                    state.spare = oldest;
+                }
                 None => break,
             }
         }
         let total = state.total;
         drop(state);
-        self.0.latest.send_replace(total);
+        // Whoever comes now looks into the ring first.
+        if self.0.latest.receiver_count() > 0 {
+            self.0.latest.send_replace(total);
+        }
     }
 
     /// The entries with a number above `after` that `wanted` takes, oldest first, at most `limit`.
@@ -274,7 +292,8 @@ mod tests {
 
     #[test]
     fn credentials_do_not_get_in() {
-        assert_eq!(blank_credentials("http://__token__:secret@host/x@y"), "http://***@host/x@y");
-        assert_eq!(blank_credentials("/a?b=http"), "/a?b=http");
+        for (path, shown) in [("http://__token__:secret@host/x@y", "http://***@host/x@y"), ("/a?b=http", "/a?b=http")] {
+            assert_eq!(entry(path, 200).path, shown);
+        }
     }
 }

@@ -1,17 +1,20 @@
 //! What happens around every request of a product: faults, the journal, the `Date` of the World's clock.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
+use chrono::{DateTime, Utc};
 use http::header::{CONTENT_LENGTH, DATE, HOST, RETRY_AFTER, USER_AGENT};
+use http::uri::PathAndQuery;
 use http::{HeaderValue, StatusCode};
 
 use crate::faults::{Effect, Firing, Phase, Subject, spoil};
 use crate::host::Instance;
-use crate::journal::{Direction, Entry};
+use crate::journal::{Direction, put};
 use crate::routing::{Matched, Principal, Unmatched, nearest};
 use crate::serve_bytes::http_date;
 
@@ -43,29 +46,53 @@ pub(crate) async fn observe(instance: Arc<Instance>, mut request: Request) -> Re
         Some(ref firing) => under_fault(&instance, request, firing).await,
     };
     let now = world.clock().now();
-    if let Ok(date) = HeaderValue::try_from(http_date(now)) {
-        response.headers_mut().insert(DATE, date);
-    }
-    let mut entry = Entry::new(Direction::In, now, method.as_str(), uri.path_and_query().map_or("/", |p| p.as_str()));
-    entry.user_agent = agent.and_then(|value| Some(shortened(value.to_str().ok()?)));
-    entry.fault = firing.map(|firing| firing.rule);
-    entry.duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    response.headers_mut().insert(DATE, date(now));
     let extensions = response.extensions();
-    entry.status = extensions.get::<CutConnection>().is_none().then(|| response.status().as_u16());
-    entry.route = extensions.get::<Matched>().map(|m| m.0.as_str().to_owned());
-    entry.principal = extensions.get::<Principal>().map(|p| p.0.clone());
-    if extensions.get::<Unmatched>().is_some() {
-        entry.unmatched = true;
-        entry.nearest = nearest(&instance.routes, method.as_str(), uri.path());
-        tracing::warn!(%method, %uri, nearest = entry.nearest.as_deref(), "unmatched request");
+    let status = extensions.get::<CutConnection>().is_none().then(|| response.status().as_u16());
+    let unmatched = extensions.get::<Unmatched>().is_some();
+    let nearest = if unmatched { nearest(&instance.routes, method.as_str(), uri.path()) } else { None };
+    if unmatched {
+        tracing::warn!(%method, %uri, nearest = nearest.as_deref(), "unmatched request");
     }
-    world.journal().record(entry);
+    let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    world.journal().write(|entry| {
+        entry.time = now;
+        entry.direction = Direction::In;
+        entry.peer = None;
+        method.as_str().clone_into(&mut entry.method);
+        entry.set_path(uri.path_and_query().map_or("/", PathAndQuery::as_str));
+        entry.status = status;
+        entry.duration_us = duration_us;
+        put(&mut entry.route, extensions.get::<Matched>().map(|matched| matched.0.as_str()));
+        entry.unmatched = unmatched;
+        entry.nearest = nearest;
+        put(&mut entry.principal, extensions.get::<Principal>().map(|principal| principal.0.as_str()));
+        put(&mut entry.user_agent, agent.as_ref().and_then(|value| value.to_str().ok()).map(shortened));
+        entry.fault = firing.map(|firing| firing.rule);
+        entry.error = None;
+    });
     response
 }
 
+/// The value of `Date`. Every answer has one, and most have that of the one before.
+fn date(now: DateTime<Utc>) -> HeaderValue {
+    thread_local! {
+        static LAST: RefCell<Option<(i64, HeaderValue)>> = const { RefCell::new(None) };
+    }
+    let second = now.timestamp();
+    LAST.with_borrow_mut(|last| match last {
+        Some((at, value)) if *at == second => value.clone(),
+        _ => {
+            let value = HeaderValue::try_from(http_date(now)).expect("a date is ASCII");
+            *last = Some((second, value.clone()));
+            value
+        }
+    })
+}
+
 /// The first 300 bytes or so.
-fn shortened(text: &str) -> String {
-    text[..text.floor_char_boundary(300)].to_owned()
+fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(300)]
 }
 
 async fn under_fault(instance: &Instance, request: Request, firing: &Firing) -> Response {
