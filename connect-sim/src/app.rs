@@ -19,10 +19,12 @@ use crate::access_log::AccessLog;
 use crate::auth::Callers;
 use crate::auth::signature::Replays;
 use crate::config::Config;
+use crate::content::kept::Kept;
 use crate::error::Result;
 use crate::identity::Issuers;
 use crate::metrics::Metrics;
 use crate::recorder::Recorder;
+use crate::runtime::files::{SmallBundles, small_bundles};
 use crate::runtime::processes::Processes;
 use crate::server_settings::Warnings;
 use crate::store::messages::Message;
@@ -63,12 +65,14 @@ struct Inner {
     /// Folders of unpacked bundles, each unpacked by one request at a time.
     unpacking: Mutex<HashMap<i64, Weak<tokio::sync::Mutex<()>>>>,
     unpacked: PathBuf,
+    small_bundles: SmallBundles,
     incoming: PathBuf,
     clones: PathBuf,
     session_tokens: PathBuf,
     messages: Known<(), Arc<Vec<Message>>>,
     callers: Callers,
     settings: Known<Warnings, Bytes>,
+    lists: Kept,
     totals: Totals,
     package_manager: Link,
     outside: Link,
@@ -108,12 +112,14 @@ impl App {
             blob_rows: RwLock::default(),
             unpacking: Mutex::default(),
             unpacked,
+            small_bundles: small_bundles(),
             incoming,
             clones,
             session_tokens,
             messages: Known::new(1),
             callers: Callers::default(),
             settings: Known::new(10),
+            lists: Kept::default(),
             totals: Totals::new(world.db()),
             package_manager,
             outside,
@@ -151,6 +157,12 @@ impl App {
     #[must_use]
     pub fn messages(&self) -> &Known<(), Arc<Vec<Message>>> {
         &self.0.messages
+    }
+
+    /// The long list of content that is kept.
+    #[must_use]
+    pub fn lists(&self) -> &Kept {
+        &self.0.lists
     }
 
     /// The settings as they were told before.
@@ -344,6 +356,12 @@ impl App {
     #[must_use]
     pub fn blob_rows(&self) -> &RwLock<()> {
         &self.0.blob_rows
+    }
+
+    /// Small bundles that are unpacked in memory.
+    #[must_use]
+    pub fn small_bundles(&self) -> &SmallBundles {
+        &self.0.small_bundles
     }
 
     /// Where unpacked bundles are, each in a folder named by its id.

@@ -187,8 +187,9 @@ pub async fn content(
 ) -> Result<Response> {
     let mut db = app.read().await?;
     let tag = find(&mut db, &id).await?;
+    drop(db);
     let condition = Condition::open_to(&principal).tagged(tag.id);
-    Viewer::new(&app, origin, principal).all(db, &condition, Include::default()).await
+    Viewer::new(&app, origin, principal).all(&condition, Include::default()).await
 }
 
 /// `GET /v1/content/{guid}/tags`

@@ -27,14 +27,26 @@ impl<K: Hash + Eq, V: Clone> Known<K, V> {
     {
         // Asked for before the value is read: a change in between makes the value look older than it is, never newer.
         let Some(changes) = db.changes() else { return read().await };
-        match self.0.get(key) {
-            Some((at, value)) if at == changes => Ok(value),
-            _ => {
-                let value = read().await?;
-                self.0.insert(key.to_owned(), (changes, value.clone()));
-                Ok(value)
-            }
+        if let Some(value) = self.kept(db, key) {
+            return Ok(value);
         }
+        let value = read().await?;
+        self.keep(key.to_owned(), changes, value.clone());
+        Ok(value)
+    }
+
+    /// The value that is kept of `key`, if nothing was written since it was read.
+    pub fn kept<Q>(&self, db: &Db, key: &Q) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let changes = db.changes()?;
+        self.0.get(key).filter(|(at, _)| *at == changes).map(|(_, value)| value)
+    }
+
+    /// Keeps a value that was read when there had been so many changes: see [`Db::changes`].
+    pub fn keep(&self, key: K, changes: u64, value: V) {
+        self.0.insert(key, (changes, value));
     }
 }
 

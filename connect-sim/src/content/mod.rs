@@ -11,6 +11,7 @@
 
 pub mod access_test;
 pub mod fields;
+pub mod kept;
 pub mod view;
 
 use axum::Json;
@@ -45,8 +46,7 @@ pub async fn list(State(app): State<App>, origin: Origin, principal: Principal, 
     if let Some(guid) = query.text("owner_guid") {
         condition = condition.owned_by(guid);
     }
-    let db = app.read().await?;
-    Viewer::new(&app, origin, principal).all(db, &condition, include).await
+    Viewer::new(&app, origin, principal).all(&condition, include).await
 }
 
 /// `GET /v1/content/{guid}`

@@ -11,8 +11,7 @@ use http::header::CONTENT_TYPE;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sim_kit::origin::Origin;
-use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection};
+use sqlx::AnyConnection;
 
 use crate::access::{AppRole, Role, Seen};
 use crate::app::App;
@@ -196,30 +195,47 @@ impl Viewer {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn all(self, mut db: PoolConnection<Any>, condition: &Condition, include: Include) -> Result<Response> {
-        let ids = store::search::ids(&mut db, condition, Order::NEWEST).await?;
-        let mut text = vec![b'['];
-        let body = if ids.len() <= PIECE {
-            self.write(&mut db, &ids, include, &mut text).await?;
-            text.push(b']');
-            Body::from(text)
-        } else {
-            // Whoever reads slowly holds no connection meanwhile.
-            drop(db);
-            let pieces = async_stream::try_stream! {
-                for some in ids.chunks(PIECE) {
-                    self.write(&mut *self.app.read().await?, some, include, &mut text).await?;
-                    // The last byte stays and tells whether a comma comes next.
-                    let last = text.split_off(text.len() - 1);
-                    yield Bytes::from(std::mem::replace(&mut text, last));
-                }
-                text.push(b']');
-                yield Bytes::from(text);
-            };
-            let pieces: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>> = Box::pin(pieces);
-            Body::from_stream(pieces)
+    pub async fn all(self, condition: &Condition, include: Include) -> Result<Response> {
+        let key = format!(
+            "{condition:?} {include:?} {:?} {} {:?}",
+            self.origin, self.principal.user.guid, self.principal.role
+        );
+        let body = match self.app.lists().get(self.app.world().db(), &key) {
+            Some(kept) => Body::from(kept),
+            None => self.read_all(condition, include, key).await?,
         };
         Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+    }
+
+    async fn read_all(self, condition: &Condition, include: Include, key: String) -> Result<Body> {
+        let mut gathered = self.app.lists().gather(self.app.world().db(), key);
+        let mut db = self.app.read().await?;
+        let ids = store::search::ids(&mut db, condition, Order::NEWEST).await?;
+        let mut text = vec![b'['];
+        if ids.len() <= PIECE {
+            self.write(&mut db, &ids, include, &mut text).await?;
+            text.push(b']');
+            return Ok(Body::from(text));
+        }
+        // Whoever reads slowly holds no connection meanwhile.
+        drop(db);
+        let pieces = async_stream::try_stream! {
+            for some in ids.chunks(PIECE) {
+                self.write(&mut *self.app.read().await?, some, include, &mut text).await?;
+                // The last byte stays and tells whether a comma comes next.
+                let last = text.split_off(text.len() - 1);
+                let piece = std::mem::replace(&mut text, last);
+                gathered = gathered.take().and_then(|gathered| gathered.and(&piece));
+                yield Bytes::from(piece);
+            }
+            text.push(b']');
+            if let Some(gathered) = gathered.take().and_then(|gathered| gathered.and(&text)) {
+                self.app.lists().keep(gathered);
+            }
+            yield Bytes::from(text);
+        };
+        let pieces: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>> = Box::pin(pieces);
+        Ok(Body::from_stream(pieces))
     }
 
     /// Writes items, separated by commas, into a list that was begun.

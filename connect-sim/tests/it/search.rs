@@ -466,6 +466,13 @@ async fn long_lists_are_whole() {
     assert_eq!(ids, expected);
     assert!(order.windows(2).all(|pair| pair[0].0 >= pair[1].0));
     assert!(listed.iter().all(|item| item["owner"]["username"] == "publisher" && item["app_role"] == "owner"));
+    // It is kept, for this caller, as long as nothing changes.
+    let path = "/v1/content?include=owner,tags";
+    assert_eq!(publisher.get(path).await.ok().as_array().unwrap(), listed);
+    assert_eq!(app.viewer().get(path).await.ok(), json!([]));
+    assert_eq!(app.admin().get(path).await.ok()[0]["app_role"], "none");
+    publisher.patch(&format!("/v1/content/{guid}"), &json!({"title": "Another"})).await.ok();
+    assert_eq!(publisher.get(path).await.ok()[0]["title"], "Another");
     // Items that go while the list is sent are left out, and the rest is still JSON.
     let key = format!("Key {}", sim_kit::seed::users(1)[1].api_key);
     let request = http::Request::get("/__api__/v1/content").header("host", "x").header("authorization", key);
