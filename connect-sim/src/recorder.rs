@@ -27,7 +27,7 @@ use crate::webhooks;
 const MOST: usize = 100_000;
 
 /// How long events are gathered before they are written.
-const GATHERING: Duration = Duration::from_millis(20);
+const GATHERING: Duration = Duration::from_millis(100);
 
 /// What happened.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -131,16 +131,15 @@ impl Recorder {
 
     async fn write(&self, app: &App, number: u64, events: &[Event]) -> Result<()> {
         let mut tx = app.write().await?;
-        let mut entries = Vec::new();
+        let (mut hits, mut entries) = (Vec::new(), Vec::new());
         for event in events {
             match event {
-                Event::Hit(hit) => store::hits::insert(&mut tx, hit).await?,
-                Event::Entry(entry) => {
-                    store::audit::insert(&mut tx, entry).await?;
-                    entries.push(entry);
-                }
+                Event::Hit(hit) => hits.push(hit),
+                Event::Entry(entry) => entries.push(entry),
             }
         }
+        store::hits::insert(&mut tx, &hits).await?;
+        store::audit::insert(&mut tx, &entries).await?;
         let tell = webhooks::enqueue(app, &mut tx, &entries).await?;
         store::set_meta(&mut tx, &key(&self.name()?), &number.to_string()).await?;
         tx.commit().await?;

@@ -175,7 +175,9 @@ impl Blobs {
             Ok(_) => {}
             // A put is atomic: the file appears whole or not at all.
             Err(object_store::Error::NotFound { .. }) => {
-                self.store.put(&path, PutPayload::from_bytes(bytes)).await?;
+                self.store.put(&path, PutPayload::from_bytes(bytes.clone())).await?;
+                // What comes is mostly asked for soon.
+                self.remember(digest, bytes);
             }
             Err(error) => return Err(error.into()),
         }
@@ -241,8 +243,15 @@ impl Blobs {
     /// # Errors
     /// [`BlobError::Missing`], or when the store fails.
     pub async fn get(&self, digest: &Digest) -> Result<Bytes, BlobError> {
+        if let Some(bytes) = self.recent.get(digest) {
+            return Ok(bytes);
+        }
         match self.store.get(&Self::path(digest)).await {
-            Ok(result) => Ok(result.bytes().await?),
+            Ok(result) => {
+                let bytes = result.bytes().await?;
+                self.remember(*digest, bytes.clone());
+                Ok(bytes)
+            }
             Err(object_store::Error::NotFound { .. }) => Err(BlobError::Missing(*digest)),
             Err(error) => Err(error.into()),
         }
@@ -279,9 +288,15 @@ impl Blobs {
         }
         let bytes = result.bytes().await?;
         if !in_part {
-            self.recent.insert(*digest, bytes.clone());
+            self.remember(*digest, bytes.clone());
         }
         Ok(whole(bytes))
+    }
+
+    fn remember(&self, digest: Digest, bytes: Bytes) {
+        if bytes.len() as u64 <= SMALL {
+            self.recent.insert(digest, bytes);
+        }
     }
 
     /// Takes it away; a blob that is not here is no error.

@@ -9,7 +9,7 @@ use pkg_formats::manifest::{self, Manifest};
 use super::log::Log;
 use super::{python, r, versions};
 use crate::app::App;
-use crate::bundles::{check, spool::Spool};
+use crate::bundles::{check, spool::Archive};
 use crate::content_type::{ContentType, Kind};
 use crate::error::{Code, Error};
 use crate::store;
@@ -170,10 +170,10 @@ async fn read_manifest(app: &App, bundle: &Bundle) -> Result<Manifest, Stop> {
 
 /// A file out of a bundle.
 pub(crate) async fn read_file(app: &App, bundle: &Bundle, path: &str, largest: u64) -> Result<Option<Vec<u8>>, Error> {
-    let mut spool = Spool::of_blob(app.incoming(), app.world().blobs(), &bundle.digest).await?;
+    let mut archive = Archive::of(app, bundle).await?;
     let (limits, path) = (app.config().limits.archive.clone(), path.to_owned());
     let read = move || {
-        let mut files = check::read(spool.reader()?, &limits, &[&path], largest)?;
+        let mut files = check::read(archive.reader()?, &limits, &[&path], largest)?;
         Ok(files.remove(&path))
     };
     tokio::task::spawn_blocking(read).await.map_err(|error| Error::Internal(error.to_string()))?

@@ -14,7 +14,9 @@ use sim_kit::{Blobs, Digest};
 use tempfile::SpooledTempFile;
 use tokio_util::io::ReaderStream;
 
+use crate::app::App;
 use crate::error::{Error, Result};
+use crate::store::bundles::Bundle;
 
 /// Up to here bytes stay in memory.
 const IN_MEMORY: usize = 2 << 20;
@@ -98,18 +100,45 @@ impl Spool {
             }
         }
     }
+}
 
-    /// A spool that holds a blob.
+/// The archive of a bundle, to be read as often as needed.
+pub enum Archive {
+    /// A small one.
+    Bytes(Bytes),
+    /// Another one, in a file without a name.
+    File(SpooledTempFile),
+}
+
+impl Archive {
+    /// Reads it from the store.
     ///
     /// # Errors
-    /// When the store fails.
-    pub async fn of_blob(folder: &Path, blobs: &Blobs, digest: &Digest) -> Result<Self> {
-        let mut spool = Self::new(folder, u64::MAX);
-        let mut stream = blobs.stream(digest, None).await?;
-        while let Some(bytes) = stream.next().await {
-            spool.size += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
-            spool.file.write_all(&bytes?)?;
+    /// When the store or the file fails.
+    pub async fn of(app: &App, bundle: &Bundle) -> Result<Self> {
+        let blobs = app.world().blobs();
+        if bundle.size.unsigned_abs() <= IN_MEMORY as u64 {
+            return Ok(Self::Bytes(blobs.get(&bundle.digest).await?));
         }
-        Ok(spool)
+        let mut file = tempfile::spooled_tempfile_in(0, app.incoming());
+        let mut stream = blobs.stream(&bundle.digest, None).await?;
+        while let Some(bytes) = stream.next().await {
+            file.write_all(&bytes?)?;
+        }
+        Ok(Self::File(file))
+    }
+
+    /// A reader from the start.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn reader(&mut self) -> std::io::Result<Box<dyn Read + '_>> {
+        Ok(match self {
+            Self::Bytes(bytes) => Box::new(&bytes[..]),
+            Self::File(file) => {
+                file.seek(SeekFrom::Start(0))?;
+                Box::new(std::io::BufReader::with_capacity(64 * 1024, file))
+            }
+        })
     }
 }

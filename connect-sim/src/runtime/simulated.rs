@@ -12,7 +12,7 @@ use minijinja::context;
 use serde_json::json;
 
 use super::Visit;
-use super::files::{Found, find, serve, unpacked};
+use super::files::{Found, serve, unpacked};
 use crate::app::App;
 use crate::content_type::{ContentType, Kind};
 use crate::differences::Difference;
@@ -48,10 +48,9 @@ async fn file(app: &App, visit: &Visit<'_>, home: Option<&str>) -> Result<Option
         let text = "Static content answers GET and HEAD only.";
         return Err(Error::bad(Code::BadRequest, text));
     }
-    let root = unpacked(app, visit.bundle).await?;
-    Ok(match find(&root, visit.path, home).await? {
+    Ok(match unpacked(app, visit.bundle).await?.find(visit.path, home).await? {
         None => None,
-        Some(Found::File(path, size)) => Some(serve(visit.bundle, path, size, visit.method, visit.headers).await?),
+        Some(Found::File(path, file)) => Some(serve(visit.bundle, &path, file, visit.method, visit.headers).await?),
         // Relative, so that it is right under every prefix.
         Some(Found::Folder) => {
             let last = visit.path.rsplit('/').next().unwrap_or_default();
@@ -65,9 +64,9 @@ async fn file(app: &App, visit: &Visit<'_>, home: Option<&str>) -> Result<Option
 /// The page that was rendered before the bundle was made: beside its source, or in the folder of a rendered site.
 async fn rendered(app: &App, visit: &Visit<'_>, source: Option<&str>) -> Result<Option<Response>> {
     let page = source.and_then(|source| Some(format!("{}.html", source.rsplit_once('.')?.0)));
-    let root = unpacked(app, visit.bundle).await?;
+    let files = unpacked(app, visit.bundle).await?;
     for home in page.into_iter().chain(["index.html".to_owned()]) {
-        if matches!(find(&root, &home, None).await?, Some(Found::File(..))) {
+        if files.file(&home).await?.is_some() {
             return file(app, visit, Some(&home)).await;
         }
     }

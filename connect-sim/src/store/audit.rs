@@ -37,25 +37,25 @@ fn entry(row: &AnyRow) -> sqlx::Result<Entry> {
     })
 }
 
-/// Writes an entry under a new id.
+/// Writes entries under new ids.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(db: &mut AnyConnection, entry: &Entry) -> sqlx::Result<()> {
-    let id = super::next(&mut *db, "audit").await?;
-    sqlx::query(
-        "INSERT INTO audit (id, time, user_id, user_guid, user_description, action, event_description) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-    )
-    .bind(id)
-    .bind(entry.time)
-    .bind(entry.user_id)
-    .bind(&entry.user_guid)
-    .bind(&entry.user_description)
-    .bind(&entry.action)
-    .bind(&entry.event_description)
-    .execute(db)
-    .await?;
+pub async fn insert(db: &mut AnyConnection, entries: &[&Entry]) -> sqlx::Result<()> {
+    for entries in entries.chunks(super::ROWS) {
+        let first = super::next_of(&mut *db, "audit", entries.len()).await?;
+        let sql = format!(
+            "INSERT INTO audit (id, time, user_id, user_guid, user_description, action, event_description) VALUES {}",
+            super::rows(entries.len(), 7)
+        );
+        // As many statements as there are lengths are not worth keeping.
+        let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+        for (id, entry) in (first..).zip(entries) {
+            query = query.bind(id).bind(entry.time).bind(entry.user_id).bind(&entry.user_guid);
+            query = query.bind(&entry.user_description).bind(&entry.action).bind(&entry.event_description);
+        }
+        query.execute(&mut *db).await?;
+    }
     Ok(())
 }
 

@@ -55,31 +55,27 @@ fn hit(row: &AnyRow) -> sqlx::Result<Hit> {
     })
 }
 
-/// Writes a visit under a new id.
+/// Writes visits under new ids.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(db: &mut AnyConnection, hit: &Hit) -> sqlx::Result<()> {
-    let id = super::next(&mut *db, "hit").await?;
-    sqlx::query(
-        "INSERT INTO hits (id, content_guid, user_guid, variant_key, rendering_id, bundle_id, time, kind, path, \
-         user_agent, query, fetch_dest, fetch_site) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-    )
-    .bind(id)
-    .bind(&hit.content_guid)
-    .bind(&hit.user_guid)
-    .bind(&hit.variant_key)
-    .bind(hit.rendering_id)
-    .bind(hit.bundle_id)
-    .bind(hit.time)
-    .bind(&hit.kind)
-    .bind(&hit.path)
-    .bind(&hit.user_agent)
-    .bind(&hit.query)
-    .bind(&hit.fetch_dest)
-    .bind(&hit.fetch_site)
-    .execute(db)
-    .await?;
+pub async fn insert(db: &mut AnyConnection, hits: &[&Hit]) -> sqlx::Result<()> {
+    for hits in hits.chunks(super::ROWS) {
+        let first = super::next_of(&mut *db, "hit", hits.len()).await?;
+        let sql = format!(
+            "INSERT INTO hits (id, content_guid, user_guid, variant_key, rendering_id, bundle_id, time, kind, path, \
+             user_agent, query, fetch_dest, fetch_site) VALUES {}",
+            super::rows(hits.len(), 13)
+        );
+        // As many statements as there are lengths are not worth keeping.
+        let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+        for (id, hit) in (first..).zip(hits) {
+            query = query.bind(id).bind(&hit.content_guid).bind(&hit.user_guid).bind(&hit.variant_key);
+            query = query.bind(hit.rendering_id).bind(hit.bundle_id).bind(hit.time).bind(&hit.kind).bind(&hit.path);
+            query = query.bind(&hit.user_agent).bind(&hit.query).bind(&hit.fetch_dest).bind(&hit.fetch_site);
+        }
+        query.execute(&mut *db).await?;
+    }
     Ok(())
 }
 

@@ -72,14 +72,33 @@ pub const MIGRATIONS: &[Migration] = &[
 /// # Errors
 /// When the database fails.
 pub async fn next(db: &mut AnyConnection, kind: &str) -> sqlx::Result<i64> {
+    next_of(db, kind, 1).await
+}
+
+/// As [`next`], for `count` numbers in a row; gives the first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn next_of(db: &mut AnyConnection, kind: &str, count: usize) -> sqlx::Result<i64> {
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
     let row = sqlx::query(
-        "INSERT INTO counters (kind, value) VALUES ($1, 1) \
-         ON CONFLICT (kind) DO UPDATE SET value = counters.value + 1 RETURNING value",
+        "INSERT INTO counters (kind, value) VALUES ($1, $2) \
+         ON CONFLICT (kind) DO UPDATE SET value = counters.value + excluded.value RETURNING value",
     )
     .bind(kind)
+    .bind(count)
     .fetch_one(db)
     .await?;
-    row.try_get(0)
+    Ok(row.try_get::<i64, _>(0)? - count + 1)
+}
+
+/// Rows written by one statement, at most: databases limit how many values it has.
+pub const ROWS: usize = 500;
+
+/// The places of the values of so many rows of so many columns: `($1, $2), ($3, $4)`.
+#[must_use]
+pub fn rows(rows: usize, columns: usize) -> String {
+    (0..rows).map(|row| format!("({})", places(row * columns + 1, columns))).collect::<Vec<_>>().join(", ")
 }
 
 /// A value that outlives restarts.
