@@ -12,6 +12,7 @@ pub mod builders;
 pub mod cluster;
 pub mod contents;
 pub(crate) mod current;
+pub(crate) mod dependencies;
 pub mod devices;
 pub mod filter;
 pub mod git_credentials;

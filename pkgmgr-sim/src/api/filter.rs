@@ -1,21 +1,28 @@
 //! `POST /__api__/filter/packages`: what clients want to know of many packages at once, one JSON object a line.
 //!
-//! A row has `vulns` when its version has vulnerabilities, unless the client does not want to know (`"vulns": false`).
+//! A row has `vulns` when its version has vulnerabilities, unless the client does not want to know (`"vulns": false`); with `has_vulns`
+//! there are only rows of versions that have some, or only of those that have none. Of an R package without its details there is a row
+//! for each binary of it, all alike, as from the real server.
 
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use http::header::CONTENT_TYPE;
+use pkg_formats::psp::{ArtifactKind, PythonRecord, RRecord};
 use pkg_formats::python::name::normalize;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::packages::package;
+use super::dependencies;
+use super::packages::{package, seen};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::blocklist::{Suspect, When, license};
 use crate::error::{ApiError, Error};
+use crate::record;
+use crate::snapshot::Snapshot;
+use crate::store::sources::Language;
 use crate::vulns;
 
 /// Names in one request at most.
@@ -28,6 +35,7 @@ struct Wanted {
     snapshot: Option<String>,
     names: Vec<String>,
     vulns: Option<bool>,
+    has_vulns: Option<bool>,
     omit_dependencies: bool,
     omit_downloads: bool,
     omit_package_details: bool,
@@ -65,19 +73,48 @@ pub async fn packages(State(app): State<App>, caller: Caller, body: Bytes) -> Re
             deleted: false,
         };
         let blocked = rules.as_ref().is_some_and(|rules| rules.blocking(suspect).is_some());
+        let vulns = view.documents.vulns.affecting(python, &normal, suspect.version, DateTime::<Utc>::MAX_UTC);
+        let vulns: Vec<Value> = vulns.map(|one| vulns::row(one, python, &normal)).collect();
+        if wanted.has_vulns.is_some_and(|has| has == vulns.is_empty()) {
+            continue;
+        }
         let mut row = row(&wanted, &found, blocked);
+        if !wanted.omit_dependencies && python {
+            row["dependencies"] = needs(&app, &snapshot, &normal, suspect.version).await?;
+        }
         if !wanted.omit_downloads {
             row["downloads"] = app.downloads_of(suspect.source, &normal).await?.into();
         }
-        let vulns = view.documents.vulns.affecting(python, &normal, suspect.version, DateTime::<Utc>::MAX_UTC);
-        let vulns: Vec<Value> = vulns.map(|one| vulns::row(one, python, &normal)).collect();
         if wanted.vulns != Some(false) && !vulns.is_empty() {
             row["vulns"] = vulns.into();
         }
-        out.push_str(&row.to_string());
-        out.push('\n');
+        let times = match wanted.omit_package_details && repo.language() == Language::R {
+            true => binaries(&app, &snapshot, &normal, suspect.version).await?.max(1),
+            false => 1,
+        };
+        let line = row.to_string() + "\n";
+        out.push_str(&line.repeat(times));
     }
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], out).into_response())
+}
+
+/// What a release of a Python project needs; nulls when that is not known.
+async fn needs(app: &App, snapshot: &Snapshot, name: &str, version: &str) -> Result<Value, Error> {
+    let unknown = json!({ "imports": null, "suggests": null });
+    let Some(seen) = seen(app, snapshot, name).await? else { return Ok(unknown) };
+    let record: PythonRecord = serde_json::from_str(&seen.json)?;
+    let files: Vec<_> =
+        record::files(&record, seen.t).map(|(file, _)| file).filter(|file| file.version == version).collect();
+    Ok(dependencies::metadata_of(app, &files).await.map_or(unknown, |metadata| dependencies::by_kind(&metadata)))
+}
+
+/// How many binaries of a version of an R package there are.
+async fn binaries(app: &App, snapshot: &Snapshot, name: &str, version: &str) -> Result<usize, Error> {
+    let Some(seen) = seen(app, snapshot, name).await? else { return Ok(0) };
+    let record: RRecord = serde_json::from_str(&seen.json)?;
+    let is_binary = |kind| matches!(kind, ArtifactKind::Linux | ArtifactKind::Macos | ArtifactKind::Windows);
+    let shown = record.versions.iter().find(|one| one.version == version);
+    Ok(shown.map_or(0, |shown| shown.artifacts.iter().filter(|file| is_binary(file.kind)).count()))
 }
 
 fn row(wanted: &Wanted, found: &Map<String, Value>, blocked: bool) -> Value {

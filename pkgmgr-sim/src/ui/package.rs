@@ -5,19 +5,17 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use minijinja::{Value, context};
 use pkg_formats::psp::{Artifact, ArtifactKind, PythonFile, PythonRecord, RRecord, RVersion, VSIX, VsxRecord};
-use pkg_formats::python::metadata::Metadata;
 use pkg_formats::python::name::normalize;
 use pulldown_cmark::{CowStr, Event, Parser, Tag};
 use serde_json::{Value as Json, json};
 
 use super::setup::index_url;
 use super::{Asked, Made, Visit, asked, repo_value};
-use crate::api::filter;
 use crate::api::packages::{self as api, Seen};
+use crate::api::{dependencies, filter};
 use crate::app::App;
 use crate::blocklist::{Suspect, When};
 use crate::error::Error;
-use crate::files::stored;
 use crate::record;
 use crate::snapshot::Snapshot;
 use crate::store::packages;
@@ -226,12 +224,8 @@ async fn python_parts(
         };
         parts.files.push(context! { platform, name => &file.filename, size => file.size, url });
     }
-    if let Some(digest) = files.iter().find_map(|file| file.metadata_sha256)
-        // Without the package service the page lacks the list, and nothing else.
-        && app.0.files.fetch(digest, None).await.is_ok()
-        && let Ok(bytes) = app.world().blobs().get(&stored(digest)).await
-        && let Ok(metadata) = Metadata::parse(&bytes)
-    {
+    // Without the package service the page lacks the list, and nothing else.
+    if let Some(metadata) = dependencies::metadata_of(app, &files).await {
         let (extra, needed): (Vec<_>, Vec<_>) =
             metadata.requires_dist.iter().map(|text| requirement(text)).partition(|(_, needs)| needs.contains("extra"));
         parts.dependencies = vec![("Requires".to_owned(), needed), ("For extras".to_owned(), extra)];
@@ -302,7 +296,7 @@ async fn vulnerabilities(
     segment: &str,
     pinned: &str,
 ) -> Result<Vec<Value>, Error> {
-    let wanted = json!({ "repo": repo.name, "snapshot": segment, "names": [pinned], "vulns": true });
+    let wanted = json!({ "repo": repo.name, "snapshot": segment, "names": [pinned], "omit_dependencies": true });
     let told = filter::packages(State(app.clone()), visit.caller.clone(), wanted.to_string().into()).await;
     let body = told.map_err(|error| error.0)?.into_body();
     let line = axum::body::to_bytes(body, 1 << 22).await.map_err(|error| Error::Internal(error.to_string()))?;

@@ -16,6 +16,7 @@ mod desktop;
 mod device;
 mod eager;
 mod files;
+mod filter;
 mod histories;
 mod hostile;
 mod metrics;

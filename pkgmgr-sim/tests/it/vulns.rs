@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::Team;
+use crate::filter::rows;
 use crate::service::{Service, noon};
 
 /// Of all versions of a package before one, known from noon of a day.
@@ -33,11 +34,6 @@ async fn team() -> Team {
     team
 }
 
-async fn rows(team: &Team, wanted: Value) -> Vec<Value> {
-    let answer = team.admin("POST", "/__api__/filter/packages", wanted).await;
-    answer.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 #[tokio::test]
 async fn clients_are_told_what_their_versions_have() {
     let team = team().await;
@@ -51,6 +47,11 @@ async fn clients_are_told_what_their_versions_have() {
     assert!(told[1].get("vulns").is_none() && told[2].get("vulns").is_none());
     let silent = rows(&team, json!({"repo": "pypi", "names": names, "vulns": false})).await;
     assert!(silent.iter().all(|row| row.get("vulns").is_none()));
+    let versions = async |has: bool| -> Vec<Value> {
+        let told = rows(&team, json!({"repo": "pypi", "names": names, "has_vulns": has})).await;
+        told.iter().map(|row| row["version"].clone()).collect()
+    };
+    assert_eq!((versions(true).await, versions(false).await), (vec![json!("2.0")], vec![json!("3.0"), json!("0.1")]));
 
     for key in ["V-1", "ALIAS-V-1"] {
         assert_eq!(team.get(&format!("/__api__/vulns/{key}")).await.json()["affected"][0]["package"]["name"], "alpha");

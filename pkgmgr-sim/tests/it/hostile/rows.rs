@@ -354,7 +354,7 @@ pub(super) fn rows(targets: &Targets) -> Vec<Row> {
         Row { only_wrong: true, ..get("/__api__/transactions/{id}/logs", "/__api__/transactions/1/logs", &[]) },
         get("/__api__/git-credentials", "/__api__/git-credentials", &[]),
         json_body("POST", "/__api__/git-credentials", "/__api__/git-credentials", json!({"name": "{unique}", "username": "ci", "password": "secret"}), &[("name", Name, true), ("username", Text(4096), true), ("password", Text(4096), true)]),
-        json_body("POST", "/__api__/filter/packages", "/__api__/filter/packages", json!({"repo": "cran", "names": ["sf", "jsonlite==1.0"]}), &[("repo", Word, true), ("snapshot", Day, false), ("vulns", Flag, false), ("omit_dependencies", Flag, false), ("omit_downloads", Flag, false), ("omit_package_details", Flag, false)]),
+        json_body("POST", "/__api__/filter/packages", "/__api__/filter/packages", json!({"repo": "cran", "names": ["sf", "jsonlite==1.0"]}), &[("repo", Word, true), ("snapshot", Day, false), ("vulns", Flag, false), ("has_vulns", Flag, false), ("omit_dependencies", Flag, false), ("omit_downloads", Flag, false), ("omit_package_details", Flag, false)]),
         get("/__api__/blocklist/rules", "/__api__/blocklist/rules", &[]),
         json_body("POST", "/__api__/blocklist/rules", "/__api__/blocklist/rules", json!({"package_name": "none", "vulns": true, "min_severity": "high"}), &rule),
         json_body("POST", "/__api__/blocklist/rules/bulk", "/__api__/blocklist/rules/bulk", json!({"rules": [{"package_name": "none"}], "fail_all": true}), &[("rules", Kind::Drafts, true), ("fail_all", Flag, false)]),
