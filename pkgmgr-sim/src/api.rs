@@ -16,6 +16,7 @@ pub(crate) mod dependencies;
 pub mod devices;
 pub mod filter;
 pub mod git_credentials;
+pub mod metadata;
 pub mod packages;
 pub mod repos;
 pub mod sources;

@@ -26,7 +26,7 @@ use crate::stamp::Stamps;
 use crate::store::repos::Repo;
 use crate::store::sources::Source;
 use crate::store::transactions::Point;
-use crate::store::{repos, rules, sources, tokens, transactions};
+use crate::store::{metadata, repos, rules, sources, tokens, transactions};
 use crate::sync::{Held, Progress};
 
 /// How long a node may not see what another one did.
@@ -72,6 +72,8 @@ pub(crate) struct View {
     pub(crate) tokens: HashMap<String, Known>,
     /// Blocklist rules with their history.
     pub(crate) rules: Vec<(rules::Row, Rule)>,
+    /// Custom metadata by number.
+    pub(crate) metadata: Vec<metadata::Record>,
     /// What tokens are signed with.
     pub(crate) token_key: String,
     /// What the package service tells about packages.
@@ -200,6 +202,7 @@ impl App {
             let rule = serde_json::from_str(&row.rule)?;
             view.rules.push((row, rule));
         }
+        view.metadata = metadata::list(db).await?;
         view.token_key.clone_from(&self.0.token_key);
         for token in tokens::list(db).await? {
             let grants = serde_json::from_str(&token.scopes)?;

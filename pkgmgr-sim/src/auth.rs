@@ -13,7 +13,7 @@
 //! | `sources:write` | to add, remove and archive packages in the sources it names |
 //! | `sources:admin` | that, and to edit or delete them; for all sources also to create some |
 //! | `blocklist:admin` | to write blocklist rules |
-//! | `metadata:admin` | nothing yet |
+//! | `metadata:admin` | to write custom metadata |
 //! | `global:admin` | everything |
 //!
 //! A repo that is authenticated asks for a token on every path below it, before it says whether there is anything. Everything else

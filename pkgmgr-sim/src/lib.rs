@@ -54,6 +54,7 @@ pub mod files;
 pub mod git;
 mod hot;
 pub mod local;
+mod metadata;
 pub mod metrics;
 mod nodes;
 pub mod openapi;

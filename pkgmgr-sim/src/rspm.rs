@@ -9,6 +9,7 @@ mod airgap;
 mod bootstrap;
 mod command;
 mod git;
+mod metadata;
 mod server;
 mod table;
 
@@ -372,6 +373,8 @@ async fn create(server: &Server, what: Create) -> anyhow::Result<Told> {
             Ok(said(done, lines.join("\n")))
         }
         Create::GitBuilder(new) => git::create(server, new).await,
+        Create::Metadata(record) => metadata::create(server, record).await,
+        Create::BulkMetadata(records) => metadata::create_many(server, records).await,
         Create::BlocklistRule(rule) => {
             let made = server.call(Method::POST, &["blocklist", "rules"], &drafted(&rule)?).await?;
             let text = format!("Blocklist rule {} created.", made["id"]);
@@ -420,6 +423,7 @@ async fn delete(server: &Server, what: Delete) -> anyhow::Result<Told> {
         Delete::Source { name } => (vec!["sources", name], format!("Source {name} deleted.")),
         Delete::Token { id } => (vec!["tokens", id], format!("Token {id} revoked.")),
         Delete::BlocklistRule { id } => (vec!["blocklist", "rules", id], format!("Blocklist rule {id} deleted.")),
+        Delete::Metadata { id } => (vec!["metadata", "records", id], format!("Metadata {id} deleted.")),
         Delete::GitBuilder(builder) => return git::delete(server, builder).await,
         Delete::GitCredential { name, kind: _ } => {
             (vec!["git-credentials", name], format!("Git credential {name} deleted."))
@@ -479,6 +483,7 @@ async fn list(server: &Server, what: List) -> anyhow::Result<Told> {
         }
         List::GitBuilders { source } => return git::list(server, &source).await,
         List::GitBuilds(which) => return git::builds(server, which).await,
+        List::Metadata => return metadata::list(server).await,
         List::GitCredentials => return git::credentials(server).await,
         List::Tokens => (
             server.get(&["tokens"], &[]).await?,

@@ -7,6 +7,7 @@ pub mod assertions;
 pub mod builders;
 pub mod devices;
 pub mod downloads;
+pub mod metadata;
 pub mod nodes;
 pub mod packages;
 pub mod repos;
@@ -34,6 +35,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 41, name: "devices", sql: include_str!("../migrations/0041_devices.sql") },
     Migration { version: 50, name: "wrong_codes", sql: include_str!("../migrations/0050_wrong_codes.sql") },
     Migration { version: 51, name: "nodes", sql: include_str!("../migrations/0051_nodes.sql") },
+    Migration { version: 60, name: "metadata", sql: include_str!("../migrations/0060_metadata.sql") },
 ];
 
 /// A transaction number above all that will ever be given.

@@ -1,6 +1,7 @@
 //! `POST /__api__/filter/packages`: what clients want to know of many packages at once, one JSON object a line.
 //!
-//! A row has `vulns` when its version has vulnerabilities, unless the client does not want to know (`"vulns": false`); with `has_vulns`
+//! A row has `metadata`, what administrators have noted of its version, unless the client does not want to know (`"metadata": false`).
+//! Editors read an entry of it by position, the key first. A row has `vulns` when its version has vulnerabilities, unless the client does not want to know (`"vulns": false`); with `has_vulns`
 //! there are only rows of versions that have some, or only of those that have none. Of an R package without its details there is a row
 //! for each binary of it, all alike, as from the real server.
 
@@ -20,6 +21,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::blocklist::{Suspect, When, license};
 use crate::error::{ApiError, Error};
+use crate::metadata::Shown;
 use crate::record;
 use crate::snapshot::Snapshot;
 use crate::store::sources::Language;
@@ -34,6 +36,7 @@ struct Wanted {
     repo: String,
     snapshot: Option<String>,
     names: Vec<String>,
+    metadata: Option<bool>,
     vulns: Option<bool>,
     has_vulns: Option<bool>,
     omit_dependencies: bool,
@@ -85,6 +88,12 @@ pub async fn packages(State(app): State<App>, caller: Caller, body: Bytes) -> Re
         if !wanted.omit_downloads {
             row["downloads"] = app.downloads_of(suspect.source, &normal).await?.into();
         }
+        if wanted.metadata != Some(false) {
+            let Suspect { version, source, .. } = suspect;
+            let shown = Shown { python, name: &normal, version, source, repo: repo.id };
+            let values = shown.values(&view.metadata).into_iter();
+            row["metadata"] = values.map(|(key, value)| json!({ "key": key, "value": value })).collect();
+        }
         if wanted.vulns != Some(false) && !vulns.is_empty() {
             row["vulns"] = vulns.into();
         }
@@ -135,7 +144,6 @@ fn row(wanted: &Wanted, found: &Map<String, Value>, blocked: bool) -> Value {
         row.insert("package_date".to_owned(), first(["package_date", "date_publication"]));
         row.insert("package_size".to_owned(), get("package_size"));
         row.insert("available_versions".to_owned(), get("available_versions"));
-        row.insert("metadata".to_owned(), json!({}));
     }
     if !wanted.omit_dependencies {
         let (imports, suggests) = (get("imports"), get("suggests"));

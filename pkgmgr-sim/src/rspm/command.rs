@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::airgap::Export;
 use super::bootstrap::Bootstrap;
-use super::git;
+use super::{git, metadata};
 
 /// What `rspm` can do.
 #[derive(Debug, Clone, Subcommand)]
@@ -270,6 +270,10 @@ pub enum Create {
     },
     /// A builder of packages from a git repository.
     GitBuilder(git::NewBuilder),
+    /// A value that packages have under a key.
+    Metadata(metadata::Record),
+    /// Values of a file, or of standard input.
+    BulkMetadata(metadata::Records),
 }
 
 /// A blocklist rule; what is left out fits everything.
@@ -397,6 +401,13 @@ pub enum Delete {
         #[arg(long)]
         id: String,
     },
+    /// Values that packages have under keys.
+    #[command(after_help = "Examples:\n  rspm delete metadata --id=3,4,9\n  rspm delete metadata --id=all")]
+    Metadata {
+        /// Their numbers with commas, or all.
+        #[arg(long)]
+        id: String,
+    },
     /// A git builder; what it has built stays.
     #[command(after_help = "Example:\n  rspm delete git-builder --source=team --name=own")]
     GitBuilder(git::Named),
@@ -456,6 +467,9 @@ pub enum List {
     /// Blocklist rules.
     #[command(after_help = "Example:\n  rspm list blocklist-rules")]
     BlocklistRules,
+    /// Values that packages have under keys.
+    #[command(after_help = "Example:\n  rspm list metadata")]
+    Metadata,
     /// Git builders of a source.
     #[command(after_help = "Example:\n  rspm list git-builders --source=team")]
     GitBuilders {

@@ -92,14 +92,18 @@ async fn make(app: &App, visit: &Visit, repo: &str, name: &str, query: &Asked) -
         source => view.source(seen.source).map(|source| source.name.clone()),
         blocked,
     };
-    let vulns = vulnerabilities(app, visit, &repo, segment, &format!("{name}=={shown}")).await?;
+    let told = told(app, visit, &repo, segment, &format!("{name}=={shown}")).await?;
+    let vulns = vulnerabilities(&told);
+    let noted = told["metadata"].as_array().into_iter().flatten();
+    let metadata: Vec<Value> =
+        noted.map(|one| context! { key => one["key"].as_str(), value => one["value"].as_str() }).collect();
     let install = install(visit, &repo, segment, &name, version);
     let readme = parts.readme.as_deref().map(prose);
     Ok((
         "package.html",
         context! {
             here => "home", repo => repo_value(&repo), snapshot => segment, package, install, readme,
-            vulns, versions => parts.versions, files => parts.files,
+            vulns, metadata, versions => parts.versions, files => parts.files,
             has_dependencies => !groups.is_empty(), dependencies_by_kind => groups,
         },
     ))
@@ -288,20 +292,17 @@ fn install(visit: &Visit, repo: &Repo, segment: &str, name: &str, version: Optio
     }
 }
 
-/// What clients are told of the vulnerabilities of a version.
-async fn vulnerabilities(
-    app: &App,
-    visit: &Visit,
-    repo: &Repo,
-    segment: &str,
-    pinned: &str,
-) -> Result<Vec<Value>, Error> {
+/// What clients are told of a version; null when it is not there any more.
+async fn told(app: &App, visit: &Visit, repo: &Repo, segment: &str, pinned: &str) -> Result<Json, Error> {
     let wanted = json!({ "repo": repo.name, "snapshot": segment, "names": [pinned], "omit_dependencies": true });
     let told = filter::packages(State(app.clone()), visit.caller.clone(), wanted.to_string().into()).await;
     let body = told.map_err(|error| error.0)?.into_body();
     let line = axum::body::to_bytes(body, 1 << 22).await.map_err(|error| Error::Internal(error.to_string()))?;
-    // No line: the version is not there any more.
-    let row: Json = if line.is_empty() { Json::Null } else { serde_json::from_slice(&line)? };
+    Ok(if line.is_empty() { Json::Null } else { serde_json::from_slice(&line)? })
+}
+
+/// The vulnerabilities of a version that clients are told so much of.
+fn vulnerabilities(told: &Json) -> Vec<Value> {
     let shown = |vuln: &Json| {
         let severities = || vuln["severity"].as_array().into_iter().flatten();
         let score = severities().find_map(|one| one["calculated_score"]["base_score"].as_f64());
@@ -319,7 +320,7 @@ async fn vulnerabilities(
             aliases => aliases.join(", "), fixed => fixed.join(", "), simulated => vuln["simulated"].as_bool(),
         }
     };
-    Ok(row["vulns"].as_array().into_iter().flatten().map(shown).collect())
+    told["vulns"].as_array().into_iter().flatten().map(shown).collect()
 }
 
 /// The word for a base score, as CVSS has it.

@@ -459,3 +459,28 @@ async fn a_server_in_maintenance_serves_no_repository() {
         assert!(told.contains(pkgmgr_sim::VERSION), "{told}");
     }
 }
+
+#[tokio::test]
+async fn metadata_of_ones_own() {
+    let shell = Shell::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let made = shell.run(&["create", "metadata", "--package-name=alpha", "--key=risk", "--value=low"]).await;
+    assert_eq!(made, "Metadata 1: risk is low.\n");
+    shell.fails(&["create", "metadata", "--package-name=alpha", "--key=risk", "--value=high"], "update_existing").await;
+    let keep = ["--key=risk", "--value=high", "--succeed-on-existing"];
+    shell.run(&[&["create", "metadata", "--package-name=alpha"], &keep[..]].concat()).await;
+    let table = write(folder.path(), "m.csv", b"package_name,source,key,value\nbeta,,risk,none\n,cran,docs,\"a, b\"\n");
+    assert_eq!(shell.run(&["create", "bulk-metadata", "--csv-in", &table]).await, "2 records of metadata created.\n");
+    let example = shell.run(&["create", "bulk-metadata", "--show-example"]).await;
+    let file = write(folder.path(), "m.json", example.replace("prod", "cran").as_bytes());
+    shell.run(&["create", "bulk-metadata", "--path", &file, "--fail-all"]).await;
+    let list = shell.run(&["list", "metadata"]).await;
+    let lines: Vec<&str> = list.lines().collect();
+    assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["1", "alpha", "-", "-", "-", "risk", "low"]);
+    assert_eq!(lines[3].split_whitespace().collect::<Vec<_>>(), ["3", "-", "-", "cran", "-", "docs", "a,", "b"]);
+    assert_eq!(lines.len(), 6, "{list}");
+    shell.run(&["delete", "metadata", "--id=1,3"]).await;
+    shell.fails(&["delete", "metadata", "--id=1"], "no record").await;
+    shell.run(&["delete", "metadata", "--id=all"]).await;
+    assert_eq!(shell.json(&["list", "metadata"]).await, json!([]));
+}
