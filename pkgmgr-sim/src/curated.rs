@@ -5,6 +5,10 @@
 //! what they were whatever happens to the built-in source later. They change only by an update, which can be tried without being
 //! committed. In `curated-cran` packages bring along what they depend on; which kinds of dependencies, `include` says: that of the
 //! update, else the one that the source was made with.
+//!
+//! What packages were asked for with is kept: moved to another date without a list, a source has the same packages within the same bounds.
+
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -23,6 +27,7 @@ use crate::snapshot::{parse_date, parse_id};
 use crate::store::packages::{self, Package, Shows};
 use crate::store::sources::{self, Source};
 use crate::store::transactions::{self, Point, Transaction};
+use wanted::Wanted;
 
 /// What to change about a source.
 #[derive(Debug, Default, Deserialize)]
@@ -30,7 +35,7 @@ use crate::store::transactions::{self, Point, Transaction};
 pub struct Update {
     /// The new date; none: the one it has.
     pub snapshot: Option<String>,
-    /// R packages to be added.
+    /// R packages to be added; each may say which versions will do, as a line of `requirements` does.
     pub packages: Vec<String>,
     /// R packages to be taken out, without what they brought along.
     pub remove: Vec<String>,
@@ -109,6 +114,16 @@ impl Settings {
 /// The packages that a curated source shall have, by name, as they are written and as the index shows them.
 type Chosen = BTreeMap<String, (Package, String)>;
 
+/// What an update makes of a curated source.
+#[derive(Default)]
+struct Choice {
+    packages: Chosen,
+    /// Dependencies that the snapshot does not have.
+    missing: Vec<String>,
+    /// What the packages were asked for with, to be kept.
+    requirements: String,
+}
+
 impl App {
     /// The built-in source that a source of type `kind` follows, and its state at `date`, which is a date or a transaction; none: its
     /// newest.
@@ -165,13 +180,14 @@ impl App {
             "cran-snapshot" => BTreeMap::new(),
             _ => self.held(source).await?,
         };
-        let (chosen, missing) = match source.kind.as_str() {
+        let known = sources::requirements(self.world().db(), source.id).await?;
+        let Choice { packages: chosen, missing, requirements } = match source.kind.as_str() {
             "curated-cran" => {
                 let settings = Settings::read(self.world().db(), source).await?;
-                self.choose_r(base, at, &held, &update, &settings).await?
+                self.choose_r(base, at, &held, &update, &settings, &known).await?
             }
-            "curated-pypi" => (self.choose_python(base, at, &update).await?, Vec::new()),
-            _ if update.packages.is_empty() && update.requirements.is_none() => (Chosen::new(), Vec::new()),
+            "curated-pypi" => self.choose_python(base, at, update.requirements.as_ref().unwrap_or(&known)).await?,
+            _ if update.packages.is_empty() && update.requirements.is_none() => Choice::default(),
             _ => return Err(Error::BadRequest("a cran-snapshot shows all packages of its date".to_owned())),
         };
         result.missing = missing;
@@ -197,6 +213,7 @@ impl App {
         }
         packages::put(&mut change.tx, source.id, change.id, &written, false, |_, _| false).await?;
         sources::set_pin(&mut change.tx, source.id, change.id, base, at).await?;
+        sources::set_requirements(&mut change.tx, source.id, &requirements).await?;
         let count = |list: &[Named]| i64::try_from(list.len()).unwrap_or(i64::MAX);
         let done = Transaction {
             source_id: Some(source.id),
@@ -241,18 +258,29 @@ impl App {
         held: &BTreeMap<String, (String, String)>,
         update: &Update,
         settings: &Settings,
-    ) -> Result<(Chosen, Vec<String>), Error> {
-        let listed = update.requirements.as_deref().map(read_r_requirements).transpose()?;
+        known: &str,
+    ) -> Result<Choice, Error> {
+        let listed = update.requirements.as_deref().map(wanted::read).transpose()?;
         if listed.is_some() && (update.only || !update.packages.is_empty() || !update.remove.is_empty()) {
             let text = "a requirements file says all that there shall be; name no packages besides";
             return Err(Error::BadRequest(text.to_owned()));
         }
         let only = update.only || listed.is_some();
-        let named = listed.as_ref().unwrap_or(&update.packages);
-        let (fields, suggests) = fields(update.include.as_ref().unwrap_or(&settings.include))?;
+        let named = match listed {
+            Some(listed) => listed,
+            None => {
+                let read = update.packages.iter().map(|text| Wanted::parse(text.trim()));
+                read.map(|wanted| wanted.map(|wanted| (wanted.name.clone(), wanted))).collect::<Result<_, _>>()?
+            }
+        };
+        // What was asked for before counts for what stays.
+        let mut asked = if only { BTreeMap::new() } else { wanted::read(known)? };
+        asked.retain(|name, _| !update.remove.contains(name));
+        asked.extend(named.clone());
+        let (along, suggests) = fields(update.include.as_ref().unwrap_or(&settings.include))?;
         let with_suggests = suggests || update.include_suggests;
         let stays = |name: &&String| !only && !update.remove.contains(name);
-        let mut queue: VecDeque<(String, bool)> = named.iter().map(|name| (name.clone(), true)).collect();
+        let mut queue: VecDeque<(String, bool)> = named.keys().map(|name| (name.clone(), true)).collect();
         queue.extend(held.keys().filter(stays).map(|name| (name.clone(), false)));
         if let Some(name) = update.remove.iter().find(|name| !held.contains_key(*name)) {
             return Err(Error::NotFound(format!("the source has no package {name}")));
@@ -264,15 +292,19 @@ impl App {
             if !seen.insert(name.clone()) {
                 continue;
             }
-            let record: Option<RRecord> = match packages::get(self.world().db(), base, at, &name).await? {
+            let mut record: Option<RRecord> = match packages::get(self.world().db(), base, at, &name).await? {
                 Some((_, json)) => Some(record::r_before(serde_json::from_str(&json)?, t)),
                 None => None,
             };
-            let current = record.as_ref().and_then(|record| record::current(record, t)).cloned();
+            let wanted = asked.get(&name);
+            let current = record.as_mut().and_then(|record| match wanted {
+                Some(wanted) => wanted.narrow(record, t),
+                None => record::current(record, t).cloned(),
+            });
             let (Some(mut record), Some(current)) = (record, current) else {
-                if is_named {
+                if let Some(wanted) = wanted.filter(|_| is_named) {
                     let date = t.date_naive();
-                    return Err(Error::BadRequest(format!("there is no package {name} in the snapshot of {date}")));
+                    return Err(Error::BadRequest(format!("there is no package {wanted} in the snapshot of {date}")));
                 }
                 // One that it had is gone from this snapshot; that is told as removed.
                 if !held.contains_key(&name) {
@@ -281,9 +313,10 @@ impl App {
                 continue;
             };
             let description = dcf::parse_one(&current.description).unwrap_or_default();
-            let suggests = (is_named && with_suggests).then_some("Suggests");
+            let (more, suggested) = fields(wanted.map_or(&[], |wanted| &wanted.extras))?;
+            let suggests = (is_named && with_suggests || suggested).then_some("Suggests");
             // What stays has brought its dependencies along before; a newer version may need others.
-            for field in fields.iter().copied().chain(suggests) {
+            for field in along.iter().copied().chain(more).chain(suggests) {
                 for dependency in r::deps::parse(description.get(field).unwrap_or_default()).unwrap_or_default() {
                     if !r::R_BASE.contains(&dependency.name.as_str()) {
                         queue.push_back((dependency.name, false));
@@ -297,13 +330,14 @@ impl App {
             let digest = Digest::of(json.as_bytes()).to_string();
             chosen.insert(name, (record::r_package(&record, json, digest), current.version));
         }
-        Ok((chosen, missing.into_iter().collect()))
+        let requirements = asked.values().map(|wanted| format!("{wanted}\n")).collect();
+        Ok(Choice { packages: chosen, missing: missing.into_iter().collect(), requirements })
     }
 
-    async fn choose_python(&self, base: i64, at: Point, update: &Update) -> Result<Chosen, Error> {
-        let Some(text) = &update.requirements else {
+    async fn choose_python(&self, base: i64, at: Point, text: &str) -> Result<Choice, Error> {
+        if text.is_empty() {
             return Err(Error::BadRequest("curated-pypi needs the requirements that say what it holds".to_owned()));
-        };
+        }
         let t = instant(at.as_of);
         let mut chosen = Chosen::new();
         for requirement in read_requirements(text)? {
@@ -326,7 +360,7 @@ impl App {
             let digest = Digest::of(json.as_bytes()).to_string();
             chosen.insert(name, (record::python_package(&record, json, digest), shown));
         }
-        Ok(chosen)
+        Ok(Choice { packages: chosen, missing: Vec::new(), requirements: text.to_owned() })
     }
 }
 
@@ -352,26 +386,6 @@ fn fields(include: &[String]) -> Result<(Vec<&'static str>, bool), Error> {
         }
     }
     Ok((fields, suggests))
-}
-
-/// The packages of a requirements file for R: a name a line. A source shows what its snapshot has, so that no versions are chosen.
-fn read_r_requirements(text: &str) -> Result<Vec<String>, Error> {
-    let mut names = Vec::new();
-    for (number, line) in (1..).zip(text.lines()) {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '.';
-        match line {
-            "" => {}
-            name if name.chars().all(is_name) => names.push(name.to_owned()),
-            other => {
-                let start: String = other.chars().take(80).collect();
-                return Err(Error::BadRequest(format!(
-                    "requirements: line {number}: {start:?} is no name of an R package; versions are those of the snapshot"
-                )));
-            }
-        }
-    }
-    Ok(names)
 }
 
 fn read_requirements(text: &str) -> Result<Vec<Requirement>, Error> {

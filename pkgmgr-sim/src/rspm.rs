@@ -511,8 +511,7 @@ async fn add(server: &Server, add: Add) -> anyhow::Result<Told> {
     if add.path.is_empty() {
         let mut packages = add.packages;
         if let Some(file) = &add.file_in {
-            packages.extend(read_text(file)?.split([',', '\n', '\r']).map(str::trim).map(str::to_owned));
-            packages.retain(|name| !name.is_empty());
+            packages.extend(requirements_in(&read_text(file)?));
         }
         if packages.is_empty() {
             bail!("give files with --path, or for a curated source packages with --packages or --file-in");
@@ -571,6 +570,17 @@ fn updated(json: Value, csv: Option<&Path>) -> anyhow::Result<Told> {
         _ => "Nothing was changed; add --commit to do it.".to_owned(),
     });
     Ok(said(json, lines.join("\n")))
+}
+
+/// The packages that a file names: several names on a line have commas between them, and so have bounds of versions.
+fn requirements_in(text: &str) -> Vec<String> {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+    let split = |line: &str| -> Vec<String> {
+        let is_one = line.contains(['<', '>', '=', '[', '(']);
+        let parts: Vec<&str> = if is_one { vec![line] } else { line.split(',').collect() };
+        parts.into_iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+    };
+    lines.flat_map(split).collect()
 }
 
 fn read_text(path: &Path) -> anyhow::Result<String> {

@@ -36,6 +36,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 50, name: "wrong_codes", sql: include_str!("../migrations/0050_wrong_codes.sql") },
     Migration { version: 51, name: "nodes", sql: include_str!("../migrations/0051_nodes.sql") },
     Migration { version: 60, name: "metadata", sql: include_str!("../migrations/0060_metadata.sql") },
+    Migration { version: 61, name: "requirements", sql: include_str!("../migrations/0061_requirements.sql") },
 ];
 
 /// A transaction number above all that will ever be given.

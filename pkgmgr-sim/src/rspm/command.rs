@@ -63,12 +63,12 @@ pub enum Command {
         /// The source.
         #[arg(long)]
         source: String,
-        /// A requirements file: all that there shall be. For R a name a line.
+        /// A requirements file: all that there shall be. For R a line such as sf, sf>=1.0,<2.0 or sf==1.0[suggests].
         #[arg(long)]
         file_in: Option<PathBuf>,
-        /// The new date.
-        #[arg(long)]
-        snapshot: Option<String>,
+        /// The new date; the newest when left out.
+        #[arg(long, default_value = "latest")]
+        snapshot: String,
         /// More R packages.
         #[arg(long, value_delimiter = ',')]
         packages: Vec<String>,
@@ -510,7 +510,7 @@ pub struct Add {
     /// Packages for a curated source.
     #[arg(long, value_delimiter = ',', conflicts_with = "path")]
     pub packages: Vec<String>,
-    /// A file with names of packages, one a line or with commas.
+    /// A file with names of packages, one a line or with commas; a line may say which versions will do, such as sf>=1.0,<2.0.
     #[arg(long, conflicts_with = "path")]
     pub file_in: Option<PathBuf>,
     /// Bring along what they suggest.

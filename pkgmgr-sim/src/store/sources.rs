@@ -229,6 +229,34 @@ pub async fn set_curated(tx: &mut Tx, source: i64, include: &str, no_archived: b
     Ok(())
 }
 
+/// What the packages of a curated source were asked for with; empty when nothing was noted.
+///
+/// # Errors
+/// The database's.
+pub async fn requirements(db: &Db, source: i64) -> sqlx::Result<String> {
+    let row = sqlx::query("SELECT requirements FROM curated_requirements WHERE source_id = $1")
+        .bind(source)
+        .fetch_optional(db.pool())
+        .await?;
+    row.map_or(Ok(String::new()), |row| row.try_get(0))
+}
+
+/// Notes what the packages of a curated source were asked for with.
+///
+/// # Errors
+/// The database's.
+pub async fn set_requirements(tx: &mut Tx, source: i64, requirements: &str) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO curated_requirements (source_id, requirements) VALUES ($1, $2)
+         ON CONFLICT (source_id) DO UPDATE SET requirements = excluded.requirements",
+    )
+    .bind(source)
+    .bind(requirements)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// The transaction of the state of `source` whose files are all here.
 ///
 /// # Errors

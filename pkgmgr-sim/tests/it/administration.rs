@@ -235,7 +235,7 @@ async fn sources_that_follow_another_move_only_when_told() {
     refused(&update("chosen", json!({"snapshot": "2024-02-31"})).await, 400, "not a date");
     refused(&update("pychosen", json!({"requirements": "-e ."})).await, 400, "editable");
     refused(&update("pychosen", json!({"requirements": "beta==77"})).await, 400, "beta==77");
-    refused(&update("pychosen", json!({})).await, 400, "requirements");
+    assert_eq!(update("pychosen", json!({})).await.json()["updated"], json!([]), "it knows its requirements");
     refused(&update("cran", json!({})).await, 400, "type cran");
 }
 

@@ -1,5 +1,7 @@
 //! The administrator's command line against a running server.
 
+mod kept;
+
 use std::path::Path;
 
 use clap::Parser;
@@ -161,7 +163,8 @@ async fn curated_sources_python_and_the_blocklist() {
     assert_eq!((held.as_array().unwrap().len(), &held[0]["name"]), (1, &json!("beta")));
     let brought = shell.run(&["update", "--source=chosen", &listed("alpha\n"), "--snapshot=2024-01-12"]).await;
     assert!(brought.contains("added  alpha 2.0") && !brought.contains("removed"), "it needs beta: {brought}");
-    shell.fails(&["update", "--source=chosen", &listed("alpha\nbeta>=1.0\n")], "line 2").await;
+    shell.fails(&["update", "--source=chosen", &listed("alpha\nbeta>=1.0\n")], "no package beta>=1.0").await;
+    shell.fails(&["update", "--source=chosen", &listed("alpha\nbeta 1.0\n")], "line 2").await;
     shell.fails(&["update", "--source=chosen", &listed("none\n")], "no package none").await;
     shell.fails(&["update", "--source=chosen", &listed("alpha\n"), "--packages=beta"], "besides").await;
 
@@ -458,29 +461,4 @@ async fn a_server_in_maintenance_serves_no_repository() {
         let told = rspm(&[flag]).await.unwrap_err();
         assert!(told.contains(pkgmgr_sim::VERSION), "{told}");
     }
-}
-
-#[tokio::test]
-async fn metadata_of_ones_own() {
-    let shell = Shell::start().await;
-    let folder = tempfile::tempdir().unwrap();
-    let made = shell.run(&["create", "metadata", "--package-name=alpha", "--key=risk", "--value=low"]).await;
-    assert_eq!(made, "Metadata 1: risk is low.\n");
-    shell.fails(&["create", "metadata", "--package-name=alpha", "--key=risk", "--value=high"], "update_existing").await;
-    let keep = ["--key=risk", "--value=high", "--succeed-on-existing"];
-    shell.run(&[&["create", "metadata", "--package-name=alpha"], &keep[..]].concat()).await;
-    let table = write(folder.path(), "m.csv", b"package_name,source,key,value\nbeta,,risk,none\n,cran,docs,\"a, b\"\n");
-    assert_eq!(shell.run(&["create", "bulk-metadata", "--csv-in", &table]).await, "2 records of metadata created.\n");
-    let example = shell.run(&["create", "bulk-metadata", "--show-example"]).await;
-    let file = write(folder.path(), "m.json", example.replace("prod", "cran").as_bytes());
-    shell.run(&["create", "bulk-metadata", "--path", &file, "--fail-all"]).await;
-    let list = shell.run(&["list", "metadata"]).await;
-    let lines: Vec<&str> = list.lines().collect();
-    assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["1", "alpha", "-", "-", "-", "risk", "low"]);
-    assert_eq!(lines[3].split_whitespace().collect::<Vec<_>>(), ["3", "-", "-", "cran", "-", "docs", "a,", "b"]);
-    assert_eq!(lines.len(), 6, "{list}");
-    shell.run(&["delete", "metadata", "--id=1,3"]).await;
-    shell.fails(&["delete", "metadata", "--id=1"], "no record").await;
-    shell.run(&["delete", "metadata", "--id=all"]).await;
-    assert_eq!(shell.json(&["list", "metadata"]).await, json!([]));
 }
