@@ -47,6 +47,8 @@ pub(crate) struct Inner {
     pub(crate) pages: minijinja::Environment<'static>,
     token_key: String,
     view: RwLock<Arc<View>>,
+    /// Held while the view is read anew: of two that read it the later one must write it last.
+    refreshing: tokio::sync::Mutex<()>,
     /// When the view was read.
     viewed: Mutex<Instant>,
     syncs: Mutex<HashMap<i64, Progress>>,
@@ -154,6 +156,7 @@ impl App {
             config,
             token_key,
             view: RwLock::default(),
+            refreshing: tokio::sync::Mutex::default(),
             viewed: Mutex::new(Instant::now()),
             syncs: Mutex::default(),
             stamps: Stamps::default(),
@@ -184,6 +187,7 @@ impl App {
     /// Reads what there is anew; to be called after every change.
     pub(crate) async fn refresh(&self) -> Result<(), Error> {
         let db = self.0.world.db();
+        let _one_at_a_time = self.0.refreshing.lock().await;
         let mut view = View { sources: sources::list(db).await?, ..View::default() };
         for source in &view.sources {
             if let Some(point) = transactions::point(db, source.id, i64::MAX).await? {
@@ -213,6 +217,14 @@ impl App {
         self.0.snapshots.forget();
         self.0.hot.forget();
         Ok(())
+    }
+
+    /// Sees to it that what transaction `tx` has made of `source` is shown: it is in the database a moment before the view has it.
+    pub(crate) async fn catch_up(&self, source: i64, tx: i64) -> Result<(), Error> {
+        if self.view().newest.get(&source).is_some_and(|at| at.tx >= tx) {
+            return Ok(());
+        }
+        self.refresh().await
     }
 
     /// Reads anew what other nodes may have changed: on a shared database, once a second.

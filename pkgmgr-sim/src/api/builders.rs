@@ -191,6 +191,14 @@ pub async fn create(
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
+/// Who is told that a build went well finds its package in the index.
+async fn shown(app: &App, build: &Build) -> Result<(), Error> {
+    match build.transaction_id.filter(|_| build.state == "succeeded") {
+        Some(transaction) => app.catch_up(build.source_id, transaction).await,
+        None => Ok(()),
+    }
+}
+
 /// The builds, when they have ended or as they are.
 async fn ended(app: &App, name: &str, builds: Vec<i64>, waits: bool) -> Result<Vec<Value>, Error> {
     let mut answers = Vec::new();
@@ -199,6 +207,7 @@ async fn ended(app: &App, name: &str, builds: Vec<i64>, waits: bool) -> Result<V
             true => app.built(id).await?,
             false => builders::build_by_id(app.world().db(), id).await?.unwrap_or_default(),
         };
+        shown(app, &build).await?;
         answers.push(build_json(name, &build));
     }
     Ok(answers)
@@ -307,6 +316,9 @@ pub async fn builds(
     };
     let (skip, limit) = (i64::try_from(skip).unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX));
     let found = builders::builds(db, source.id, wanted, limit, skip).await?;
+    for build in &found {
+        shown(&app, build).await?;
+    }
     let name =
         |build: &Build| all.iter().find(|builder| builder.id == build.builder_id).map_or("", |b| b.name.as_str());
     Ok(Json(found.iter().map(|build| build_json(name(build), build)).collect()))

@@ -1,9 +1,15 @@
 //! Builders and builds as rows, on both engines.
 
+use pkg_formats::psp::{RRecord, RState, RVersion};
+use pkgmgr_sim::record;
 use pkgmgr_sim::store::builders::{self, Build, Builder, Credential};
-use pkgmgr_sim::store::{MIGRATIONS, sources};
+use pkgmgr_sim::store::transactions::{self, Transaction};
+use pkgmgr_sim::store::{MIGRATIONS, packages, sources, take_instant, take_numbers};
+use serde_json::json;
 use sim_kit::Db;
 use sim_kit::testing::Postgres;
+
+use crate::Team;
 
 fn builder(source_id: i64, name: &str) -> Builder {
     Builder {
@@ -104,4 +110,64 @@ async fn on_sqlite() {
 async fn on_postgres() {
     let Some(postgres) = Postgres::start() else { return };
     builds_end_once(&postgres.db(MIGRATIONS).await).await;
+}
+
+/// What a build writes at its end, in the moment before the server has read it anew.
+#[tokio::test]
+async fn a_build_has_succeeded_when_the_index_shows_it() {
+    let team = Team::synced().await;
+    let made = team.does("POST", "/__api__/sources", json!({"name": "git", "type": "git"})).await;
+    let source = made["id"].as_i64().unwrap();
+    team.does("POST", "/__api__/repos", json!({"name": "own"})).await;
+    team.does("POST", "/__api__/repos/own/sources", json!({"source": "git"})).await;
+    let index = "/own/latest/src/contrib/PACKAGES";
+    assert!(!team.get(index).await.text().contains("Package: own"));
+
+    let world = team.running.world();
+    let now = world.clock().now_micros();
+    let mut tx = world.db().write().await.unwrap();
+    let idle = Builder { next_poll_at: i64::MAX, ..builder(source, "own") };
+    let id = builders::insert(&mut tx, &idle).await.unwrap();
+    let build = builders::enqueue(&mut tx, (id, source), "", "aa", now).await.unwrap();
+    builders::claim(&mut tx, "another", now, i64::MAX).await.unwrap().unwrap();
+    let transaction = take_numbers(&mut tx, "transactions", 1).await.unwrap();
+    let at = take_instant(&mut tx, now).await.unwrap();
+    let version = RVersion {
+        archived_at: None,
+        artifacts: vec![],
+        description: "Package: own\nVersion: 1.0\n".to_owned(),
+        published_at: record::instant(at),
+        readme: None,
+        readme_type: None,
+        state: RState::Current,
+        version: "1.0".to_owned(),
+    };
+    let own = RRecord { name: "own".to_owned(), removed_at: None, versions: vec![version] };
+    let own = record::r_package(&own, serde_json::to_string(&own).unwrap(), "x".to_owned());
+    packages::put(&mut tx, source, transaction, &[own], false, |_, _| false).await.unwrap();
+    let done = Transaction {
+        id: transaction,
+        source_id: Some(source),
+        action: "Git build".to_owned(),
+        created_at: now,
+        completed_at: now,
+        as_of: Some(at + 1),
+        ..Transaction::default()
+    };
+    transactions::insert(&mut tx, &done).await.unwrap();
+    let end = Build {
+        id: build,
+        state: "succeeded".to_owned(),
+        package: "own".to_owned(),
+        version: "1.0".to_owned(),
+        completed_at: Some(now),
+        transaction_id: Some(transaction),
+        ..Build::default()
+    };
+    assert!(builders::finish(&mut tx, "another", &end).await.unwrap());
+    tx.commit().await.unwrap();
+
+    let told = team.does("GET", "/__api__/sources/git/git-builds", serde_json::Value::Null).await;
+    assert_eq!(told[0]["status"], "succeeded", "{told}");
+    assert!(team.text(index).await.contains("Package: own\nVersion: 1.0\n"), "it was told before it was there");
 }
