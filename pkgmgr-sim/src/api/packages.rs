@@ -210,7 +210,10 @@ pub async fn show(
     let repo = app.view().repo(&repo)?;
     let snapshot = app.shown(&repo, filter.snapshot.as_deref(), filter.bioc_version.as_deref()).await?;
     let version = filter.version.as_deref();
-    let found = package(&app, &repo, &snapshot, &name, version).await?;
+    let found = match (repo.language(), version) {
+        (Language::R, Some(version)) => r_package_now_or_before(&app, &snapshot, &name, version).await?,
+        _ => package(&app, &repo, &snapshot, &name, version).await?,
+    };
     let missing = || {
         let version = version.map(|v| format!(" {v}")).unwrap_or_default();
         Error::NotFound(format!("there is no package {name}{version} in repository {}", repo.name))
@@ -293,6 +296,30 @@ async fn id_of(
     Ok(hidden)
 }
 
+/// What the API tells of a version of an R package: of one that is not the current one hardly anything, as was seen of the real server.
+/// Which fields that leaves is a guess.
+async fn r_package_now_or_before(
+    app: &App,
+    snapshot: &Snapshot,
+    name: &str,
+    version: &str,
+) -> Result<Option<Value>, Error> {
+    let Some(whole) = r_package(app, snapshot, name, Some(version)).await? else { return Ok(None) };
+    let Some((record, t, _)) = app.r_record(snapshot, name).await? else { return Ok(None) };
+    if record::current(&record, t).is_some_and(|current| current.version == version) {
+        return Ok(Some(whole));
+    }
+    let Value::Object(mut members) = whole else { return Ok(None) };
+    for (member, value) in &mut members {
+        match value {
+            _ if ["id", "source_id", "name", "version"].contains(&member.as_str()) => {}
+            Value::String(text) if member != "date_publication" => text.clear(),
+            other => *other = Value::Null,
+        }
+    }
+    Ok(Some(members.into()))
+}
+
 async fn r_package(app: &App, snapshot: &Snapshot, name: &str, version: Option<&str>) -> Result<Option<Value>, Error> {
     let Some(Seen { id, source, json, t }) = id_of(app, snapshot, name, shows_r).await? else { return Ok(None) };
     let record: RRecord = serde_json::from_str(&json)?;
@@ -320,6 +347,12 @@ async fn r_package(app: &App, snapshot: &Snapshot, name: &str, version: Option<&
     out.insert("checksum".into(), checksum.unwrap_or_default().into());
     out.insert("date_publication".into(), time(shown.published_at.timestamp_micros()).into());
     out.insert("archived".into(), if archived.is_empty() { Value::Null } else { archived.into() });
+    // As of Python projects, oldest first.
+    let known = record::archived(&record, t).collect::<Vec<_>>().into_iter().rev().chain(current);
+    out.insert("available_versions".into(), known.map(|one| one.version.as_str()).collect());
+    out.insert("package_size".into(), record::source(shown).map(|a| a.size).into());
+    out.insert("licenses".into(), description.get("License").into_iter().collect());
+    out.insert("license_types".into(), json!(license::types(Some(&field("License")))));
     for name in ["Depends", "Imports", "LinkingTo", "Suggests", "Enhances"] {
         let parsed = r::deps::parse(&field(name)).unwrap_or_default();
         let list: Vec<Value> = parsed.iter().map(dependency_json).collect();

@@ -87,7 +87,21 @@ async fn packages() {
     assert_eq!(alpha["archived"], json!([{"version": "1.0", "date_publication": "2024-01-02T12:00:00Z"}]));
     assert_eq!(alpha["imports"], json!([{"name": "beta", "operator": "", "version": ""}]));
     let old = team.get("/__api__/repos/cran/packages/alpha?version=1.0").await.json();
-    assert_eq!(old["version"], "1.0");
+    let told = |record: &Value, member: &str| record[member].clone();
+    assert_eq!((told(&old, "version"), told(&old, "name")), (json!("1.0"), json!("alpha")));
+    let hardly = ["checksum", "title", "license", "date_publication", "imports", "archived", "available_versions"];
+    assert_eq!(
+        hardly.map(|member| told(&old, member)),
+        [json!(""), json!(""), json!(""), json!(null), json!(null), json!(null), json!(null)]
+    );
+    let asked = team.get("/__api__/repos/cran/packages/alpha?version=2.0").await.json();
+    assert_eq!(asked, alpha, "the current version is told whole");
+    let before = team.get("/__api__/repos/cran/packages/alpha?version=1.0&snapshot=2024-01-05").await.json();
+    assert_eq!((&before["license"], &before["available_versions"]), (&json!("MIT"), &json!(["1.0"])), "it was current");
+    assert_eq!((&alpha["available_versions"], &alpha["licenses"]), (&json!(["1.0", "2.0"]), &json!(["MIT"])));
+    assert!(
+        alpha["package_size"].as_u64().is_some_and(|size| size > 0) && alpha["license_types"] == json!(["permissive"])
+    );
     let python = team.get("/__api__/repos/pypi/packages/Alpha_Py").await.json();
     // 3.0 was yanked.
     assert_eq!((&python["version"], &python["available_versions"]), (&json!("2.0"), &json!(["1.0", "2.0", "3.0"])));
