@@ -1,4 +1,4 @@
-//! What administrators should look at: feeds that are refused, and feeds that are stale.
+//! What administrators should look at: feeds that are refused, feeds that are stale, and a disk that is nearly full.
 //!
 //! The real server lists alerts too; their fields are not known beyond that. Ours have `type`, `source`, `since` and `message`.
 
@@ -16,12 +16,12 @@ const STALE: TimeDelta = TimeDelta::days(2);
 /// Something to look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Alert {
-    /// `sync-failed` or `sync-stale`.
+    /// `sync-failed`, `sync-stale` or `disk-usage`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// The source that it is about.
-    pub source: String,
-    /// Since when.
+    /// The source that it is about, if it is about one.
+    pub source: Option<String>,
+    /// Since when; of a disk, when it was looked at.
     pub since: DateTime<Utc>,
     /// For people.
     pub message: String,
@@ -50,7 +50,7 @@ impl App {
             if let Some(failed) = failed.filter(|t| failing || failed_last(t.completed_at)) {
                 alerts.push(Alert {
                     kind: "sync-failed",
-                    source: source.name.clone(),
+                    source: Some(source.name.clone()),
                     since: instant(failed.created_at),
                     message: format!("{} cannot be synchronised, {shown} is served: {}", source.name, failed.error),
                 });
@@ -58,7 +58,7 @@ impl App {
             if let Some(at) = checked.filter(|at| now - *at > STALE) {
                 alerts.push(Alert {
                     kind: "sync-stale",
-                    source: source.name.clone(),
+                    source: Some(source.name.clone()),
                     since: at,
                     message: format!(
                         "{} was last synchronised on {}; {shown} is served, and what was published since is missing",
@@ -68,6 +68,38 @@ impl App {
                 });
             }
         }
+        // What cannot be measured is not known to be full.
+        if let Ok(disk) = rustix::fs::statvfs(self.world().root()) {
+            let used = disk.f_blocks.saturating_sub(disk.f_bfree) * disk.f_frsize;
+            alerts.extend(full(used, disk.f_bavail * disk.f_frsize, self.0.config.disk_alert, now));
+        }
         Ok(alerts)
+    }
+}
+
+/// Of a disk with so many bytes used and left, when `most` percent of it or more are used; of 100 percent it is too late to tell.
+fn full(used: u64, left: u64, most: u8, now: DateTime<Utc>) -> Option<Alert> {
+    // As df counts: what is reserved for the system is neither used nor left.
+    let percent = u128::from(used) * 100 / (u128::from(used) + u128::from(left)).max(1);
+    (most < 100 && percent >= u128::from(most)).then(|| Alert {
+        kind: "disk-usage",
+        source: None,
+        since: now,
+        message: format!("The disk of the data folder is full to {percent} %, {} MiB are left", left >> 20),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_nearly_full_from_the_set_share_on() {
+        let told = |used, left, most| full(used, left, most, DateTime::<Utc>::MIN_UTC).map(|alert| alert.message);
+        assert_eq!(told(89, 11, 90), None);
+        let message = told(90 << 30, 10 << 30, 90).unwrap();
+        assert_eq!(message, "The disk of the data folder is full to 90 %, 10240 MiB are left");
+        assert_eq!(told(100, 0, 100), None, "never");
+        assert_eq!((told(0, 0, 90), told(u64::MAX, u64::MAX, 90)), (None, None));
     }
 }

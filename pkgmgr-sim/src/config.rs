@@ -38,6 +38,8 @@ pub struct Config {
     pub bootstrap: Option<crate::bootstrap::Key>,
     /// Which numbers are given to whom.
     pub metrics: crate::metrics::Settings,
+    /// How full the disk may be, in percent, before an alert tells of it (`Storage.DiskAlert`); 100 is never.
+    pub disk_alert: u8,
     /// What builders of packages from git repositories may do.
     pub git: crate::git::Settings,
 }
@@ -85,6 +87,7 @@ impl Config {
             patience: Duration::from_secs(90),
             bootstrap: None,
             metrics: crate::metrics::Settings::default(),
+            disk_alert: 90,
             git: crate::git::Settings::default(),
         }
     }

@@ -474,8 +474,9 @@ async fn list(server: &Server, what: List) -> anyhow::Result<Told> {
             let rows = json["requirements"].as_array().into_iter().flatten().map(|row| {
                 let needs = &row["requirements"];
                 let commands = |member: &str| needs[member].as_array().cloned().unwrap_or_default();
-                let before = commands("pre_install").into_iter().map(|step| step["command"].clone());
-                let after = commands("post_install").into_iter().map(|step| step["command"].clone());
+                let run = |step: Value| step.get("command").or_else(|| step.get("script")).cloned().unwrap_or_default();
+                let before = commands("pre_install").into_iter().map(run);
+                let after = commands("post_install").into_iter().map(run);
                 let all: Vec<Value> = before.chain(commands("install_scripts")).chain(after).collect();
                 json!({ "name": row["name"], "packages": needs["packages"], "commands": all })
             });

@@ -102,7 +102,6 @@ pub enum SettingsError {
 const SCHEDULE: &str = "cron in UTC; empty: only when asked to";
 const MODE: &str = "`lazy`: package files are fetched when clients ask for them; `eager`: with the synchronisation";
 const RUNTIME: &str = "R and Python are not run";
-const NO_TLS: &str = "TLS is the proxy's";
 
 /// Everything that is known.
 #[rustfmt::skip] // a row a line
@@ -188,6 +187,11 @@ pub static SETTINGS: &[Setting] = &[
     ours("Metrics", "OnMainPort", "false", "whether the main port answers `/metrics`, too", |value, to| {
         value.bool().map(|read| to.config.metrics.on_main_port = read)
     }),
+    ours("Storage", "DiskAlert", "90", "how full the disk of the data folder may be, in percent, before an alert tells of it; 100: never", |value, to| {
+        let expected = "a number from 1 to 100";
+        to.config.disk_alert = value.parse(expected)?;
+        if (1..=100).contains(&to.config.disk_alert) { Ok(()) } else { Err(value.must_be(expected)) }
+    }),
     nothing("Server", "RVersion", RUNTIME),
     nothing("Server", "PythonVersion", RUNTIME),
     nothing("Server", "LauncherDir", "there is no launcher"),
@@ -196,7 +200,7 @@ pub static SETTINGS: &[Setting] = &[
     nothing("Server", "AccessLog", "the control plane has a journal of requests"),
     nothing("Server", "AccessLogFormat", "the control plane has a journal of requests"),
     nothing("HTTPS", "Permanent", "browsers are not told to come by HTTPS only"),
-    nothing("HTTPRedirect", "*", NO_TLS),
+    nothing("HTTPRedirect", "*", "HTTP is answered beside HTTPS"),
     nothing("Postgres", "UsageDataURL", "usage is counted in the one database"),
     nothing("Postgres", "UsageDataPassword", "usage is counted in the one database"),
     nothing("SQLite", "*", "the database is in the data folder"),
@@ -463,6 +467,7 @@ mod tests {
             ("[Database]\nProvider = postgres", "line 2: Database.Provider must be sqlite, unless Postgres.URL"),
             ("[Postgres]\nURL = mysql://x/y", "line 2: Postgres.URL must be a URL such as postgres://"),
             ("[CRAN]\nSyncSchedule = daily", "line 2: CRAN.SyncSchedule must be a schedule"),
+            ("[Storage]\nDiskAlert = 0", "line 2: Storage.DiskAlert must be a number from 1 to 100"),
             ("[PyPI]\nSyncMode = sometimes", "line 2: PyPI.SyncMode must be lazy or eager"),
             ("[Server]\nAddress = here", "line 2: Server.Address must be a URL"),
             (

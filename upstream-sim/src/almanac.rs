@@ -80,6 +80,10 @@ fn list(cell: &str) -> Vec<String> {
     cell.split(", ").filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
+/// What the packages need is in a repository of a subscription that is not on by itself; more than a command does.
+const ON_SUBSCRIPTION: &str = "#!/bin/sh\nset -e\nsubscription-manager repos --enable rhel-7-server-optional-rpms\n\
+                               yum install -y epel-release\n";
+
 fn rule(row: &[&'static str; 11]) -> SysreqsRule {
     let [name, words, applies_to, apt, dnf, zypper, flags, ..] = *row;
     let on = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), Vec::new())).collect();
@@ -97,8 +101,9 @@ fn rule(row: &[&'static str; 11]) -> SysreqsRule {
     ];
     if epel.is_some() {
         // The oldest release has another package manager.
-        let old = ["centos", "redhat"].map(|name| (name.to_owned(), vec!["7".to_owned()]));
-        installs.insert(0, install(old.into(), dnf, Some("yum install -y epel-release")));
+        let old = |name: &str| BTreeMap::from([(name.to_owned(), vec!["7".to_owned()])]);
+        installs.insert(0, install(old("centos"), dnf, Some("yum install -y epel-release")));
+        installs.insert(1, install(old("redhat"), dnf, Some(ON_SUBSCRIPTION)));
     }
     installs.retain(|install| !install.packages.is_empty());
     SysreqsRule {

@@ -42,7 +42,7 @@ pub struct SysreqsInstall {
     pub packages: Vec<String>,
     /// Commands after the packages are installed.
     pub post_install: Vec<String>,
-    /// Commands before that.
+    /// Commands before that. Here and above, what begins with `#!` is a whole script.
     pub pre_install: Vec<String>,
 }
 

@@ -88,10 +88,19 @@ impl Asked {
     }
 }
 
-/// A command before or after the system packages are installed.
+/// What is run before or after the system packages are installed. The real server's steps have a `command` or a `script`; that they have
+/// never both is a guess, and clients run whatever a step has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Step {
-    command: String,
+#[serde(rename_all = "lowercase")]
+enum Step {
+    Command(String),
+    Script(String),
+}
+
+impl Step {
+    fn of(text: &str) -> Self {
+        if text.starts_with("#!") { Self::Script(text.to_owned()) } else { Self::Command(text.to_owned()) }
+    }
 }
 
 /// What a package needs. Parts that are empty are left out.
@@ -118,8 +127,8 @@ impl Requirements {
         let mut found = Self::default();
         for rule in rules.iter().filter(|rule| rule.holds_for(package, words)) {
             let Some(install) = rule.install_on(&distro.distribution, &distro.release) else { continue };
-            for command in &install.pre_install {
-                add(&mut found.pre_install, Step { command: command.clone() });
+            for text in &install.pre_install {
+                add(&mut found.pre_install, Step::of(text));
             }
             for package in &install.packages {
                 add(&mut found.packages, package.clone());
@@ -127,8 +136,8 @@ impl Requirements {
                     add(&mut found.install_scripts, format!("{command} {package}"));
                 }
             }
-            for command in &install.post_install {
-                add(&mut found.post_install, Step { command: command.clone() });
+            for text in &install.post_install {
+                add(&mut found.post_install, Step::of(text));
             }
         }
         let is_empty = found.packages.is_empty() && found.pre_install.is_empty() && found.post_install.is_empty();

@@ -6,7 +6,8 @@ use serde_json::Value;
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
+        // A row is a line.
+        Value::String(text) => text.trim_end().replace('\n', "\\n"),
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }

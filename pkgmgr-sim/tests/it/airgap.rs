@@ -299,6 +299,15 @@ async fn alerts_tell_of_what_is_refused_or_stale() {
     team.service.change(|inner| inner.forged = false);
     team.sync().await;
     assert_eq!(alerts().await, json!([]), "nothing new came, but all is well");
+    // Every disk is as full as that.
+    let service = Service::start().await;
+    let config = Config { disk_alert: 0, ..config(&service) };
+    let team = Team::with(service, config, host()).await;
+    let full = team.get("/__api__/alerts").await.json();
+    let told = full.as_array().unwrap().iter().find(|alert| alert["type"] == "disk-usage").unwrap();
+    assert!(told["source"].is_null() && told["message"].as_str().unwrap().contains("MiB are left"), "{full}");
+    let banner = team.text("/client/view/home").await;
+    assert!(banner.contains("The disk of the data folder is full to"), "{banner}");
 }
 
 #[tokio::test]

@@ -38,6 +38,10 @@ async fn of_named_packages_and_of_all() {
     let steps = &rocky["requirements"][0]["requirements"];
     assert_eq!(steps["pre_install"], json!([{"command": "dnf install -y epel-release"}]));
     assert!(steps["install_scripts"].as_array().unwrap().contains(&json!("dnf install -y gdal-devel")), "{steps}");
+    let old = team.get(&format!("{path}?pkgname=sf&distribution=redhat&release=7")).await.json();
+    let steps = old["requirements"][0]["requirements"]["pre_install"].as_array().unwrap();
+    assert_eq!((steps.len(), steps[0].as_object().unwrap().len()), (1, 1), "{steps:?}");
+    assert!(steps[0]["script"].as_str().unwrap().starts_with("#!/bin/sh\n"), "{steps:?}");
     let one = team.get(&format!("/__api__/repos/cran/packages/curl/sysreqs?{UBUNTU}")).await.json();
     assert_eq!(one, *curl);
 
