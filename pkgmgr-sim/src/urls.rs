@@ -112,13 +112,10 @@ impl App {
             return Err(Error::Conflict(format!("repository {} has no packages at that time", repo.name)));
         }
         if wanted.no_alias {
-            if wanted.lock {
-                let text = "the long form cannot be deleted anyway; leave out either lock or no_alias";
-                return Err(Error::BadRequest(text.to_owned()));
-            }
+            // Nothing is kept of it that could be deleted, so that a locked one is the same.
             let rules = transactions::last(self.world().db()).await?;
             let long = Spelled { rules, sources }.write(repo.id);
-            return Ok(Created { id: long.clone(), long, locked: false, created_at: None });
+            return Ok(Created { id: long.clone(), long, locked: wanted.lock, created_at: None });
         }
         let mut change = self.begin().await?;
         let number = crate::store::take_numbers(&mut change.tx, &format!("urls of {}", repo.id), 1).await?;

@@ -178,7 +178,13 @@ pub async fn delete(
 /// The real server's number for the kind of a transaction; only that of a sync is known.
 const SYNC: i64 = 3;
 
-pub(super) fn transaction_json(t: &Transaction) -> Value {
+/// A synchronisation of CRAN counts as the real server's does: a new version of a known package is one that is added, and its
+/// predecessor one that is archived.
+fn transaction_json(t: &Transaction, of_cran: bool) -> Value {
+    let (added, updated, archived) = match of_cran && t.action == "Sync" {
+        true => (t.packages_added + t.packages_updated, None, t.packages_archived + t.packages_updated),
+        false => (t.packages_added, Some(t.packages_updated), t.packages_archived),
+    };
     json!({
         "id": t.id,
         "created": time(t.created_at),
@@ -187,9 +193,9 @@ pub(super) fn transaction_json(t: &Transaction) -> Value {
         "tag": t.tag,
         "source_id": t.source_id,
         "guid": "",
-        "packages_added": t.packages_added,
-        "packages_updated": t.packages_updated,
-        "packages_archived": t.packages_archived,
+        "packages_added": added,
+        "packages_updated": updated,
+        "packages_archived": archived,
         "packages_removed": t.packages_removed,
         "action": t.action,
         "published_from": t.published_from.map(time),
@@ -213,7 +219,7 @@ pub async fn transactions(
     let source = view.source_named(&source)?;
     let (skip, limit) = (i64::try_from(skip).unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX));
     let list = transactions::list(app.world().db(), source.id, ascending, limit, skip).await?;
-    Ok(Json(list.iter().map(transaction_json).collect()))
+    Ok(Json(list.iter().map(|one| transaction_json(one, source.kind == "cran")).collect()))
 }
 
 /// What to synchronise.

@@ -575,8 +575,8 @@ pub enum Url {
         /// The repository.
         #[arg(long)]
         repo: String,
-        /// YYYY-MM-DD, for the sources without a --snapshot; without it they are pinned as they are now.
-        #[arg(long)]
+        /// YYYY-MM-DD, for the sources without a --snapshot; without it they are pinned as they are now. This or --snapshot is needed.
+        #[arg(long, required_unless_present = "snapshot")]
         date: Option<String>,
         /// source:YYYY-MM-DD or source:TRANSACTION; may be given several times.
         #[arg(long, value_delimiter = ',', value_name = "SOURCE:SNAPSHOT")]

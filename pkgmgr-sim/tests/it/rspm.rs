@@ -87,7 +87,8 @@ async fn a_repository_of_ones_own() {
     shell.fails(&["add", "--source=team", &format!("--path={third},{a}")], "there already").await;
     assert!(!shell.run(&["list", "packages", "--source=team"]).await.contains("third"), "all or none");
     shell.run(&["add", "--source=team", &format!("--path={a}"), "--replace"]).await;
-    let pinned = shell.run(&["url", "create", "--repo=prod"]).await;
+    shell.fails(&["url", "create", "--repo=prod"], "--date").await;
+    let pinned = shell.run(&["url", "create", "--repo=prod", "--snapshot=team:latest"]).await;
     let pinned = pinned.trim().strip_prefix(&shell.team.running.url()).unwrap().to_owned() + "/src/contrib/PACKAGES";
     let list = shell.run(&["list", "packages", "--source=team"]).await;
     assert_eq!(list, "NAME  VERSION\nmore  2.0\nown   1.0\n");
@@ -110,6 +111,8 @@ async fn a_repository_of_ones_own() {
     let long = shell.run(&["url", "create", "--repo=prod", "--no-alias", "--snapshot=cran:2024-01-05"]).await;
     let long = long.trim().rsplit('/').next().unwrap().to_owned();
     assert!(long.bytes().all(|b| b == b'-' || b.is_ascii_digit()), "{long}");
+    let both = ["url", "create", "--repo=prod", "--no-alias", "--lock", "--date=2024-01-05"];
+    assert_eq!(shell.json(&both).await["locked"], true);
     shell.fails(&["url", "create", "--repo=prod", "--snapshot=cran"], "source:date-or-transaction").await;
     shell.fails(&["url", "create", "--repo=prod", "--snapshot=cran:5,cran:6"], "twice").await;
     shell.fails(&["url", "delete", "--repo=prod", "--id=4-3"], "locked").await;
@@ -304,6 +307,10 @@ const DOCUMENTED: &[(&str, &str)] = &[
     ("delete blocklist-rule", "id"),
     ("test blocklist-rules", "repo package-name version bioc-version"),
     ("create bulk-blocklist-rules", "path fail-all"),
+    ("create metadata", "package-name version source repo key value succeed-on-existing update-existing"),
+    ("create bulk-metadata", "path csv-in fail-all show-example"),
+    ("list metadata", ""),
+    ("delete metadata", "id"),
     ("create token", "scope repos sources expires description user quiet"),
 ];
 

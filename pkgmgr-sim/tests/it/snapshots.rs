@@ -1,5 +1,7 @@
 //! Snapshots: latest, dates, transactions; and that the past does not change.
 
+use serde_json::json;
+
 use crate::Team;
 use crate::service::{Service, noon};
 
@@ -51,9 +53,16 @@ async fn every_day_with_a_change_is_a_transaction_that_can_be_addressed() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|t| (t["packages_added"].as_i64().unwrap(), t["packages_updated"].as_i64().unwrap()))
+        .map(|t| (t["packages_added"].as_i64().unwrap(), t["packages_archived"].as_i64().unwrap()))
         .collect();
-    assert_eq!(changes, [(0, 0), (1, 0), (1, 0), (0, 1), (0, 0)]);
+    assert_eq!(changes, [(0, 0), (1, 0), (1, 0), (1, 1), (0, 0)]);
+    let captured =
+        json!({"type": 3, "guid": "", "action": "Sync", "packages_updated": null, "packages_removed": 0, "result": 0});
+    for (member, value) in captured.as_object().unwrap() {
+        assert_eq!(all[3][member], *value, "{member}");
+    }
+    let members = ["id", "created", "completed", "tag", "source_id", "published_from"];
+    assert!(members.iter().all(|member| !all[3][member].is_null()), "{}", all[3]);
     assert_eq!(all[3]["published_to"], "2024-01-11T00:00:00Z");
 }
 
