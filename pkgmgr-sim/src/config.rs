@@ -38,6 +38,8 @@ pub struct Config {
     pub bootstrap: Option<crate::bootstrap::Key>,
     /// Which numbers are given to whom.
     pub metrics: crate::metrics::Settings,
+    /// Clients that come by HTTPS are told to come by it only (`HTTPS.Permanent`).
+    pub https_only: bool,
     /// How full the disk may be, in percent, before an alert tells of it (`Storage.DiskAlert`); 100 is never.
     pub disk_alert: u8,
     /// What builders of packages from git repositories may do.
@@ -87,6 +89,7 @@ impl Config {
             patience: Duration::from_secs(90),
             bootstrap: None,
             metrics: crate::metrics::Settings::default(),
+            https_only: false,
             disk_alert: 90,
             git: crate::git::Settings::default(),
         }

@@ -5,12 +5,13 @@ use axum::handler::Handler as _;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderName, HeaderValue, Uri};
 use serde_json::json;
 use sim_kit::Table;
 use sim_kit::host::OtherPort;
 use sim_kit::openapi::doc;
+use sim_kit::origin::Origin;
 use sim_kit::routing::Fidelity::{ClientProven, Documented, Inferred};
 use tower::ServiceExt as _;
 
@@ -344,7 +345,13 @@ pub(crate) fn with_plain_paths(router: Router, app: App) -> Router {
                 return router.oneshot(request).await;
             }
             let method = request.method().clone();
-            Ok(app.0.metrics.around(method, plain(router, &app, request)).await)
+            let stays = app.0.config.https_only && Origin::from_headers(request.headers()).is_secure();
+            let mut response = app.0.metrics.around(method, plain(router, &app, request)).await;
+            // By HTTP it means nothing, and browsers leave it alone.
+            if stays {
+                response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=2592000"));
+            }
+            Ok(response)
         }
     }))
 }

@@ -129,6 +129,9 @@ pub static SETTINGS: &[Setting] = &[
         to.https.key = Some(PathBuf::from(value.text));
         Ok(())
     }),
+    honoured("HTTPS", "Permanent", "false", "whether browsers that come by HTTPS are told to come by nothing else for thirty days", |value, to| {
+        value.bool().map(|read| to.config.https_only = read)
+    }),
     honoured("CRAN", "SyncSchedule", "0 0 * * *", SCHEDULE, |value, to| schedule(value).map(|read| to.config.cran.schedule = read)),
     ours("CRAN", "SyncMode", "lazy", MODE, |value, to| mode(value).map(|read| to.config.cran.mode = read)),
     honoured("PyPI", "SyncSchedule", "0 1 * * *", SCHEDULE, |value, to| schedule(value).map(|read| to.config.pypi.schedule = read)),
@@ -199,7 +202,6 @@ pub static SETTINGS: &[Setting] = &[
     nothing("Server", "EncryptionKeyPath", "secrets are kept in the database"),
     nothing("Server", "AccessLog", "the control plane has a journal of requests"),
     nothing("Server", "AccessLogFormat", "the control plane has a journal of requests"),
-    nothing("HTTPS", "Permanent", "browsers are not told to come by HTTPS only"),
     nothing("HTTPRedirect", "*", "HTTP is answered beside HTTPS"),
     nothing("Postgres", "UsageDataURL", "usage is counted in the one database"),
     nothing("Postgres", "UsageDataPassword", "usage is counted in the one database"),

@@ -116,7 +116,7 @@ async fn https_beside_http_and_rspm_that_believes_it() {
     let Some((certificate, key)) = sim_kit::testing::own_certificate(folder.path()) else { return };
     let file = folder.path().join("rstudio-pm.gcfg");
     let text = |key: &Path| {
-        format!("[HTTPS]\nListen = :0\nCertificate = {}\nKey = {}\n", certificate.display(), key.display())
+        format!("[HTTPS]\nListen = :0\nPermanent\nCertificate = {}\nKey = {}\n", certificate.display(), key.display())
     };
     std::fs::write(&file, text(&key)).unwrap();
     let server = Server::start(command(&service, &file, &["--port", "0"])).await;
@@ -130,6 +130,11 @@ async fn https_beside_http_and_rspm_that_believes_it() {
     assert!(refused.contains("does not answer") && refused.contains("certificate"), "{refused}");
     let listed = crate::rspm::rspm(&[&["--insecure-ssl-skip-verify"], &words[..]].concat()).await.unwrap();
     assert!(listed.contains("one"), "{listed}");
+    for (address, told) in [(&https, Some("max-age=2592000")), (&server.url, None)] {
+        let answer = sim_kit::http_client::trusting_client().get(format!("{address}/__ping__")).send().await.unwrap();
+        let header = answer.headers().get("strict-transport-security").map(|value| value.to_str().unwrap());
+        assert_eq!(header, told, "{address}");
+    }
     // Addresses in answers are those of HTTPS.
     let document = sim_kit::http_client::trusting_client().get(format!("{https}/__api__/swagger/doc.json"));
     let document: Value = document.send().await.unwrap().json().await.unwrap();
