@@ -68,7 +68,7 @@ fn license(app: &App) -> Value {
         license["unrestricted-servers"] = json!(true);
         license["anonymous-branding"] = json!(false);
     }
-    if app.config().version.with(Difference::OAuthSetting) {
+    if app.config().version.with(Difference::OAuthLicense) {
         license["oauth-integrations"] = on;
     }
     license
