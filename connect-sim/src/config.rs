@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::access::{AccessType, Role};
 use crate::access_log;
 use crate::git;
+use crate::license::Feature;
 use crate::mail;
 use crate::oauth_server::Lifetimes;
 use crate::scheduler::Scheduler;
@@ -105,6 +106,12 @@ pub struct Config {
     pub publishers_can_manage_vanities: bool,
     /// Whether lists of users and groups show viewers nobody else.
     pub viewers_can_only_see_themselves: bool,
+    /// What the licence does not have.
+    pub unlicensed: Vec<Feature>,
+    /// Whether the licence has expired.
+    pub license_expired: bool,
+    /// Whether only administrators see the addresses of others.
+    pub hide_email_addresses: bool,
 }
 
 /// How many bundles an item keeps.
@@ -193,6 +200,9 @@ impl Default for Config {
             default_role: Role::Viewer,
             publishers_can_manage_vanities: true,
             viewers_can_only_see_themselves: false,
+            unlicensed: Vec::new(),
+            license_expired: false,
+            hide_email_addresses: false,
         }
     }
 }

@@ -48,6 +48,7 @@ pub enum Code {
     RunAsUserNotFound = 57,
     SoleAdminDemotion = 61,
     InvalidKeyName = 62,
+    ApiNotLicensed = 65,
     InvalidAppForVariantSchedule = 72,
     InvalidVariantName = 74,
     DeleteActiveBundle = 75,
@@ -67,6 +68,7 @@ pub enum Code {
     QueueItemInProgress = 100,
     DuplicateSchedule = 102,
     ContentChecksum = 104,
+    TensorFlowNotLicensed = 105,
     EnvironmentVersionMismatch = 106,
     MaxProcessesOverLimit = 113,
     MinProcessesOverMaxProcesses = 114,
@@ -136,6 +138,7 @@ pub enum Code {
     OAuthCredentialIssClaim = 216,
     OAuthCredentialSubClaim = 217,
     OAuthSessionNotFound = 220,
+    OAuthIntegrationsNotLicensed = 221,
     LockedContentBundle = 222,
     LockedContentProcess = 223,
     InvalidLockedMessage = 224,
@@ -169,6 +172,7 @@ pub enum Code {
     DuplicateBookmark = 267,
     InvalidFirstName = 268,
     InvalidLastName = 269,
+    NodeJsNotLicensed = 270,
     MaxProcessesZero = 272,
     OAuthCredentialIdTokenVerification = 275,
     OAuthMissingIdToken = 276,
@@ -258,6 +262,11 @@ impl Error {
     /// 409: it stands against what is there.
     pub fn conflict(code: Code, text: impl Into<String>) -> Self {
         Self::refused(StatusCode::CONFLICT, code, text)
+    }
+
+    /// 402: the licence does not have it.
+    pub fn unlicensed(code: Code, text: impl Into<String>) -> Self {
+        Self::refused(StatusCode::PAYMENT_REQUIRED, code, text)
     }
 
     /// 413: more bytes than this server takes.

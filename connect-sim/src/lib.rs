@@ -53,6 +53,7 @@ pub mod input;
 pub mod instrumentation;
 pub mod jobs;
 pub mod keys;
+pub mod license;
 pub mod mail;
 pub mod mcp;
 pub mod messages;

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
@@ -17,11 +18,12 @@ use crate::config::Config;
 use crate::content_type::{ContentType, Kind};
 use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
+use crate::license::{self, Feature};
 use crate::messages;
 
 /// `GET /__ping__`
-pub async fn ping() -> Json<Value> {
-    Json(json!({}))
+pub async fn ping(State(app): State<App>) -> (StatusCode, Json<Value>) {
+    (license::status(&app), Json(json!({})))
 }
 
 fn authentication(app: &App) -> Value {
@@ -70,6 +72,18 @@ fn license(app: &App) -> Value {
     }
     if app.config().version.with(Difference::OAuthLicense) {
         license["oauth-integrations"] = on;
+    }
+    for feature in &app.config().unlicensed {
+        if let Value::Object(license) = &mut license
+            && license.contains_key(feature.name())
+        {
+            // Clients ask whether there is anything: the text of a 0 would count as a yes.
+            license.insert(feature.name().to_owned(), if typed { json!(false) } else { json!("") });
+        }
+    }
+    if app.config().license_expired {
+        license["status"] = json!("expired");
+        license["days-left"] = json!(0);
     }
     license
 }
@@ -120,7 +134,7 @@ fn settings(app: &App, (is_user, public_warning, logged_in_warning): &Warnings) 
     let more = json!({
         "build": format!("v{version}-simulated"),
         "license": license(app),
-        "license_expiration_ui_warning": false,
+        "license_expiration_ui_warning": app.config().license_expired,
         "deprecated_settings": false,
         "deprecated_settings_ui_warning": false,
         "google_analytics_tracking_id": "",
@@ -161,7 +175,8 @@ fn settings(app: &App, (is_user, public_warning, logged_in_warning): &Warnings) 
         "locked_content_enabled": app.config().version.with(Difference::ContentLock),
         "viewers_can_request_privileges": false,
         "whats_new_enabled": false,
-        "oauth_integrations_enabled": app.config().version.with(Difference::OAuthSetting),
+        "oauth_integrations_enabled": app.config().version.with(Difference::OAuthSetting)
+            && license::has(app, Feature::OAuthIntegrations),
     });
     if let (Value::Object(settings), Value::Object(more)) = (&mut settings, more) {
         settings.extend(more);
@@ -242,7 +257,7 @@ pub async fn r(State(app): State<App>, principal: Principal) -> Result<Json<Valu
 pub async fn python(State(app): State<App>, principal: Principal) -> Result<Json<Value>> {
     principal.require(Role::Publisher)?;
     Ok(Json(
-        json!({"installations": installations(&app.config().python_versions), "api_enabled": !app.config().python_versions.is_empty()}),
+        json!({"installations": installations(&app.config().python_versions), "api_enabled": !app.config().python_versions.is_empty() && license::has(&app, Feature::Apis)}),
     ))
 }
 
@@ -271,6 +286,6 @@ pub async fn tensorflow(State(app): State<App>, principal: Principal) -> Result<
 pub async fn nodejs(State(app): State<App>, principal: Principal) -> Result<Json<Value>> {
     principal.require(Role::Publisher)?;
     Ok(Json(
-        json!({"installations": installations(&app.config().node_versions), "enabled": !app.config().node_versions.is_empty()}),
+        json!({"installations": installations(&app.config().node_versions), "enabled": !app.config().node_versions.is_empty() && license::has(&app, Feature::NodeJs)}),
     ))
 }

@@ -23,6 +23,7 @@ use crate::auth::Principal;
 use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::input::{Query, check_checksum};
+use crate::license;
 use crate::store;
 use crate::store::bundles::Bundle;
 use crate::store::content::Runtime;
@@ -66,15 +67,18 @@ pub async fn upload(
 /// Checks an archive: itself again, with its manifest.
 ///
 /// # Errors
-/// 400 for a bad archive or manifest.
+/// 400 for a bad archive or manifest, 402 for what the licence does not have.
 pub(crate) async fn checked(app: &App, mut spool: Spool) -> Result<(Spool, Manifest)> {
     let (limits, version) = (app.config().limits.archive.clone(), app.config().version);
-    tokio::task::spawn_blocking(move || {
+    let checked = tokio::task::spawn_blocking(move || {
         let manifest = check::check(spool.reader()?, &limits, version)?;
         Ok::<_, Error>((spool, manifest))
     })
     .await
-    .map_err(|error| Error::Internal(error.to_string()))?
+    .map_err(|error| Error::Internal(error.to_string()))??;
+    // Where the product notices is not known; nothing that cannot run is kept.
+    license::require_for(app, &checked.1.metadata.appmode)?;
+    Ok(checked)
 }
 
 /// Stores an archive: the bundle that it makes, without an id and a row. Hold [`App::blob_rows`] for reading until it has

@@ -9,9 +9,9 @@
 use sim_kit::gcfg::{Gcfg, GcfgError, Value, variable};
 
 use super::values::{
-    ADDRESS, BOOL, COUNT, NUMBER, PROGRAMS, SHOWN, SIZE, TEXT, TIME, URL, access, address, bytes, format, fraction,
-    line, listen, number, one_of, path, positive, postgres, read, role, seconds, secret, set, target, time, url,
-    versions, whole,
+    ADDRESS, BOOL, COUNT, FEATURES, NUMBER, PROGRAMS, SHOWN, SIZE, TEXT, TIME, URL, access, address, bytes, features,
+    format, fraction, line, listen, number, one_of, path, positive, postgres, read, role, seconds, secret, set, target,
+    time, url, versions, whole,
 };
 use super::{ConfigError, Setup};
 use crate::git::Credential;
@@ -207,6 +207,10 @@ pub const SETTINGS: &[Setting] = &[
     row("Scheduler", "NvidiaGPULimit", COUNT, "NVIDIA GPUs of a process", One(|s, v| set(&mut s.config.scheduler.nvidia_gpu_limit, whole(v)?))),
     row("Scheduler", "MaxNvidiaGPULimit", COUNT, "the most NVIDIA GPUs that content can ask for; 0: no limit",
         One(|s, v| set(&mut s.config.scheduler.max_nvidia_gpu_limit, whole(v)?))),
+    row("Licensing", "Without", FEATURES, "what the licence does not have: using it is answered with 402 (a setting of this simulator)",
+        List(|s, all| set(&mut s.config.unlicensed, features(all)?))),
+    row("Licensing", "Expired", BOOL, "whether the licence has expired: `/__ping__` is answered with 402 (a setting of this simulator)",
+        One(|s, v| set(&mut s.config.license_expired, v.bool()?))),
     // Whether there is any counts last.
     row("R", "Executable", PROGRAMS, SHOWN, List(|s, all| set(&mut s.config.r_versions, versions(all)?))),
     row("R", "Enabled", BOOL, "whether there is R", One(|s, v| { if !v.bool()? { s.config.r_versions.clear(); } Ok(()) })),

@@ -10,9 +10,11 @@ use super::Listen;
 use super::setup::is_url;
 use crate::access::{AccessType, Role};
 use crate::access_log::{Format, Target};
+use crate::license::Feature;
 
 pub(super) const ADDRESS: &str = "a mail address";
 pub(super) const BOOL: &str = "true or false";
+pub(super) const FEATURES: &str = "some of allow-apis, tensorflow, nodejs, oauth-integrations";
 pub(super) const COUNT: &str = "a whole number from 0";
 pub(super) const NUMBER: &str = "a number from 0";
 pub(super) const PROGRAMS: &str = "programs";
@@ -76,6 +78,18 @@ pub(super) fn secret(value: &Value<'_>, text: &str) -> Result<Vec<u8>, GcfgError
 pub(super) fn one_of(value: &Value<'_>, words: &[&str]) -> Result<String, GcfgError> {
     let found = words.iter().find(|word| word.eq_ignore_ascii_case(value.text));
     found.map(|&word| word.to_owned()).ok_or_else(|| value.must_be(&words.join(" or ")))
+}
+
+/// Features of a licence, some in one value.
+pub(super) fn features(all: &[Value<'_>]) -> Result<Vec<Feature>, GcfgError> {
+    let mut found = Vec::new();
+    for value in all {
+        for word in value.text.split([',', ' ']).filter(|word| !word.is_empty()) {
+            let named = |feature: &Feature| feature.name().eq_ignore_ascii_case(word);
+            found.push(Feature::ALL.into_iter().find(named).ok_or_else(|| value.must_be(FEATURES))?);
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn role(value: &Value<'_>) -> Result<Role, GcfgError> {

@@ -29,6 +29,7 @@ use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::identity::federation::{self, ID_TOKEN};
 use crate::input::{Query, Raw};
+use crate::license::{self, Feature};
 use crate::store;
 use crate::store::oauth::Integration;
 use crate::users::time;
@@ -151,6 +152,7 @@ pub async fn exchange(
         return Ok(Json(federation::credentials(&app, &asked).await?));
     }
     let principal = principal?;
+    license::require(&app, Feature::OAuthIntegrations)?;
     if asked.text("grant_type") != Some(GRANT) {
         return Err(Error::bad(Code::OAuthCredentialGrantType, format!("`grant_type` must be {GRANT}.")));
     }

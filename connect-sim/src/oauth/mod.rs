@@ -22,6 +22,7 @@ use crate::auth::Principal;
 use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Json as Body};
+use crate::license::{self, Feature};
 use crate::store;
 use crate::store::oauth::{Integration, Permission};
 use crate::users::time;
@@ -217,6 +218,7 @@ fn apply(fields: &Fields, one: &mut Integration) -> Result<()> {
 /// 400 for a bad field, 403 unless an administrator asks.
 pub async fn create(State(app): State<App>, principal: Principal, fields: Fields) -> Result<Json<Value>> {
     principal.require(Role::Administrator)?;
+    license::require(&app, Feature::OAuthIntegrations)?;
     let now = app.now();
     let mut one = Integration {
         guid: app.world().ids().uuid("integration").to_string(),
@@ -252,6 +254,7 @@ pub async fn update(
     fields: Fields,
 ) -> Result<Json<Value>> {
     principal.require(Role::Administrator)?;
+    license::require(&app, Feature::OAuthIntegrations)?;
     let mut tx = app.write().await?;
     let mut one = find(&mut tx, &guid).await?;
     if fields.text("template")?.value().is_some_and(|template| template != one.template) {

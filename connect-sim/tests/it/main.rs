@@ -17,6 +17,7 @@ mod documents;
 mod git;
 mod hostile;
 mod identity;
+mod license;
 mod mail;
 mod mcp;
 mod notices;
