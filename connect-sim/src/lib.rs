@@ -38,6 +38,7 @@ pub mod cli;
 pub mod config;
 pub mod content;
 pub mod content_type;
+pub mod control;
 pub mod cursor;
 pub mod deploy;
 pub mod differences;
@@ -129,7 +130,7 @@ pub fn product(config: Config) -> Product {
                 schedules::start(&app);
                 webhooks::start(&app);
                 mail::start(&app);
-                let control = idp::control::router(app.clone()).merge(mail::control(app.clone()));
+                let control = control::control(app.clone());
                 let (router, routes) = routes::router(app);
                 Ok(Simulator { router, routes, control })
             })

@@ -13,9 +13,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
 use http::StatusCode;
 use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
@@ -241,17 +240,20 @@ pub fn shown(mail: &Mail) -> Value {
     })
 }
 
-/// The routes of the control plane.
-pub fn control(app: App) -> Router {
-    Router::new().route("/__sim__/v1/outbox", get(list).delete(clear)).with_state(app)
-}
-
-async fn list(State(app): State<App>) -> Result<Json<Value>> {
+/// `GET /__sim__/v1/outbox`
+///
+/// # Errors
+/// When the database fails.
+pub async fn outbox(State(app): State<App>) -> Result<Json<Value>> {
     let (mails, total) = store::mail::newest(&mut *app.read().await?, SHOWN).await?;
     Ok(Json(json!({"mails": mails.iter().map(shown).collect::<Vec<_>>(), "total": total})))
 }
 
-async fn clear(State(app): State<App>) -> Result<StatusCode> {
+/// `DELETE /__sim__/v1/outbox`
+///
+/// # Errors
+/// When the database fails.
+pub async fn clear(State(app): State<App>) -> Result<StatusCode> {
     let mut tx = app.write().await?;
     store::mail::clear(&mut tx).await?;
     tx.commit().await?;

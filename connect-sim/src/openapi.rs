@@ -20,6 +20,7 @@ const API: Api = Api {
     error: "Error",
     always: "400 401 403 404",
     components: include_str!("../openapi/components.json"),
+    more: "",
 };
 
 /// `GET /__api__/openapi.json`: of the release that the server has.

@@ -77,6 +77,7 @@ mod vulns;
 
 use std::sync::Arc;
 
+use sim_kit::control::Control;
 use sim_kit::{Product, Simulator, World};
 
 pub use app::App;
@@ -111,5 +112,5 @@ async fn build(world: World, config: Config) -> Result<Simulator, error::Error> 
     world.spawn(app.clone().beat_for_ever());
     let (router, routes) = routes::table().finish(app.clone(), routes::not_found);
     let router = routes::guarded(router, app.clone());
-    Ok(Simulator { router: routes::with_plain_paths(router, app), routes, control: axum::Router::new() })
+    Ok(Simulator { router: routes::with_plain_paths(router, app), routes, control: Control::default() })
 }

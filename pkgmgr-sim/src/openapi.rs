@@ -25,6 +25,7 @@ const API: Api = Api {
     error: "Error",
     always: "400 401",
     components: include_str!("../openapi/components.json"),
+    more: "",
 };
 
 /// The document, without the address of the server.

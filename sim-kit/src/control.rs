@@ -10,7 +10,7 @@
 //! | `GET fidelity` | every route and how sure we are of it |
 //! | `GET openapi.json` | all this as an OpenAPI document |
 //!
-//! A product may add its own; see [`crate::Simulator`]. Answers are JSON. Errors are `{"error": "…"}`. Requests that carry a foreign `Origin` are refused, so that no web
+//! A product may add its own; see [`Control`]. Answers are JSON. Errors are `{"error": "…"}`. Requests that carry a foreign `Origin` are refused, so that no web
 //! page can steer a simulator on somebody's laptop; with a control token, `Authorization: Bearer {token}` is needed.
 
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use crate::host::Shared;
 use crate::journal::{Direction, Entry};
 use crate::openapi::{Api, doc, document};
 use crate::routing::Fidelity::Documented;
-use crate::routing::Table;
+use crate::routing::{Route, Table};
 
 /// Where the control plane lives.
 pub const PREFIX: &str = "/__sim__/";
@@ -48,6 +48,31 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         (self.0, axum::Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+/// What a product adds to the control plane, below `/__sim__/v1/`; who may ask it is checked before.
+#[derive(Clone)]
+pub struct Control {
+    pub(crate) router: Router,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) components: &'static str,
+}
+
+impl Default for Control {
+    /// Nothing.
+    fn default() -> Self {
+        let router = Router::new().fallback(unknown);
+        Self { router, routes: Vec::new(), components: "" }
+    }
+}
+
+impl Control {
+    /// The rows of a table, and what their documentation names: `components` as in [`Api`].
+    #[must_use]
+    pub fn of<S: Clone + Send + Sync + 'static>(table: Table<S>, state: S, components: &'static str) -> Self {
+        let (router, routes) = table.finish(state, unknown);
+        Self { router: router.method_not_allowed_fallback(wrong_method), routes, components }
     }
 }
 
@@ -103,7 +128,7 @@ pub(crate) async fn answer(router: Router, shared: &Shared, request: Request) ->
 
 /// What the product adds.
 async fn of_product(State(shared): Server, request: Request) -> Response {
-    match shared.instance().control.clone().oneshot(request).await {
+    match shared.instance().control.router.clone().oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
     }
@@ -114,7 +139,7 @@ fn said(value: Value) -> Answer {
 }
 
 /// The answer to a path that neither the control plane nor the product's part of it has.
-pub(crate) async fn unknown(uri: Uri) -> Refusal {
+async fn unknown(uri: Uri) -> Refusal {
     let text = format!(
         "no {}; the control plane has /__sim__/v1/{{health,reset,clock,journal,faults,fidelity,openapi.json}}",
         uri.path()
@@ -189,10 +214,13 @@ const API: Api = Api {
     error: "Error",
     always: "400 401 403",
     components: include_str!("../openapi/components.json"),
+    more: "",
 };
 
-async fn openapi() -> Answer {
-    let made = document(&API, table().routes());
+async fn openapi(State(shared): Server) -> Answer {
+    let instance = shared.instance();
+    let routes: Vec<_> = table().routes().iter().chain(&instance.control.routes).cloned().collect();
+    let made = document(&Api { more: instance.control.components, ..API }, &routes);
     said(made.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?)
 }
 

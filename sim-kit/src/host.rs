@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use crate::control;
+use crate::control::{self, Control};
 use crate::db::Migration;
 use crate::lanes;
 use crate::observe::{CutConnection, observe};
@@ -37,8 +37,8 @@ pub struct Simulator {
     pub router: Router,
     /// The rows of the table the router was made from.
     pub routes: Vec<Route>,
-    /// What the product adds to the control plane, below `/__sim__/v1/`; who may ask it is checked before.
-    pub control: Router,
+    /// What the product adds to the control plane.
+    pub control: Control,
 }
 
 /// How a product is made: the same function serves tests, the binary and containers.
@@ -126,7 +126,7 @@ pub enum StartError {
 pub(crate) struct Instance {
     pub(crate) world: World,
     pub(crate) routes: Vec<Route>,
-    pub(crate) control: Router,
+    pub(crate) control: Control,
     router: Router,
 }
 
@@ -198,7 +198,7 @@ async fn open(product: &Product, config: &HostConfig, home: Home, fresh: bool) -
     match (product.build)(world.clone()).await {
         Ok(simulator) => {
             let Simulator { router, routes, control } = simulator;
-            Ok(Instance { world, routes, control: control.fallback(control::unknown), router })
+            Ok(Instance { world, routes, control, router })
         }
         Err(source) => {
             world.end().await;

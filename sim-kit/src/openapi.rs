@@ -94,6 +94,8 @@ pub struct Api {
     pub always: &'static str,
     /// The document's `components`: `parameters` by their names, `schemas`, `securitySchemes`.
     pub components: &'static str,
+    /// More of them, of whoever adds rows; empty when nobody does.
+    pub more: &'static str,
 }
 
 /// A reason why there is no document: `components` is not the JSON it should be.
@@ -106,8 +108,10 @@ pub struct BadComponents(String);
 /// # Errors
 /// When the components are no JSON object, or lack a schema that a row names.
 pub fn document(api: &Api, routes: &[Route]) -> Result<Value, BadComponents> {
-    let mut components: Value =
-        serde_json::from_str(api.components).map_err(|error| BadComponents(error.to_string()))?;
+    let mut components = parsed(api.components)?;
+    if !api.more.is_empty() {
+        add(&mut components, parsed(api.more)?)?;
+    }
     let mut paths = Map::new();
     let mut groups: Vec<&str> = Vec::new();
     for route in routes {
@@ -139,6 +143,24 @@ pub fn document(api: &Api, routes: &[Route]) -> Result<Value, BadComponents> {
             Err(BadComponents(format!("nothing is named {}", missing.into_iter().collect::<Vec<_>>().join(", "))))
         }
     }
+}
+
+fn parsed(text: &str) -> Result<Value, BadComponents> {
+    serde_json::from_str(text).map_err(|error| BadComponents(error.to_string()))
+}
+
+/// Adds components to others. What both have under one name would be one of the two by chance.
+fn add(components: &mut Value, more: Value) -> Result<(), BadComponents> {
+    let Value::Object(kinds) = more else { return Err(BadComponents("what is added is no object".to_owned())) };
+    for (kind, named) in kinds {
+        for (name, one) in named.as_object().into_iter().flatten() {
+            let before = components[&kind].as_object_mut().and_then(|known| known.insert(name.clone(), one.clone()));
+            if before.is_some() || components[&kind][name] != *one {
+                return Err(BadComponents(format!("{kind} has {name} already, or is no place for it")));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn operation(api: &Api, components: &Value, route: &Route, path: &str, method: &str) -> Value {
@@ -305,6 +327,7 @@ mod tests {
             "schemas": { "Error": {}, "Item": { "type": "object" } },
             "securitySchemes": { "key": { "type": "http", "scheme": "bearer" } }
         }"#,
+        more: "",
     };
 
     fn row(method: &'static str, path: &'static str, doc: Option<Doc>) -> Route {
@@ -349,5 +372,10 @@ mod tests {
         let rows = [row("GET", "/api/x", Some(doc("x").gives("200 Nobody")))];
         assert!(document(&API, &rows).unwrap_err().to_string().contains("schemas/Nobody"));
         assert!(document(&Api { components: "{", ..API }, &[]).is_err());
+        let added = Api { more: r#"{ "schemas": { "Nobody": {} } }"#, ..API };
+        assert!(document(&added, &rows).unwrap()["components"]["schemas"].get("Item").is_some());
+        for bad in [r#"{ "schemas": { "Item": {} } }"#, r#"{ "headers": { "x": {} } }"#, "[]", "{"] {
+            assert!(document(&Api { more: bad, ..API }, &[]).is_err(), "{bad}");
+        }
     }
 }

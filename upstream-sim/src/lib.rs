@@ -50,6 +50,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::NaiveDate;
 use sim_kit::World;
+use sim_kit::control::Control;
 use sim_kit::host::{Product, Simulator};
 
 pub use config::Config;
@@ -108,5 +109,5 @@ fn simulator(world: World, config: &Config, kept: &Kept) -> Result<Simulator, St
         }
     });
     let (router, routes) = routes::table(app);
-    Ok(Simulator { router, routes, control: axum::Router::new() })
+    Ok(Simulator { router, routes, control: Control::default() })
 }

@@ -7,6 +7,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use sim_kit::Fidelity::{ClientProven, Documented, Inferred};
+use sim_kit::control::Control;
 use sim_kit::{Simulator, Table};
 
 use crate::App;
@@ -52,7 +53,7 @@ pub(crate) fn simulator(app: &App) -> Simulator {
             async move { sign_in::redirect(&to) }
         })
     };
-    Simulator { router, routes, control: axum::Router::new() }
+    Simulator { router, routes, control: Control::default() }
 }
 
 async fn missing(State(_): State<App>) -> Response {

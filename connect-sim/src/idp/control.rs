@@ -6,27 +6,22 @@
 //! | `POST choose` | `{"username": "dana"}`: who is signed in from now on without being asked; `null`: nobody |
 //! | `POST tokens` | `{"claims": {…}}`: an identity token that says just that, and `iss`, `iat`, `exp` unless it does |
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde_json::{Value, json};
 use sim_kit::origin::Origin;
 
-use super::{CHOSEN, LIFETIME, PATH, served, sign};
+use super::{CHOSEN, LIFETIME, PATH, sign};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Given};
 use crate::store;
 use crate::store::idp::Person;
 
-/// The routes.
-pub fn router(app: App) -> Router {
-    Router::new()
-        .route("/__sim__/v1/idp/users", get(users).post(add))
-        .route("/__sim__/v1/idp/users/{username}", axum::routing::delete(remove))
-        .route("/__sim__/v1/idp/choose", post(choose))
-        .route("/__sim__/v1/idp/tokens", post(tokens))
-        .with_state(app)
+/// # Errors
+/// 404 where this server is no identity provider; JSON, as all refusals of the control plane.
+fn served(app: &App) -> Result<()> {
+    if app.config().serves_identity() { Ok(()) } else { Err(Error::missing("identity provider")) }
 }
 
 fn shown(person: &Person) -> Value {
@@ -36,24 +31,28 @@ fn shown(person: &Person) -> Value {
     })
 }
 
-async fn users(State(app): State<App>) -> Result<Json<Value>> {
+/// `GET /__sim__/v1/idp/users`
+///
+/// # Errors
+/// 404 where this server is no identity provider.
+pub async fn users(State(app): State<App>) -> Result<Json<Value>> {
     served(&app)?;
     let people = store::idp::people(&mut *app.read().await?).await?;
     Ok(Json(json!({"users": people.iter().map(shown).collect::<Vec<_>>()})))
 }
 
-async fn add(State(app): State<App>, fields: Fields) -> Result<Json<Value>> {
+/// `POST /__sim__/v1/idp/users`: adds somebody, or changes who has that name.
+///
+/// # Errors
+/// 400 for a bad field; 404 as [`users`].
+pub async fn add(State(app): State<App>, fields: Fields) -> Result<Json<Value>> {
     served(&app)?;
     let username = fields.required("username")?;
     if username.is_empty() || username.chars().count() > 128 {
         return Err(Error::bad(Code::InvalidUserName, "`username` must have 1 to 128 characters."));
     }
     let text = |name: &str| Ok::<_, Error>(fields.text(name)?.value().unwrap_or_default());
-    let groups: Vec<String> = match fields.raw("groups") {
-        None | Some(Value::Null) => Vec::new(),
-        Some(value) => serde_json::from_value(value.clone())
-            .map_err(|_| Error::bad(Code::InvalidParameter, "`groups` must be a list of names."))?,
-    };
+    let groups = fields.texts("groups")?.value().unwrap_or_default();
     let mut tx = app.write().await?;
     let known = store::idp::by_username(&mut tx, &username).await?;
     let sub = known.map_or_else(|| app.world().ids().uuid("idp-user").to_string(), |known| known.sub);
@@ -64,7 +63,11 @@ async fn add(State(app): State<App>, fields: Fields) -> Result<Json<Value>> {
     Ok(Json(shown(&person)))
 }
 
-async fn remove(State(app): State<App>, Path(username): Path<String>) -> Result<Json<Value>> {
+/// `DELETE /__sim__/v1/idp/users/{username}`
+///
+/// # Errors
+/// 404 as [`users`], and for nobody.
+pub async fn remove(State(app): State<App>, Path(username): Path<String>) -> Result<Json<Value>> {
     served(&app)?;
     let mut tx = app.write().await?;
     if !store::idp::delete(&mut tx, &username).await? {
@@ -74,7 +77,11 @@ async fn remove(State(app): State<App>, Path(username): Path<String>) -> Result<
     Ok(Json(json!({"removed": username})))
 }
 
-async fn choose(State(app): State<App>, fields: Fields) -> Result<Json<Value>> {
+/// `POST /__sim__/v1/idp/choose`
+///
+/// # Errors
+/// 400 without a name; 404 as [`remove`].
+pub async fn choose(State(app): State<App>, fields: Fields) -> Result<Json<Value>> {
     served(&app)?;
     let chosen = match fields.text("username")? {
         Given::Value(username) => username,
@@ -90,7 +97,11 @@ async fn choose(State(app): State<App>, fields: Fields) -> Result<Json<Value>> {
     Ok(Json(json!({"chosen": (!chosen.is_empty()).then_some(chosen)})))
 }
 
-async fn tokens(State(app): State<App>, origin: Origin, fields: Fields) -> Result<Json<Value>> {
+/// `POST /__sim__/v1/idp/tokens`
+///
+/// # Errors
+/// 400 without claims; 404 as [`users`].
+pub async fn tokens(State(app): State<App>, origin: Origin, fields: Fields) -> Result<Json<Value>> {
     served(&app)?;
     let claims = fields.raw("claims").and_then(Value::as_object);
     let claims = claims.ok_or_else(|| Error::bad(Code::InvalidParameter, "`claims` must be an object."))?;

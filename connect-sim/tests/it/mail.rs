@@ -337,5 +337,10 @@ async fn the_control_plane_has_an_outbox() {
     assert_eq!(all["mails"][0]["to"], "somebody@example.com");
     assert_eq!(client.delete(&outbox).send().await.unwrap().status(), 204);
     assert_eq!(read().await["total"], 0);
+    let document = client.get(format!("{}/__sim__/v1/openapi.json", running.url())).send().await.unwrap();
+    let document = document.json::<Value>().await.unwrap();
+    let answer = &document["paths"]["/__sim__/v1/outbox"]["get"]["responses"]["200"];
+    assert_eq!(answer["content"]["application/json"]["schema"]["$ref"], "#/components/schemas/Outbox");
+    assert!(document["paths"].get("/__sim__/v1/idp/choose").is_some());
     running.stop().await;
 }

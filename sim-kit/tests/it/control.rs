@@ -50,6 +50,28 @@ async fn look_in_move_time_and_start_anew() {
 }
 
 #[tokio::test]
+async fn what_a_product_adds_is_described_and_guarded() {
+    let running = start(HostConfig { control_token: Some("t0ken".into()), ..HostConfig::default() }).await;
+    let ask = async |method: http::Method, path: &str| {
+        let url = format!("{}/__sim__/v1/{path}", running.url());
+        client().request(method, url).bearer_auth("t0ken").send().await.unwrap()
+    };
+    assert_eq!(ask(http::Method::GET, "pages").await.json::<Value>().await.unwrap(), json!([]));
+    assert_eq!(client().get(format!("{}/__sim__/v1/pages", running.url())).send().await.unwrap().status(), 401);
+    let wrong = ask(http::Method::DELETE, "pages").await;
+    assert_eq!(wrong.status(), 405);
+    assert!(wrong.json::<Value>().await.unwrap()["error"].is_string());
+    let unknown = ask(http::Method::GET, "page").await;
+    assert_eq!(unknown.status(), 404);
+    assert!(unknown.json::<Value>().await.unwrap()["error"].is_string());
+    let document = ask(http::Method::GET, "openapi.json").await.json::<Value>().await.unwrap();
+    assert_eq!(document["paths"]["/__sim__/v1/pages"]["get"]["summary"], "Its pages");
+    assert_eq!(document["components"]["schemas"]["Page"]["type"], "string");
+    assert!(document["paths"].get("/__sim__/v1/clock").is_some());
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn web_pages_and_strangers_are_kept_out() {
     let open = start(HostConfig::default()).await;
     let reset = format!("{}/__sim__/v1/reset", open.url());

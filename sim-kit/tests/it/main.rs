@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use http::StatusCode;
+use sim_kit::control::Control;
 use sim_kit::http_client::Link;
+use sim_kit::openapi::doc;
 use sim_kit::{Fidelity, Host, HostConfig, Migration, Product, Running, Simulator, Table, World};
 
 pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
@@ -30,7 +32,17 @@ pub(crate) fn product() -> Product {
                     .row("POST", "/notes", add, "", Fidelity::Documented)
                     .row("GET", "/ask/{port}", ask, "", Fidelity::Inferred)
                     .finish(world, async || (StatusCode::NOT_FOUND, "404 page not found"));
-                Ok(Simulator { router, routes, control: axum::Router::new() })
+                let added = Table::default()
+                    .row(
+                        "GET",
+                        "/__sim__/v1/pages",
+                        async || axum::Json(serde_json::json!([])),
+                        "",
+                        Fidelity::Documented,
+                    )
+                    .doc(doc("Its pages").gives("200 [Page]"));
+                let control = Control::of(added, (), r#"{ "schemas": { "Page": { "type": "string" } } }"#);
+                Ok(Simulator { router, routes, control })
             })
         }),
     }

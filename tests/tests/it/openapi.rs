@@ -40,7 +40,10 @@ async fn package_manager_answers_as_its_document_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_control_plane_answers_as_its_document_says() {
     let team = Team::start().await;
-    let document = format!("{}/__sim__/v1/openapi.json", team.urls.workbench);
-    // The journal can be asked to wait for what never comes.
-    ask(&team, &document, "Bearer none", "2", &["--exclude-path", "/__sim__/v1/journal"]).await;
+    // Connect adds its outbox and its identity provider.
+    for server in [&team.urls.workbench, &team.urls.connect] {
+        let document = format!("{server}/__sim__/v1/openapi.json");
+        // The journal can be asked to wait for what never comes.
+        ask(&team, &document, "Bearer none", "2", &["--exclude-path", "/__sim__/v1/journal"]).await;
+    }
 }
