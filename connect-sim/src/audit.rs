@@ -93,6 +93,7 @@ const EVENTS: &[(&str, &str)] = &[
     ("claim_token", "Claimed a token"),
     ("exchange_identity_token", "Exchanged an identity token for an API key"),
     ("revoke_oauth_grant", "Ended what an application was allowed"),
+    ("set_password", "Set its first password"),
     ("user_login", "Signed in"),
     ("user_login_failed", "Was refused at sign-in"),
     ("user_logout", "Signed out"),

@@ -45,10 +45,11 @@ pub async fn list(State(app): State<App>, principal: Principal, query: Query) ->
         return Ok(page.answer(&[], 0));
     }
     let mut db = app.read().await?;
-    let prefix = query.text("prefix");
+    let prefix = query.text("prefix").filter(|prefix| !prefix.is_empty());
+    let descending = !query.flag("asc_order", true)?;
     let pages = prefix.is_none() || app.config().version.with(Difference::GroupPagesWithPrefix);
     let offset = if pages { page.offset() } else { 0 };
-    let (groups, total) = store::groups::list(&mut db, prefix, page.size, offset).await?;
+    let (groups, total) = store::groups::list(&mut db, prefix, descending, (page.size, offset)).await?;
     Ok(page.answer(&groups.iter().map(shown).collect::<Vec<_>>(), total))
 }
 
@@ -161,7 +162,7 @@ pub async fn members(
     find(&mut db, &guid).await?;
     let filter = Filter { group: Some(guid), ..Filter::default() };
     let (users, total) = store::users::list(&mut db, &filter, page.size, page.offset()).await?;
-    Ok(page.answer(&users.iter().map(|user| crate::users::shown(user, &principal)).collect::<Vec<_>>(), total))
+    Ok(page.answer(&users.iter().map(|user| crate::users::shown(&app, user, &principal)).collect::<Vec<_>>(), total))
 }
 
 /// `POST /v1/groups/{guid}/members`

@@ -82,6 +82,7 @@ pub mod system;
 pub mod tags;
 pub mod tasks;
 pub mod thumbnails;
+pub mod tickets;
 pub mod timezones;
 pub mod traffic;
 pub mod trusted_publishers;

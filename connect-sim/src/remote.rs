@@ -3,10 +3,10 @@
 //! A search answers with a *temp ticket* for each, which adds just that one while it holds. Only the built-in identity
 //! provider has a directory; the product has these routes for LDAP and Google.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
 
@@ -15,48 +15,28 @@ use crate::app::App;
 use crate::auth::Principal;
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Query};
-use crate::oauth::credentials;
 use crate::store;
 use crate::store::groups::Group;
 use crate::store::idp::Person;
+use crate::tickets;
 use crate::users::{Draft, shown};
 
-/// Seconds that a ticket holds.
-const LIFETIME: i64 = 3600;
+/// How long a ticket holds.
+const LIFETIME: Duration = Duration::from_secs(3600);
 
 /// What a ticket is for.
 const USER: &str = "temp-ticket-user";
 const GROUP: &str = "temp-ticket-group";
 
-#[derive(Serialize, Deserialize)]
-struct Ticket {
-    iss: String,
-    aud: String,
-    sub: String,
-    exp: i64,
-}
-
 async fn ticket(app: &App, db: &mut AnyConnection, kind: &str, name: &str) -> Result<String> {
-    let exp = app.now() / 1_000_000 + LIFETIME;
-    let claims = Ticket { iss: "connect".to_owned(), aud: kind.to_owned(), sub: name.to_owned(), exp };
-    let key = EncodingKey::from_secret(credentials::secret(db).await?.as_bytes());
-    jsonwebtoken::encode(&Header::default(), &claims, &key).map_err(|error| Error::Internal(error.to_string()))
+    tickets::make(app, db, kind, name, LIFETIME).await
 }
 
 /// The name on a ticket of `kind`.
 async fn redeemed(app: &App, db: &mut AnyConnection, kind: &str, fields: &Fields) -> Result<String> {
     let ticket = fields.required("temp_ticket")?;
-    let mut validation = Validation::new(Algorithm::HS256);
-    validation.set_audience(&[kind]);
-    validation.set_issuer(&["connect"]);
-    validation.set_required_spec_claims(&["exp", "aud", "iss"]);
-    // Compared with the World's clock.
-    validation.validate_exp = false;
-    let key = DecodingKey::from_secret(credentials::secret(db).await?.as_bytes());
-    let claims = jsonwebtoken::decode::<Ticket>(&ticket, &key, &validation).ok().map(|data| data.claims);
-    let claims = claims.filter(|claims| claims.exp > app.now() / 1_000_000);
     let bad = || Error::bad(Code::InvalidTempTicket, "`temp_ticket` is not valid or has expired; search again.");
-    claims.map(|claims| claims.sub).ok_or_else(bad)
+    tickets::read(app, db, kind, &ticket).await?.ok_or_else(bad)
 }
 
 /// Everybody in the directory.
@@ -103,7 +83,7 @@ pub async fn users(State(app): State<App>, principal: Principal, query: Query) -
             continue;
         }
         let mut one = match known(&mut db, &person).await? {
-            Some(user) => shown(&user, &principal),
+            Some(user) => shown(&app, &user, &principal),
             None => json!({
                 "email": person.email, "username": person.username, "first_name": person.first_name,
                 "last_name": person.last_name, "user_role": default_role(&app).as_str(), "created_time": null,
@@ -144,7 +124,7 @@ pub async fn add_user(State(app): State<App>, principal: Principal, fields: Fiel
     };
     let user = draft.insert(&app, &mut tx).await?;
     tx.commit().await?;
-    Ok(Json(shown(&user, &principal)))
+    Ok(Json(shown(&app, &user, &principal)))
 }
 
 /// The names of the groups in the directory.

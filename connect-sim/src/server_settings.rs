@@ -20,6 +20,7 @@ use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::license::{self, Feature};
 use crate::messages;
+use crate::users::listing::ACTIVITY_DAYS;
 
 /// `GET /__ping__`
 pub async fn ping(State(app): State<App>) -> (StatusCode, Json<Value>) {
@@ -61,7 +62,7 @@ fn license(app: &App) -> Value {
     let mut license = json!({
         "ts": 0, "status": "activated", "expiration": 0, "days-left": 36500, "has-key": true, "has-trial": false,
         "tier": "simulated", "sku-year": "", "edition": "", "cores": number(0), "connections": number(0),
-        "type": "local", "users": number(0), "user-activity-days": number(365), "shiny-users": number(0),
+        "type": "local", "users": number(0), "user-activity-days": number(ACTIVITY_DAYS), "shiny-users": number(0),
         "allow-apis": on, "custom-branding": on, "current-user-execution": on, "enable-launcher": on,
     });
     if typed {

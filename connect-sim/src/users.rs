@@ -7,25 +7,30 @@
 //! | `POST /v1/users` | administrators; anybody while there is no user at all, who becomes the first administrator |
 //! | `PUT /v1/users/{guid}` | the user itself, except its role; administrators |
 //! | `POST /v1/users/{guid}/lock` | administrators |
+//!
+//! A user who must set a password gets a link by mail and cannot sign in before ([`crate::auth::set_password`]).
+
+pub mod listing;
 
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::response::{IntoResponse, Response};
 use chrono::DateTime;
-use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use sim_kit::origin::Origin;
 use sim_kit::{Tx, World, seed};
 
 use crate::access::Role;
 use crate::app::App;
-use crate::auth::{Caller, Principal, password};
+use crate::audit;
+use crate::auth::{Caller, Principal, password, set_password};
 use crate::error::{Code, Error, Result};
-use crate::input::{Fields, Page, Query};
+use crate::input::Fields;
 use crate::mail;
 use crate::store;
-use crate::store::users::{Filter, Sort, User};
+use crate::store::users::User;
 
 /// RFC 3339 of a time in the database.
 #[must_use]
@@ -34,10 +39,20 @@ pub fn time(micros: i64) -> String {
     time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
-/// A user as v1 shows it. `external_id` is for itself and for administrators.
+/// A user as v1 shows it. `external_id` is for itself and for administrators, as is the address where the server hides it.
 #[must_use]
-pub fn shown(user: &User, asker: &Principal) -> Value {
-    fields(user, asker.is_administrator() || asker.user.guid == user.guid)
+pub fn shown(app: &App, user: &User, asker: &Principal) -> Value {
+    let mut shown = fields(user, asker.is_administrator() || asker.user.guid == user.guid);
+    shown["email"] = json!(email(app, user, asker));
+    shown
+}
+
+/// The address of a user as another may see it. The product does not fill it in for callers who are no administrators; that
+/// everybody sees their own is a guess.
+#[must_use]
+pub fn email<'a>(app: &App, user: &'a User, asker: &Principal) -> &'a str {
+    let may = asker.is_administrator() || asker.user.guid == user.guid;
+    if app.config().hide_email_addresses && !may { "" } else { &user.email }
 }
 
 /// A user, with the id at an external provider or without.
@@ -106,15 +121,15 @@ fn privileges(role: Role) -> &'static [&'static str] {
 }
 
 /// `GET /v1/user`
-pub async fn current(principal: Principal) -> Json<Value> {
-    let mut shown = shown(&principal.user, &principal);
+pub async fn current(State(app): State<App>, principal: Principal) -> Json<Value> {
+    let mut shown = shown(&app, &principal.user, &principal);
     shown["user_role"] = json!(principal.role.as_str());
     Json(shown)
 }
 
 /// `GET /me`, `GET /users/current`: the older shape, with a numeric id.
-pub async fn legacy_current(principal: Principal) -> Json<Value> {
-    let Json(mut shown) = current(principal.clone()).await;
+pub async fn legacy_current(app: State<App>, principal: Principal) -> Json<Value> {
+    let Json(mut shown) = current(app, principal.clone()).await;
     shown["id"] = json!(principal.user.id);
     shown["password"] = json!("");
     shown["preferences"] = json!({});
@@ -141,6 +156,8 @@ pub struct Draft {
     pub external_id: Option<String>,
     /// A service principal.
     pub service: bool,
+    /// Whether the account can be used, or waits for its user to set a password.
+    pub confirmed: bool,
 }
 
 impl Draft {
@@ -156,6 +173,7 @@ impl Draft {
             password: None,
             external_id: None,
             service: false,
+            confirmed: true,
         }
     }
 
@@ -179,7 +197,7 @@ impl Draft {
             role: self.role,
             password_hash,
             external_id: self.external_id,
-            confirmed: true,
+            confirmed: self.confirmed,
             locked: false,
             service: self.service,
             created: now,
@@ -228,103 +246,6 @@ pub async fn seed(app: &App) -> Result<()> {
     Ok(())
 }
 
-fn roles(text: Option<&str>) -> Result<Vec<Role>> {
-    let parse = |role: &str| {
-        let bad = |()| Error::bad(Code::InvalidParameter, format!("`user_role`: `{role}` is not a role."));
-        role.parse().map_err(bad)
-    };
-    text.map_or(Ok(Vec::new()), |text| text.split('|').map(parse).collect())
-}
-
-fn sort(text: Option<&str>) -> Result<Sort> {
-    Ok(match text {
-        None | Some("first_name") => Sort::FirstName,
-        Some("last_name") => Sort::LastName,
-        Some("username") => Sort::Username,
-        Some("active_time") => Sort::Active,
-        Some("created_time") => Sort::Created,
-        Some("user_role") => Sort::Role,
-        Some(_) => {
-            let text = "`sort` must be first_name, last_name, username, active_time, created_time or user_role.";
-            return Err(Error::bad(Code::InvalidParameter, text));
-        }
-    })
-}
-
-/// The columns of a list as CSV: the members of a user.
-const COLUMNS: [&str; 12] = [
-    "guid",
-    "username",
-    "email",
-    "first_name",
-    "last_name",
-    "user_role",
-    "created_time",
-    "updated_time",
-    "active_time",
-    "confirmed",
-    "locked",
-    "external_id",
-];
-
-/// One value of a line of CSV.
-fn csv(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) if text.contains(['"', ',', '\n', '\r']) => format!("\"{}\"", text.replace('"', "\"\"")),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// `GET /v1/users`; all of them as CSV, without pages, for administrators who accept that.
-///
-/// # Errors
-/// 400 for a filter or an order that is none.
-pub async fn list(State(app): State<App>, principal: Principal, headers: HeaderMap, query: Query) -> Result<Response> {
-    let page = Page::of(&query, 500)?;
-    let statuses: Vec<&str> = query.text("account_status").map_or(Vec::new(), |text| text.split('|').collect());
-    if let Some(bad) = statuses.iter().find(|s| !matches!(**s, "locked" | "licensed" | "inactive")) {
-        let text = format!("`account_status`: `{bad}` is none of locked, licensed, inactive.");
-        return Err(Error::bad(Code::InvalidParameter, text));
-    }
-    // Nobody's licence lapses here, so who is not locked is licensed.
-    let locked = match (statuses.contains(&"locked"), statuses.contains(&"licensed")) {
-        (true, false) => Some(true),
-        (false, true) => Some(false),
-        _ => None,
-    };
-    let nobody = !statuses.is_empty() && statuses.iter().all(|status| *status == "inactive");
-    let filter = Filter {
-        prefix: query.text("prefix").map(str::to_owned),
-        roles: roles(query.text("user_role"))?,
-        locked,
-        group: None,
-        sort: sort(query.text("sort"))?,
-        descending: !query.flag("asc_order", true)?,
-    };
-    let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let as_csv = accepts.contains("text/csv") && principal.is_administrator();
-    let (users, total) = if nobody {
-        (Vec::new(), 0)
-    } else if sees_nobody_else(&app, &principal) {
-        (vec![User::clone(&principal.user)], 1)
-    } else {
-        let (size, offset) = if as_csv { (i64::MAX, 0) } else { (page.size, page.offset()) };
-        store::users::list(&mut *app.read().await?, &filter, size, offset).await?
-    };
-    let users: Vec<Value> = users.iter().map(|user| shown(user, &principal)).collect();
-    if !as_csv {
-        return Ok(page.answer(&users, total).into_response());
-    }
-    let mut text = format!("{}\n", COLUMNS.join(","));
-    for user in &users {
-        text.push_str(&COLUMNS.map(|column| csv(&user[column])).join(","));
-        text.push('\n');
-    }
-    Ok(([(CONTENT_TYPE, "text/csv; charset=utf-8")], text).into_response())
-}
-
 /// `GET /v1/users/{guid}`
 ///
 /// # Errors
@@ -333,7 +254,7 @@ pub async fn get(State(app): State<App>, principal: Principal, Path(guid): Path<
     if sees_nobody_else(&app, &principal) && principal.user.guid != guid {
         return Err(Error::missing("user"));
     }
-    Ok(Json(shown(&find(&app, &guid).await?, &principal)))
+    Ok(Json(shown(&app, &find(&app, &guid).await?, &principal)))
 }
 
 /// Whether the server hides everybody else from this user.
@@ -415,17 +336,17 @@ impl FromRequestParts<App> for Adder {
 ///
 /// # Errors
 /// 400 for a bad field, 403 unless an administrator asks, 409 when the name is taken.
-pub async fn create(State(app): State<App>, Adder(adder): Adder, body: Fields) -> Result<Json<Value>> {
+pub async fn create(State(app): State<App>, origin: Origin, Adder(adder): Adder, body: Fields) -> Result<Json<Value>> {
     let given = Given::of(&body)?;
     let missing = || Error::bad(Code::ParameterMissing, "`username` is missing.");
     let password = body.text("password")?.value();
-    if password.as_ref().is_some_and(|p| !(6..=1024).contains(&p.chars().count())) {
-        return Err(Error::bad(Code::InadequatePassword, "`password` must have 6 to 1024 characters."));
+    if let Some(password) = &password {
+        set_password::adequate(password)?;
     }
-    if adder.is_none() && password.is_none() {
-        let text = "`password` is missing: the first user has no other way in.";
-        return Err(Error::bad(Code::ParameterMissing, text));
-    }
+    // Passwords are of no use where others say who somebody is.
+    let must_set = body.flag("user_must_set_password")?.value().unwrap_or(false);
+    let must_set = must_set && app.config().identity_provider.is_none();
+    set_password::check(must_set, adder.is_none(), password.is_some(), given.email.as_deref().unwrap_or_default())?;
     let id = |name: &str| match body.text(name)?.value() {
         Some(id) if id.chars().count() > 255 => {
             Err(Error::bad(Code::InvalidParameter, format!("`{name}` must not be longer than 255 characters.")))
@@ -441,13 +362,14 @@ pub async fn create(State(app): State<App>, Adder(adder): Adder, body: Fields) -
         email: given.email.unwrap_or_default(),
         first_name: given.first_name.unwrap_or_default(),
         last_name: given.last_name.unwrap_or_default(),
-        role: match adder {
+        role: match &adder {
             Some(_) => given.role.unwrap_or(app.config().default_role),
             None => Role::Administrator,
         },
         password,
         external_id,
         service: false,
+        confirmed: !must_set,
     };
     let mut tx = app.write().await?;
     if adder.is_none() && store::users::count(&mut tx).await? > 0 {
@@ -455,11 +377,19 @@ pub async fn create(State(app): State<App>, Adder(adder): Adder, body: Fields) -
     }
     let user = draft.insert(&app, &mut tx).await?;
     if !user.email.is_empty() {
-        let body = format!("An account named {} was made for you on {}.", user.username, app.config().system_name);
+        let mut body = format!("An account named {} was made for you on {}.", user.username, app.config().system_name);
+        if must_set {
+            let link = set_password::link(&app, &mut tx, &app.origin(origin), &user).await?;
+            body = format!("{body} Set your password within a day: {link}");
+        }
         mail::write(&app, &mut tx, &user.email, "Your new account", &body).await?;
     }
     tx.commit().await?;
     app.ring_for_mail();
+    if adder.is_none() {
+        // Nobody asked whom the log could name: the first user has made itself.
+        audit::record(&app, &user, &Method::POST, "/__api__/v1/users", "/__api__/v1/users");
+    }
     Ok(Json(fields(&user, true)))
 }
 

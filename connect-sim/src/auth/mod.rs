@@ -16,6 +16,7 @@ pub mod login;
 pub mod oidc;
 pub mod password;
 pub mod service;
+pub mod set_password;
 pub mod signature;
 pub mod tokens;
 

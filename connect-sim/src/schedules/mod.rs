@@ -283,14 +283,19 @@ pub async fn all(State(app): State<App>, principal: Principal, query: Query) -> 
         let mut row = shown(&schedule, &seen.content);
         row["content_id"] = json!(seen.content.id);
         if detailed {
-            row["extra"] = extra(&mut db, &seen.content, &variant).await?;
+            row["extra"] = extra(&app, &mut db, &principal, (&seen.content, &variant)).await?;
         }
         rows.push(row);
     }
     Ok(Json(json!({"schedules": rows})))
 }
 
-async fn extra(db: &mut AnyConnection, content: &Content, variant: &Variant) -> Result<Value> {
+async fn extra(
+    app: &App,
+    db: &mut AnyConnection,
+    principal: &Principal,
+    (content, variant): (&Content, &Variant),
+) -> Result<Value> {
     let owner = store::users::by_guid(db, &content.owner_guid).await?;
     let runs = store::renderings::of_variant(db, variant.id).await?;
     Ok(json!({
@@ -303,7 +308,7 @@ async fn extra(db: &mut AnyConnection, content: &Content, variant: &Variant) -> 
         },
         "owner": owner.map(|user| json!({
             "guid": user.guid, "username": user.username, "first_name": user.first_name,
-            "last_name": user.last_name, "email": user.email,
+            "last_name": user.last_name, "email": users::email(app, &user, principal),
         })),
         "runs": runs.iter().map(|run| json!({
             "rendering_id": run.id, "job_key": run.job_key, "time": time(run.rendered), "duration": run.duration,
@@ -341,7 +346,7 @@ pub async fn history(
             let new = (!change.schedule.is_null()).then(|| json!({"schedule": change.schedule}));
             history.push(json!({
                 "change_type": change.kind, "change_time": time(change.changed),
-                "user": user.map(|user| users::shown(&user, &principal)), "new_schedule": new,
+                "user": user.map(|user| users::shown(&app, &user, &principal)), "new_schedule": new,
             }));
         }
         results.push(json!({

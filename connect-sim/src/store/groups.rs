@@ -49,20 +49,31 @@ pub async fn by_name(db: &mut AnyConnection, name: &str) -> sqlx::Result<Option<
     sqlx::query(sql).bind(name).fetch_optional(db).await?.as_ref().map(group).transpose()
 }
 
-/// A page of the groups whose name begins with `prefix`, by name; and how many there are in all.
+/// A page of the groups, by name; and how many there are in all. Of those whose name begins with `prefix` the one that is
+/// named so comes first, then shorter names before longer ones, whatever the direction.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn list(
     db: &mut AnyConnection,
     prefix: Option<&str>,
-    limit: i64,
-    offset: i64,
+    descending: bool,
+    (limit, offset): (i64, i64),
 ) -> sqlx::Result<(Vec<Group>, i64)> {
+    let exact = prefix.map(str::to_lowercase);
+    let order = match (&exact, descending) {
+        (Some(_), _) => "CASE WHEN LOWER(name) = $4 THEN 0 ELSE LENGTH(name) END, name",
+        (None, false) => "name",
+        (None, true) => "name DESC",
+    };
     let prefix = prefix.map(|prefix| format!("{}%", super::users::escaped(&prefix.to_lowercase())));
     let condition = "WHERE ($1 IS NULL OR LOWER(name) LIKE $1 ESCAPE '!')";
-    let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} {condition} ORDER BY name LIMIT $2 OFFSET $3"));
-    let rows = sqlx::query(sql).bind(&prefix).bind(limit).bind(offset).fetch_all(&mut *db).await?;
+    let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} {condition} ORDER BY {order} LIMIT $2 OFFSET $3"));
+    let mut page = sqlx::query(sql).bind(&prefix).bind(limit).bind(offset);
+    if let Some(exact) = &exact {
+        page = page.bind(exact);
+    }
+    let rows = page.fetch_all(&mut *db).await?;
     let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM user_groups {condition}"));
     let total = sqlx::query(sql).bind(&prefix).fetch_one(db).await?.try_get(0)?;
     Ok((rows.iter().map(group).collect::<sqlx::Result<_>>()?, total))

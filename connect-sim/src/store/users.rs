@@ -208,11 +208,13 @@ pub async fn administrators(db: &mut AnyConnection) -> sqlx::Result<i64> {
 }
 
 /// What a list of users goes by first; after it come first name, last name, user name, email.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // the names say it
 pub enum Sort {
     #[default]
     FirstName,
+    /// A name that is the prefix itself, then shorter ones first.
+    Relevance,
     LastName,
     Username,
     Active,
@@ -224,6 +226,11 @@ impl Sort {
     fn column(self) -> &'static str {
         match self {
             Self::FirstName => "first_name",
+            // That the shortest user name counts is a guess; of groups it is known.
+            Self::Relevance => {
+                "CASE WHEN $12 IN (username_folded, LOWER(first_name), LOWER(last_name), \
+                 LOWER(first_name || ' ' || last_name)) THEN 0 ELSE LENGTH(username_folded) END"
+            }
             Self::LastName => "last_name",
             Self::Username => "username_folded",
             // Databases differ in where nulls go: who was never active comes before everybody who was.
@@ -241,14 +248,27 @@ pub struct Filter {
     pub prefix: Option<String>,
     /// One of these roles; empty: any.
     pub roles: Vec<Role>,
-    /// Locked or not.
-    pub locked: Option<bool>,
+    /// In one of these states; none: any.
+    pub statuses: Option<Statuses>,
     /// A member of this group.
     pub group: Option<String>,
     /// By what they are ordered.
     pub sort: Sort,
     /// The last first.
     pub descending: bool,
+}
+
+/// States of accounts. Who is not locked is licensed or, after long doing nothing, inactive.
+#[derive(Debug, Clone, Copy)]
+pub struct Statuses {
+    /// Locked ones.
+    pub locked: bool,
+    /// Licensed ones.
+    pub licensed: bool,
+    /// Inactive ones.
+    pub inactive: bool,
+    /// In microseconds: who was active then or later is licensed. Being made counts as being active, which is a guess.
+    pub since: i64,
 }
 
 /// A page of users, and how many there are in all.
@@ -261,35 +281,40 @@ pub async fn list(db: &mut AnyConnection, filter: &Filter, limit: i64, offset: i
     let condition = "($1 IS NULL OR username_folded LIKE $1 ESCAPE '!' OR LOWER(first_name) LIKE $1 ESCAPE '!' \
          OR LOWER(last_name) LIKE $1 ESCAPE '!' OR LOWER(first_name || ' ' || last_name) LIKE $1 ESCAPE '!') \
          AND ((role = 'viewer' AND $2 = 1) OR (role = 'publisher' AND $3 = 1) OR (role = 'administrator' AND $4 = 1)) \
-         AND ($5 < 0 OR locked = $5) AND service = 0 \
-         AND ($6 IS NULL OR guid IN (SELECT user_guid FROM group_members WHERE group_guid = $6))";
+         AND (($5 = 1 AND locked = 1) OR ($6 = 1 AND locked = 0 AND COALESCE(active, created) >= $8) \
+         OR ($7 = 1 AND locked = 0 AND COALESCE(active, created) < $8)) AND service = 0 \
+         AND ($9 IS NULL OR guid IN (SELECT user_guid FROM group_members WHERE group_guid = $9))";
     let prefix = filter.prefix.as_deref().map(|prefix| format!("{}%", escaped(&prefix.to_lowercase())));
-    let locked = filter.locked.map_or(-1, i64::from);
-    let columns = [filter.sort.column(), "first_name", "last_name", "username_folded", "email"];
+    let all = Statuses { locked: true, licensed: true, inactive: true, since: 0 };
+    let statuses = filter.statuses.unwrap_or(all);
     let direction = if filter.descending { "DESC" } else { "ASC" };
-    let order = columns.map(|column| format!("{column} {direction}")).join(", ");
-    let sql = format!("SELECT * FROM users WHERE {condition} ORDER BY {order} LIMIT $7 OFFSET $8");
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .bind(&prefix)
-        .bind(roles(Role::Viewer))
-        .bind(roles(Role::Publisher))
-        .bind(roles(Role::Administrator))
-        .bind(locked)
-        .bind(&filter.group)
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(&mut *db)
-        .await?;
-    let total = sqlx::query(AssertSqlSafe(format!("SELECT COUNT(*) FROM users WHERE {condition}")))
-        .bind(&prefix)
-        .bind(roles(Role::Viewer))
-        .bind(roles(Role::Publisher))
-        .bind(roles(Role::Administrator))
-        .bind(locked)
-        .bind(&filter.group)
-        .fetch_one(db)
-        .await?
-        .try_get(0)?;
+    let columns = [filter.sort.column(), "first_name", "last_name", "username_folded", "email"];
+    let relevant = if filter.sort == Sort::Relevance { filter.prefix.as_deref() } else { None };
+    let order = match (filter.sort, relevant) {
+        // The best ones first, whatever the direction.
+        (Sort::Relevance, Some(_)) => columns.join(", "),
+        (Sort::Relevance, None) => columns[1..].join(", "),
+        _ => columns.map(|column| format!("{column} {direction}")).join(", "),
+    };
+    let sql = format!("SELECT * FROM users WHERE {condition} ORDER BY {order} LIMIT $10 OFFSET $11");
+    let bound = |sql: String| {
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(prefix.clone())
+            .bind(roles(Role::Viewer))
+            .bind(roles(Role::Publisher))
+            .bind(roles(Role::Administrator))
+            .bind(i64::from(statuses.locked))
+            .bind(i64::from(statuses.licensed))
+            .bind(i64::from(statuses.inactive))
+            .bind(statuses.since)
+            .bind(filter.group.clone())
+    };
+    let mut page = bound(sql).bind(limit).bind(offset);
+    if let Some(prefix) = relevant {
+        page = page.bind(prefix.to_lowercase());
+    }
+    let rows = page.fetch_all(&mut *db).await?;
+    let total = bound(format!("SELECT COUNT(*) FROM users WHERE {condition}")).fetch_one(db).await?.try_get(0)?;
     Ok((rows.iter().map(user).collect::<sqlx::Result<_>>()?, total))
 }
 

@@ -99,7 +99,7 @@ impl Caller {
 
     /// A request for a path of the server, or of the API when it begins with none of the server's own prefixes.
     pub(crate) async fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Body) -> Answer {
-        let own = ["/__", "/content/", "/connect", "/mcp", "/vanity", "/oauth/", "/.well-known/"];
+        let own = ["/__", "/content/", "/connect", "/mcp", "/vanity", "/oauth/", "/.well-known/", "/setpassword"];
         let path = match own.iter().any(|own| path.starts_with(own)) || path == "/" {
             true => path.to_owned(),
             false => format!("/__api__{path}"),

@@ -70,6 +70,9 @@ fn rows() -> Vec<Row> {
         ("POST /connect/claim/{token}", "", [302, 403, 401, 404, 404, 404, 404, 404]),
         ("GET /__login__", "", PUBLIC),
         ("POST /__login__", "", [401; 8]),
+        // Without a link.
+        ("GET /setpassword", "", [400; 8]),
+        ("POST /setpassword", "", [400; 8]),
         // Off on this server.
         ("GET /__login__/callback", "", [404; 8]),
         ("GET /__idp__/.well-known/openid-configuration", "", [404; 8]),

@@ -60,7 +60,7 @@ async fn users_are_ordered_and_told_as_csv() {
     // Of the others only the administrator has asked anything.
     assert_eq!(names("sort=active_time&asc_order=false").await[0], "admin");
     assert_eq!(names("sort=user_role").await[0], "admin");
-    assert_eq!(names("account_status=inactive").await.len(), 0);
+    assert_eq!(names("account_status=licensed").await.len(), 4);
     for query in ["sort=email", "asc_order=up"] {
         assert_eq!(app.admin().get(&format!("/v1/users?{query}")).await.code(), (400, 25), "{query}");
     }
@@ -77,6 +77,124 @@ async fn users_are_ordered_and_told_as_csv() {
 }
 
 #[tokio::test]
+async fn who_did_nothing_for_a_year_is_inactive() {
+    let app = TestApp::new().await;
+    let (locked, _) = app.user("locked", "viewer").await;
+    app.admin().post(&format!("/v1/users/{locked}/lock"), &json!({"locked": true})).await;
+    app.publisher().get("/v1/user").await.ok();
+    let of = async |status: &str| -> Vec<String> {
+        let path = format!("/v1/users?sort=username&account_status={status}");
+        let list = app.admin().get(&path).await.ok();
+        let all: Vec<_> = list["results"].as_array().unwrap().iter().map(|u| u["username"].clone()).collect();
+        assert_eq!(list["total"], all.len());
+        all.iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(of("licensed").await, ["admin", "publisher", "viewer"]);
+    assert_eq!(of("inactive").await.len(), 0);
+    assert_eq!(of("locked").await, ["locked"]);
+    app.world.clock().advance(Duration::from_secs(366 * 24 * 3600)).await;
+    assert_eq!(of("licensed").await, ["admin"], "it asks");
+    assert_eq!(of("inactive%7Clocked").await, ["locked", "publisher", "viewer"]);
+    app.publisher().get("/v1/user").await.ok();
+    assert_eq!(of("licensed").await, ["admin", "publisher"], "it is back");
+}
+
+#[tokio::test]
+async fn searches_find_the_best_first() {
+    let app = TestApp::new().await;
+    for (username, first, last) in
+        [("annabel", "Zoe", "Z"), ("ann", "Yves", "Y"), ("bob", "Ann", "Longname"), ("anne", "Alan", "A")]
+    {
+        let body = json!({"username": username, "first_name": first, "last_name": last});
+        app.admin().post("/v1/users", &body).await.ok();
+    }
+    let names = async |path: &str, member: &str| -> Vec<String> {
+        let list = app.admin().get(path).await.ok();
+        list["results"].as_array().unwrap().iter().map(|one| one[member].as_str().unwrap().to_owned()).collect()
+    };
+    // Two are named so: by first name.
+    assert_eq!(names("/v1/users?prefix=Ann", "username").await, ["bob", "ann", "anne", "annabel"]);
+    assert_eq!(names("/v1/users?prefix=ann&page_size=2&page_number=2", "username").await, ["anne", "annabel"]);
+    assert_eq!(names("/v1/users?prefix=ann&sort=username", "username").await, ["ann", "annabel", "anne", "bob"]);
+    for name in ["team", "teams", "team a", "tea"] {
+        app.publisher().post("/v1/groups", &json!({"name": name})).await.ok();
+    }
+    assert_eq!(names("/v1/groups?prefix=TEA", "name").await, ["tea", "team", "teams", "team a"]);
+    assert_eq!(names("/v1/groups?prefix=team", "name").await, ["team", "teams", "team a"]);
+    assert_eq!(names("/v1/groups?asc_order=false&page_size=1", "name").await, ["teams"]);
+    assert_eq!(app.admin().get("/v1/groups?asc_order=up").await.code(), (400, 25));
+}
+
+#[tokio::test]
+async fn addresses_can_be_hidden() {
+    let app = TestApp::with(Config { hide_email_addresses: true, ..Config::default() }).await;
+    let (admin, publisher, viewer) = (app.admin(), app.publisher(), app.viewer());
+    let me = viewer.get("/v1/user").await.ok();
+    assert_ne!(me["email"], "", "one's own");
+    let group = publisher.post("/v1/groups", &json!({"name": "g"})).await.ok()["guid"].as_str().unwrap().to_owned();
+    let members = format!("/v1/groups/{group}/members");
+    publisher.post(&members, &json!({"user_guid": me["guid"]})).await;
+    let content = publisher.create("item").await;
+    publisher.patch(&format!("/v1/content/{content}"), &json!({"access_type": "logged_in"})).await.ok();
+    let other = publisher.get("/v1/user").await.ok()["guid"].as_str().unwrap().to_owned();
+    let addresses = async |who: &super::app::Caller| {
+        let list = who.get("/v1/users?prefix=publisher").await.ok()["results"][0]["email"].clone();
+        let one = who.get(&format!("/v1/users/{other}")).await.ok()["email"].clone();
+        let owner = who.get(&format!("/applications/{content}")).await.ok()["owner_email"].clone();
+        [list, one, owner].map(|email| email.as_str().unwrap().to_owned())
+    };
+    assert!(addresses(&viewer).await.iter().all(String::is_empty));
+    assert!(addresses(&publisher).await.iter().all(|email| email.contains('@')));
+    assert!(addresses(&admin).await.iter().all(|email| email.contains('@')));
+    assert_eq!(publisher.get(&members).await.ok()["results"][0]["email"], "");
+    assert_eq!(admin.get(&members).await.ok()["results"][0]["email"], me["email"]);
+}
+
+#[tokio::test]
+async fn users_set_their_first_password_by_a_link() {
+    let app = TestApp::new().await;
+    let new = |more: serde_json::Value| {
+        let mut body = json!({"username": "new", "email": "new@example.com", "user_must_set_password": true});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let admin = app.admin();
+    assert_eq!(admin.post("/v1/users", &new(json!({"password": "a-password"}))).await.code(), (400, 25));
+    assert_eq!(admin.post("/v1/users", &new(json!({"email": ""}))).await.code(), (400, 44));
+    let made = admin.post("/v1/users", &new(json!({}))).await.ok();
+    assert_eq!(made["confirmed"], false);
+    let mut db = app.world.db().read().await.unwrap();
+    let (mails, _) = connect_sim::store::mail::newest(&mut db, 1).await.unwrap();
+    drop(db);
+    assert_eq!(mails[0].recipient, "new@example.com");
+    let link = mails[0].body.split("http://connect.example").nth(1).unwrap().to_owned();
+    assert!(app.anonymous().page(&link).await.text().contains("For the account new."));
+    let token = link.split_once("token=").unwrap().1;
+    let set = async |token: &str, password: &str| {
+        let form = format!("token={token}&password={password}");
+        app.anonymous().raw("POST", "/setpassword", &[], form.into()).await
+    };
+    let short = set(token, "short").await;
+    assert!(short.status == 400 && short.text().contains("6 to 1024 characters"), "{}", short.text());
+    assert_eq!(set("a.b.c", "my-password").await.code(), (400, 101));
+    let done = set(token, "my-password").await;
+    assert_eq!((done.status.as_u16(), done.header("location")), (303, "http://connect.example/__login__"));
+    let user = app.sign_in("new", "my-password").await.get("/v1/user").await.ok();
+    assert_eq!(user["confirmed"], true);
+    assert_eq!(set(token, "another-one").await.code(), (400, 101), "once");
+    assert_eq!(app.anonymous().page(&link).await.code(), (400, 101));
+    let late = json!({"username": "late", "email": "l@example.com", "user_must_set_password": true});
+    admin.post("/v1/users", &late).await.ok();
+    let (mails, _) = {
+        let mut db = app.world.db().read().await.unwrap();
+        connect_sim::store::mail::newest(&mut db, 1).await.unwrap()
+    };
+    let token = mails[0].body.split_once("token=").unwrap().1.to_owned();
+    app.world.clock().advance(Duration::from_secs(24 * 3600)).await;
+    assert_eq!(set(&token, "my-password").await.code(), (400, 101), "too late");
+}
+
+#[tokio::test]
 async fn the_first_user_of_a_server_makes_itself() {
     let empty = Config { seed_users: false, ..Config::default() };
     let app = TestApp::with(empty.clone()).await;
@@ -85,10 +203,17 @@ async fn the_first_user_of_a_server_makes_itself() {
     assert_eq!(nobody.post("/v1/users", &json!({"username": "first"})).await.code(), (400, 12));
     let body = json!({"username": "first", "password": "a-password", "user_role": "viewer"});
     assert_eq!(nobody.post("/v1/users", &body).await.ok()["user_role"], "administrator");
+    let later = json!({"username": "x", "email": "x@example.com", "user_must_set_password": true});
+    let unborn = TestApp::with(empty.clone()).await;
+    assert_eq!(unborn.anonymous().post("/v1/users", &later).await.code(), (400, 41));
     let body = json!({"username": "second", "password": "a-password"});
     assert_eq!(nobody.post("/v1/users", &body).await.code(), (401, 24));
     let first = app.sign_in("first", "a-password").await;
     first.post("/v1/users", &body).await.ok();
+    let log = first.get("/v1/audit_logs?limit=500").await.ok();
+    let added = log["results"].as_array().unwrap().iter().filter(|entry| entry["action"] == "add_user");
+    let by: Vec<_> = added.map(|entry| entry["user_description"].as_str().unwrap()).collect();
+    assert_eq!(by, ["(first)", "(first)"], "itself, and the second");
     // Where others say who somebody is, nobody makes itself.
     let provider = Some(connect_sim::config::IdentityProvider::default());
     let app = TestApp::with(Config { identity_provider: provider, ..empty }).await;
