@@ -120,8 +120,8 @@ async fn notify(
     Ok(())
 }
 
-/// `POST /v1/content/{guid}/permissions`: 201 for a new one, 200 when the principal had one. With `send_email`, a new one
-/// is told of.
+/// `POST /v1/content/{guid}/permissions`: 201 for a new one, 200 when the principal had one. A new one
+/// is told of by mail with `send_email`, or without it where the item has `notify_on_share`.
 ///
 /// # Errors
 /// 400 for a bad field, 403 for an item one may not change, 404 when there is none.
@@ -132,7 +132,7 @@ pub async fn create(
     Path(guid): Path<String>,
     fields: Fields,
 ) -> Result<Response> {
-    let send_email = fields.flag("send_email")?.value().unwrap_or(false);
+    let send_email = fields.flag("send_email")?.value();
     let mut tx = app.write().await?;
     store::content::hold(&mut tx, &guid).await?;
     let seen = editable(&mut tx, &principal, &guid).await?;
@@ -144,7 +144,8 @@ pub async fn create(
         None => store::next(&mut tx, "permission").await?,
     };
     store::permissions::put(&mut tx, &permission).await?;
-    if is_new && send_email {
+    // What the request says goes before what the item is set to; that neither means no mail is a guess.
+    if is_new && send_email.or(seen.content.settings.notify_on_share).unwrap_or(false) {
         let url = app.origin(origin).url(&format!("/content/{guid}/"));
         notify(&app, &mut tx, &principal.user.username, &seen.content, &url, &permission).await?;
     }

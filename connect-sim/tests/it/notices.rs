@@ -238,3 +238,25 @@ async fn permissions_are_told_of_by_mail_when_asked() {
         assert!(mail.body.ends_with(&format!("http://connect.example/content/{guid}/")), "{}", mail.body);
     }
 }
+
+#[tokio::test]
+async fn items_can_tell_of_every_permission() {
+    let app = TestApp::new().await;
+    let publisher = app.publisher();
+    let guid = publisher.create("shared").await;
+    let (item, path) = (format!("/v1/content/{guid}"), format!("/v1/content/{guid}/permissions"));
+    publisher.patch(&item, &json!({"notify_on_share": true})).await.ok();
+    let share = async |caller: &super::app::Caller, send: Value| {
+        let who = caller.get("/v1/user").await.ok()["guid"].clone();
+        let grant = json!({"principal_guid": who, "principal_type": "user", "role": "viewer", "send_email": send});
+        assert_eq!(publisher.post(&path, &grant).await.status, 201);
+        let mut db = app.world.db().read().await.unwrap();
+        connect_sim::store::mail::newest(&mut db, 99).await.unwrap().0
+    };
+    let told = share(&app.viewer(), Value::Null).await;
+    assert_eq!((told.len(), told[0].subject.as_str()), (1, "shared was shared with you"));
+    assert_eq!(share(&app.admin(), json!(false)).await.len(), 1, "what the request says goes first");
+    publisher.patch(&item, &json!({"notify_on_share": null})).await.ok();
+    let (_, other) = app.user("other", "viewer").await;
+    assert_eq!(share(&other, Value::Null).await.len(), 1);
+}
