@@ -12,26 +12,28 @@ use serde_json::{Value, json};
 use sim_kit::origin::Origin;
 use sqlx::AnyConnection;
 
-use crate::access::{Role, Seen, visible};
+use crate::access::{AppRole, Role, Seen, visible};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::content_type::ContentType;
 use crate::error::{Error, Result};
+use crate::git;
 use crate::input::Query;
 use crate::store;
 use crate::store::search::{Condition, Order, Part};
 use crate::store::users::User;
-use crate::users::time;
+use crate::users::{self, time};
 
 fn shown(
+    app: &App,
     origin: &Origin,
-    seen: &Seen,
+    (seen, principal): (&Seen, &Principal),
     owner: Option<&User>,
     vanity: Option<&str>,
     scheduled: bool,
-    detailed: bool,
 ) -> Value {
     let Seen { content, role } = seen;
+    let detailed = principal.role > Role::Viewer;
     let s = &content.settings;
     let url = vanity.map_or_else(|| format!("/content/{}/", content.guid), str::to_owned);
     let owned = |read: fn(&User) -> Value| owner.map_or(Value::Null, read);
@@ -76,7 +78,7 @@ fn shown(
         "owner_last_name": owned(|user| json!(user.last_name)),
         "owner_username": owned(|user| json!(user.username)),
         "owner_guid": content.owner_guid,
-        "owner_email": owned(|user| json!(user.email)),
+        "owner_email": owner.map(|user| users::email(app, user, principal)),
         "owner_locked": owned(|user| json!(user.locked)),
         "is_scheduled": scheduled,
         "git": Value::Null,
@@ -86,13 +88,47 @@ fn shown(
     })
 }
 
-async fn show(db: &mut AnyConnection, origin: &Origin, seen: &Seen, principal: &Principal) -> Result<Value> {
+async fn show(app: &App, db: &mut AnyConnection, origin: &Origin, seen: &Seen, principal: &Principal) -> Result<Value> {
     let owner = store::users::by_guid(db, &seen.content.owner_guid).await?;
     let vanity = store::vanities::of_content(db, &seen.content.guid).await?;
     let scheduled = !store::schedules::of_items(db, &[seen.content.guid.as_str()]).await?.is_empty();
-    let detailed = principal.role > Role::Viewer;
     let vanity = vanity.as_ref().map(|v| v.path.as_str());
-    Ok(shown(origin, seen, owner.as_ref(), vanity, scheduled, detailed))
+    Ok(shown(app, origin, (seen, principal), owner.as_ref(), vanity, scheduled))
+}
+
+/// One item with what those who may change it see: its repository, the names of its variables, and who was given access,
+/// each as the versioned API shows it. Only the names of these members are known, and that clients read `app_role` of users;
+/// that lists leave them null is a guess as well.
+async fn whole(
+    app: &App,
+    db: &mut AnyConnection,
+    origin: &Origin,
+    seen: &Seen,
+    principal: &Principal,
+) -> Result<Value> {
+    let mut shown = show(app, db, origin, seen, principal).await?;
+    let guid = &seen.content.guid;
+    if !principal.is_administrator() && !matches!(seen.role, AppRole::Owner | AppRole::Editor) {
+        return Ok(shown);
+    }
+    shown["EnvironmentJson"] = json!(json!(store::variables::names(db, guid).await?).to_string());
+    shown["git"] = store::repositories::get(db, guid).await?.as_ref().map_or(Value::Null, git::shown);
+    let (mut people, mut groups) = (Vec::new(), Vec::new());
+    for permission in store::permissions::of_content(db, guid).await? {
+        let given = &permission.principal_guid;
+        let list = if permission.principal_type == "group" { &mut groups } else { &mut people };
+        let mut one = match permission.principal_type.as_str() {
+            "group" => store::groups::by_guid(db, given).await?.as_ref().map(crate::groups::shown),
+            _ => store::users::by_guid(db, given).await?.map(|user| users::shown(app, &user, principal)),
+        };
+        if let Some(one) = &mut one {
+            one["app_role"] = json!(permission.grant.as_str());
+        }
+        list.extend(one);
+    }
+    shown["users"] = json!(people);
+    shown["groups"] = json!(groups);
+    Ok(shown)
 }
 
 /// An item by number or guid.
@@ -123,7 +159,7 @@ pub async fn get(
 ) -> Result<Json<Value>> {
     let mut db = app.read().await?;
     let seen = find(&mut db, &principal, &id).await?;
-    Ok(Json(show(&mut db, &app.origin(origin), &seen, &principal).await?))
+    Ok(Json(whole(&app, &mut db, &app.origin(origin), &seen, &principal).await?))
 }
 
 /// `GET /applications`: the listing of rsconnect for R.
@@ -157,7 +193,7 @@ pub async fn list(
     for content in items {
         let caller = crate::auth::Caller::User(principal.clone());
         let role = crate::access::role_of(&mut db, &caller, &content).await?;
-        applications.push(show(&mut db, &origin, &Seen { content, role }, &principal).await?);
+        applications.push(show(&app, &mut db, &origin, &Seen { content, role }, &principal).await?);
     }
     Ok(Json(json!({
         "count": applications.len(), "total": total, "applications": applications, "continuation": "",

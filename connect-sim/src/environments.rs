@@ -129,6 +129,19 @@ async fn usable(db: &mut AnyConnection, principal: &Principal, environment: &Env
     Ok(false)
 }
 
+/// Checks that an item may be set to run in an environment by default.
+///
+/// # Errors
+/// 400 when there is none that the caller may use. Which code the product gives is not known.
+pub async fn check_default(db: &mut AnyConnection, principal: &Principal, guid: &str) -> Result<()> {
+    let known = match store::environments::get(db, guid).await? {
+        Some(environment) => usable(db, principal, &environment).await?,
+        None => false,
+    };
+    let text = "`default_environment_guid` is of no environment that you may use.";
+    if known { Ok(()) } else { Err(bad(Code::InvalidParameter, text)) }
+}
+
 /// `GET /v1/environments`
 ///
 /// # Errors

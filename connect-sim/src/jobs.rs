@@ -340,8 +340,31 @@ pub async fn error(
     let (_, job) = find(&mut *app.read().await?, &principal, &guid, &key).await?;
     Ok(match job.error {
         None => StatusCode::NO_CONTENT.into_response(),
-        Some(summary) => Json(json!({"code": "", "summary": summary, "help_url": ""})).into_response(),
+        Some(summary) => {
+            let (code, help_url) = reason(&job.tag, &summary);
+            Json(json!({"code": code, "summary": summary, "help_url": help_url})).into_response()
+        }
     })
+}
+
+/// The page that explains errors of the product's builds, a heading a code.
+const HELP: &str = "https://docs.posit.co/connect/user/troubleshooting/";
+
+/// A word for why a job failed, and where it is explained. Of the product's words one is known, for a Python package of which
+/// no version fits; the others are guesses, and lead to the page as a whole.
+fn reason(tag: &str, summary: &str) -> (&'static str, String) {
+    let code = match tag {
+        "python_restore" if summary.contains("No matching distribution") => {
+            let code = "python-package-version-not-available";
+            return (code, format!("{HELP}#{code}"));
+        }
+        "python_restore" => "python-restore-failed",
+        "packrat_restore" => "r-restore-failed",
+        "git" => "git-fetch-failed",
+        _ if tag.starts_with("build_") => "render-failed",
+        _ => "process-failed",
+    };
+    (code, HELP.to_owned())
 }
 
 fn legacy_shown(seen: &Seen, job: &Job) -> Value {

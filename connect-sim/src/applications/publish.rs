@@ -17,7 +17,7 @@ use axum::extract::{Path, Request, State};
 use serde_json::{Value, json};
 use sim_kit::origin::Origin;
 
-use super::{find, show};
+use super::{find, whole};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::error::Result;
@@ -31,7 +31,7 @@ async fn guid(app: &App, principal: &Principal, id: &str) -> Result<String> {
 async fn item(app: &App, origin: Origin, principal: &Principal, id: &str) -> Result<Json<Value>> {
     let mut db = app.read().await?;
     let seen = find(&mut db, principal, id).await?;
-    Ok(Json(show(&mut db, &app.origin(origin), &seen, principal).await?))
+    Ok(Json(whole(app, &mut db, &app.origin(origin), &seen, principal).await?))
 }
 
 /// `POST /applications`, with `name` and perhaps `title`.

@@ -25,6 +25,7 @@ use crate::access::{AppRole, Role, Seen, editable, visible};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::bundles;
+use crate::environments;
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Query};
 use crate::runtime::processes;
@@ -101,6 +102,9 @@ pub async fn create(
         content.name = format!("content-{}", app.world().ids().hex("content-name", 12));
     }
     let mut tx = app.write().await?;
+    if let Some(environment) = &content.settings.default_environment_guid {
+        environments::check_default(&mut tx, &principal, environment).await?;
+    }
     content.id = store::next(&mut tx, "content").await?;
     store::content::insert(&mut tx, &content).await.map_err(duplicate)?;
     tx.commit().await?;
@@ -137,6 +141,12 @@ pub async fn update(
         if user.is_none_or(|user| user.role < Role::Publisher) {
             return Err(Error::bad(Code::InvalidOwner, "`owner_guid` must be a publisher or an administrator."));
         }
+    }
+    // One that was there when it was chosen may be gone by now, which is no reason to refuse other changes.
+    if let Some(environment) = &content.settings.default_environment_guid
+        && content.settings.default_environment_guid != before.settings.default_environment_guid
+    {
+        environments::check_default(&mut tx, &principal, environment).await?;
     }
     store::content::update(&mut tx, &content).await.map_err(duplicate)?;
     let user = |content: &Content| (content.settings.run_as.clone(), content.settings.run_as_current_user);

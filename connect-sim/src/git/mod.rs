@@ -177,7 +177,8 @@ pub fn directory(field: &str, text: &str) -> Result<String> {
     Ok(if parts.is_empty() { ".".to_owned() } else { parts.join("/") })
 }
 
-fn shown(repository: &Repository) -> Value {
+/// A repository as the API shows it.
+pub(crate) fn shown(repository: &Repository) -> Value {
     let mut shown = json!({
         "repository": repository.repository, "branch": repository.branch, "directory": repository.directory,
         "polling": repository.polling,

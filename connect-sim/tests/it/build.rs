@@ -109,6 +109,11 @@ async fn builds_fail_for_the_reasons_of_real_ones() {
             "no installed version of Python",
         ),
     ];
+    let explained = [
+        ("missing", "python-package-version-not-available", "#python-package-version-not-available"),
+        ("spoilt", "python-restore-failed", "/troubleshooting/"),
+        ("r-missing", "r-restore-failed", "/troubleshooting/"),
+    ];
     for (name, bundle, reason) in cases {
         let (guid, task) = deployed(&app, name, bundle).await;
         assert_eq!(task["finished"], true);
@@ -117,6 +122,13 @@ async fn builds_fail_for_the_reasons_of_real_ones() {
         let content = app.publisher().get(&format!("/v1/content/{guid}")).await.ok();
         assert_eq!((&content["bundle_id"], &content["app_mode"]), (&Value::Null, &json!("unknown")), "{name}");
         assert_eq!(app.publisher().get(&format!("/content/{guid}/")).await.code(), (404, 4), "{name}");
+        if let Some((_, code, help)) = explained.iter().find(|one| one.0 == name) {
+            let jobs = format!("/v1/content/{guid}/jobs");
+            let key = app.publisher().get(&jobs).await.ok()[0]["key"].as_str().unwrap().to_owned();
+            let error = app.publisher().get(&format!("{jobs}/{key}/error")).await.ok();
+            assert_eq!((&error["code"], &error["summary"]), (&json!(code), &task["error"]), "{name}");
+            assert!(error["help_url"].as_str().unwrap().ends_with(help), "{name}: {error}");
+        }
     }
 }
 

@@ -297,3 +297,60 @@ async fn tags_form_trees() {
     assert_eq!(admin.delete(&format!("/v1/tags/{id}")).await.status, 204);
     assert!(names(admin.get("/v1/tags").await.ok()).is_empty());
 }
+
+#[tokio::test]
+async fn a_default_environment_is_one_that_is_there() {
+    let app = TestApp::new().await;
+    let (publisher, admin) = (app.publisher(), app.admin());
+    let make = async |name: &str| {
+        let body = json!({"name": name, "cluster_name": "Kubernetes"});
+        admin.post("/v1/environments", &body).await.ok()["guid"].as_str().unwrap().to_owned()
+    };
+    let (open, closed) = (make("open").await, make("closed").await);
+    let me = admin.get("/v1/user").await.ok()["guid"].clone();
+    admin.post(&format!("/v1/environments/{closed}/permissions"), &json!({"user_guid": me})).await.ok();
+    let body = |name: &str, guid: &str| json!({"name": name, "default_environment_guid": guid});
+    for guid in ["none", &closed] {
+        assert_eq!(publisher.post("/v1/content", &body("refused", guid)).await.code(), (400, 25), "{guid}");
+    }
+    let made = publisher.post("/v1/content", &body("item", &open)).await.ok();
+    assert_eq!(made["default_environment_guid"], json!(open));
+    let path = format!("/v1/content/{}", made["guid"].as_str().unwrap());
+    assert_eq!(publisher.patch(&path, &json!({"default_environment_guid": closed})).await.code(), (400, 25));
+    assert_eq!(admin.patch(&path, &json!({"default_environment_guid": closed})).await.status, 200);
+    admin.delete(&format!("/v1/environments/{closed}")).await;
+    publisher.patch(&path, &json!({"title": "Of an environment that is gone"})).await.ok();
+    let none = publisher.patch(&path, &json!({"default_environment_guid": null})).await.ok();
+    assert_eq!(none["default_environment_guid"], Value::Null);
+}
+
+#[tokio::test]
+async fn the_older_shape_tells_who_may_change_it_everything() {
+    let app = TestApp::new().await;
+    let (publisher, viewer) = (app.publisher(), app.viewer());
+    let guid = publisher.create("item").await;
+    let older = format!("/applications/{guid}");
+    let grant = |principal: &Value, kind: &str, role: &str| json!({"principal_guid": principal, "principal_type": kind, "role": role});
+    let permissions = format!("/v1/content/{guid}/permissions");
+    let who = viewer.get("/v1/user").await.ok()["guid"].clone();
+    publisher.post(&permissions, &grant(&who, "user", "viewer")).await.ok();
+    let group = publisher.post("/v1/groups", &json!({"name": "team"})).await.ok()["guid"].clone();
+    publisher.post(&permissions, &grant(&group, "group", "owner")).await.ok();
+    let variables = json!([{"name": "B", "value": "hush"}, {"name": "A", "value": "x"}]);
+    publisher.put(&format!("/v1/content/{guid}/environment"), &variables).await.ok();
+    let seen = publisher.get(&older).await;
+    assert!(!seen.text().contains("hush"));
+    let seen = seen.ok();
+    assert_eq!((&seen["EnvironmentJson"], &seen["git"]), (&json!("[\"A\",\"B\"]"), &Value::Null));
+    assert_eq!((&seen["users"][0]["username"], &seen["users"][0]["app_role"]), (&json!("viewer"), &json!("viewer")));
+    assert_eq!((&seen["groups"][0]["name"], &seen["groups"][0]["app_role"]), (&json!("team"), &json!("owner")));
+    if sim_kit::testing::need_tool("git").is_some() {
+        let place = json!({"repository": "https://git.example/a", "branch": "main", "polling": false});
+        publisher.put(&format!("/v1/content/{guid}/repository"), &place).await.ok();
+        assert_eq!(publisher.get(&older).await.ok()["git"]["repository"], "https://git.example/a");
+    }
+    let seen = viewer.get(&older).await.ok();
+    for name in ["EnvironmentJson", "git", "users", "groups"] {
+        assert_eq!(seen[name], Value::Null, "{name}");
+    }
+}
