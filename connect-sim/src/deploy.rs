@@ -25,7 +25,7 @@ async fn start(app: &App, principal: &Principal, guid: &str, fields: &Fields, ki
     if activate != Given::Absent && !app.config().version.with(Difference::DeployActivate) {
         return Err(Error::bad(Code::CannotParseRequestBody, "The body has the unknown field `activate`."));
     }
-    let mut tx = app.write().await?;
+    let mut tx = app.write().await?.routine();
     let Seen { content, .. } = editable(&mut tx, principal, guid).await?;
     if content.locked {
         let text = "The content is locked; unlock it before you deploy.";

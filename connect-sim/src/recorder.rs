@@ -130,7 +130,7 @@ impl Recorder {
     }
 
     async fn write(&self, app: &App, number: u64, events: &[Event]) -> Result<()> {
-        let mut tx = app.write().await?;
+        let mut tx = app.write().await?.routine();
         let (mut hits, mut entries) = (Vec::new(), Vec::new());
         for event in events {
             match event {

@@ -73,27 +73,44 @@ pub struct Db {
     engine: Engine,
     /// SQLite has one writer at a time; waiting here is fair and needs no polling.
     writer: Arc<Mutex<()>>,
-    changes: Arc<AtomicU64>,
+    changes: Arc<Changes>,
+}
+
+/// How many transactions were committed.
+#[derive(Default)]
+struct Changes {
+    all: AtomicU64,
+    /// Those of [`Tx::routine`] left out.
+    rare: AtomicU64,
 }
 
 /// A write transaction. Rolls back unless committed.
 pub struct Tx {
     inner: sqlx::Transaction<'static, Any>,
-    changes: Arc<AtomicU64>,
+    changes: Arc<Changes>,
+    routine: bool,
     turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Tx {
+    /// Says that it touches nothing that a product keeps by [`Known::of_rare`](crate::known::Known::of_rare), so that this is not
+    /// read anew for it: for what is written all the time.
+    #[must_use]
+    pub fn routine(self) -> Self {
+        Self { routine: true, ..self }
+    }
+
     /// Makes it durable. Once begun it is brought to its end, also when whoever asked for it goes away.
     ///
     /// # Errors
     /// When the engine cannot commit; then nothing was written.
     pub async fn commit(self) -> sqlx::Result<()> {
-        let Self { inner, changes, turn } = self;
+        let Self { inner, changes, routine, turn } = self;
         let commit = tokio::spawn(async move {
             let committed = inner.commit().await;
             // Also when it failed: the engine may have got it all the same.
-            changes.fetch_add(1, Ordering::Release);
+            changes.all.fetch_add(1, Ordering::Release);
+            changes.rare.fetch_add(u64::from(!routine), Ordering::Release);
             drop(turn);
             committed
         });
@@ -189,7 +206,13 @@ impl Db {
     /// holds as long as this number stays.
     #[must_use]
     pub fn changes(&self) -> Option<u64> {
-        (self.engine == Engine::Sqlite).then(|| self.changes.load(Ordering::Acquire))
+        (self.engine == Engine::Sqlite).then(|| self.changes.all.load(Ordering::Acquire))
+    }
+
+    /// As [`Db::changes`], with the transactions of [`Tx::routine`] left out.
+    #[must_use]
+    pub fn rare_changes(&self) -> Option<u64> {
+        (self.engine == Engine::Sqlite).then(|| self.changes.rare.load(Ordering::Acquire))
     }
 
     /// The pool, for reads: `sqlx::query("…").fetch_all(db.pool())`.
@@ -215,9 +238,10 @@ impl Db {
         match self.engine {
             Engine::Sqlite => {
                 let turn = self.writer.clone().lock_owned().await;
-                Ok(Tx { inner: self.pool.begin_with("BEGIN IMMEDIATE").await?, changes, turn: Some(turn) })
+                let inner = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+                Ok(Tx { inner, changes, routine: false, turn: Some(turn) })
             }
-            Engine::Postgres => Ok(Tx { inner: self.pool.begin().await?, changes, turn: None }),
+            Engine::Postgres => Ok(Tx { inner: self.pool.begin().await?, changes, routine: false, turn: None }),
         }
     }
 

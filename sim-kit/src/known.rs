@@ -8,13 +8,23 @@ use quick_cache::sync::Cache;
 use crate::db::Db;
 
 /// Values by key. Nothing is kept where other processes write to the database too, see [`Db::changes`].
-pub struct Known<K, V>(Cache<K, (u64, V)>);
+pub struct Known<K, V> {
+    values: Cache<K, (u64, V)>,
+    /// How many changes there were.
+    changes: fn(&Db) -> Option<u64>,
+}
 
 impl<K: Hash + Eq, V: Clone> Known<K, V> {
     /// Keeps about `most` values.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self(Cache::new(most))
+        Self { values: Cache::new(most), changes: Db::changes }
+    }
+
+    /// Keeps about `most` values that no transaction of [`Tx::routine`](crate::db::Tx::routine) touches.
+    #[must_use]
+    pub fn of_rare(most: usize) -> Self {
+        Self { values: Cache::new(most), changes: Db::rare_changes }
     }
 
     /// The value of `key`: the kept one when nothing was written since it was read, or else what `read` gives.
@@ -26,7 +36,7 @@ impl<K: Hash + Eq, V: Clone> Known<K, V> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         // Asked for before the value is read: a change in between makes the value look older than it is, never newer.
-        let Some(changes) = db.changes() else { return read().await };
+        let Some(changes) = (self.changes)(db) else { return read().await };
         if let Some(value) = self.kept(db, key) {
             return Ok(value);
         }
@@ -40,13 +50,13 @@ impl<K: Hash + Eq, V: Clone> Known<K, V> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let changes = db.changes()?;
-        self.0.get(key).filter(|(at, _)| *at == changes).map(|(_, value)| value)
+        let changes = (self.changes)(db)?;
+        self.values.get(key).filter(|(at, _)| *at == changes).map(|(_, value)| value)
     }
 
     /// Keeps a value that was read when there had been so many changes: see [`Db::changes`].
     pub fn keep(&self, key: K, changes: u64, value: V) {
-        self.0.insert(key, (changes, value));
+        self.values.insert(key, (changes, value));
     }
 }
 
@@ -67,6 +77,22 @@ mod tests {
         assert_eq!(get(Ok(3)).await, Ok(1), "what was rolled back is no change");
         db.write().await.unwrap().commit().await.unwrap();
         assert_eq!(get(Ok(4)).await, Ok(4));
+    }
+
+    #[tokio::test]
+    async fn what_routine_does_not_touch_outlasts_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::sqlite(&folder.path().join("db"), &[]).await.unwrap();
+        let (all, rare) = (Known::<String, i64>::new(10), Known::<String, i64>::of_rare(10));
+        let get = async |value| {
+            let read = async || Ok::<_, ()>(value);
+            (all.get(&db, "a", read).await.unwrap(), rare.get(&db, "a", read).await.unwrap())
+        };
+        assert_eq!(get(1).await, (1, 1));
+        db.write().await.unwrap().routine().commit().await.unwrap();
+        assert_eq!(get(2).await, (2, 1));
+        db.write().await.unwrap().commit().await.unwrap();
+        assert_eq!(get(3).await, (3, 3));
     }
 
     #[tokio::test]

@@ -102,7 +102,7 @@ pub struct Callers {
 
 impl Default for Callers {
     fn default() -> Self {
-        Self { keys: Known::new(1000), sessions: Known::new(1000) }
+        Self { keys: Known::of_rare(1000), sessions: Known::of_rare(1000) }
     }
 }
 

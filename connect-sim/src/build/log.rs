@@ -90,7 +90,7 @@ impl Log {
                 }
                 std::mem::take(&mut state.waiting)
             };
-            let mut tx = self.app.write().await?;
+            let mut tx = self.app.write().await?.routine();
             store::tasks::append(&mut tx, &self.task, &lines).await?;
             tx.commit().await?;
         }

@@ -87,13 +87,16 @@ async fn work(app: App, worker: String) {
 
 async fn claim(app: &App, worker: &str) -> Result<Option<Task>> {
     let now = app.now();
-    let mut tx = app.write().await?;
+    let mut tx = app.write().await?.routine();
     let scheduled = match app.config().schedule_concurrency {
         0 => i64::MAX,
         most => most,
     };
     let task = store::tasks::claim(&mut tx, worker, (now, now + LEASE), scheduled).await?;
-    tx.commit().await?;
+    // Nothing is no change.
+    if task.is_some() {
+        tx.commit().await?;
+    }
     Ok(task)
 }
 
@@ -124,7 +127,7 @@ async fn renew(app: &App, worker: &str, id: &str) {
     loop {
         let firing = app.world().clock().sleep(RENEWAL).await;
         let kept = async {
-            let mut tx = app.write().await?;
+            let mut tx = app.write().await?.routine();
             let kept = store::tasks::renew(&mut tx, id, worker, app.now() + LEASE).await?;
             tx.commit().await?;
             Ok::<_, crate::error::Error>(kept)
@@ -212,7 +215,7 @@ async fn finish(
     done: std::result::Result<Done, Failure>,
 ) -> Result<()> {
     let now = app.now();
-    let mut tx = app.write().await?;
+    let mut tx = app.write().await?.routine();
     let held = match &task.content_guid {
         Some(guid) => store::content::hold(&mut tx, guid).await?,
         None => None,
@@ -283,7 +286,9 @@ async fn keep(
         return Ok(());
     }
     store::bundles::set_runtime(tx, bundle.id, &built.runtime).await?;
-    store::bundles::set_packages(tx, bundle.id, &built.packages).await?;
+    if bundle.runtime.built || !built.packages.is_empty() {
+        store::bundles::set_packages(tx, bundle.id, &built.packages).await?;
+    }
     let runtime = &built.runtime;
     for (tag, language, version) in
         [("packrat_restore", "R", &runtime.r_version), ("python_restore", "Python", &runtime.py_version)]

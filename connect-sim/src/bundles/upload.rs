@@ -56,7 +56,7 @@ pub async fn upload(
     let (spool, manifest) = checked(&app, spool).await?;
     let _rows = app.blob_rows().read().await;
     let mut bundle = stored(&app, spool, manifest, metadata, &guid, &principal.user.guid).await?;
-    let mut tx = app.write().await?;
+    let mut tx = app.write().await?.routine();
     let seen = editable(&mut tx, &principal, &guid).await?;
     bundle.id = store::next(&mut tx, "bundle").await?;
     store::bundles::insert(&mut tx, &bundle).await?;

@@ -101,7 +101,7 @@ pub async fn create(
     if content.name.is_empty() {
         content.name = format!("content-{}", app.world().ids().hex("content-name", 12));
     }
-    let mut tx = app.write().await?;
+    let mut tx = app.write().await?.routine();
     if let Some(environment) = &content.settings.default_environment_guid {
         environments::check_default(&mut tx, &principal, environment).await?;
     }
