@@ -4,6 +4,7 @@ use std::io::{Cursor, Read as _};
 
 use serde_json::{Value, json};
 use sim_kit::Running;
+use sim_kit::testing::need_cached;
 
 use crate::Team;
 use crate::upstream::fed_by_ours;
@@ -259,4 +260,39 @@ async fn a_registry_describes_extensions() {
     assert_eq!(team.get("/cran/latest/api/golang/Go").await.status, 404, "that is no repository of extensions");
     team.does("POST", "/__api__/blocklist/rules", json!({"package_name": "golang.Go", "version": number})).await;
     assert_ne!(team.get(&format!("{api}/golang/Go")).await.json()["version"], number);
+}
+
+/// The registry's own client, which asks by the name of the publisher and the extension.
+#[tokio::test]
+async fn ovsx_downloads_extensions() {
+    let Some(ovsx) = need_cached("ovsx/node_modules/.bin/ovsx") else { return };
+    let (team, _upstream) = team().await;
+    let folder = tempfile::tempdir().unwrap();
+    let get = async |snapshot: &str, arguments: &[&str]| {
+        let registry = team.url(&format!("/vsx/{snapshot}"));
+        let mut command = tokio::process::Command::new(&ovsx);
+        command.args(["get", "--registryUrl", &registry]).args(arguments).current_dir(folder.path());
+        command.env("HOME", folder.path()).env_remove("OVSX_REGISTRY_URL").kill_on_drop(true).output().await.unwrap()
+    };
+    let version = async |snapshot: &str, arguments: &[&str]| {
+        let done = get(snapshot, arguments).await;
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        let about: Value = serde_json::from_slice(&done.stdout).unwrap();
+        about["version"].as_str().unwrap().to_owned()
+    };
+    let newest = version("latest", &["golang.Go", "--metadata"]).await;
+    let then = version("2024-06-01", &["golang.Go", "--metadata"]).await;
+    assert_ne!(newest, then);
+    assert_eq!(version("latest", &["golang.Go", "--metadata", "--versionRange", &then]).await, then);
+    assert!(get("latest", &["golang.Go", "--output", "go.vsix"]).await.status.success());
+    let package = format!("/vsx/latest/vscode/gallery/publishers/golang/vsextensions/Go/{newest}/vspackage");
+    assert_eq!(std::fs::read(folder.path().join("go.vsix")).unwrap(), team.get(&package).await.body);
+    let target = ["rust-lang.rust-analyzer", "--target", "linux-x64", "--output", "analyzer.vsix"];
+    assert!(get("latest", &target).await.status.success());
+    let about = team.get("/vsx/latest/api/rust-lang/rust-analyzer/linux-x64").await.json();
+    let package = team.get(path(&team, &about["files"]["download"])).await.body;
+    assert_eq!(std::fs::read(folder.path().join("analyzer.vsix")).unwrap(), package);
+    let missing = get("latest", &["golang.none"]).await;
+    let said = String::from_utf8_lossy(&missing.stderr).into_owned();
+    assert!(!missing.status.success() && said.contains("Extension not found: golang.none"), "{said}");
 }
