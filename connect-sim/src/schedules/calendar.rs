@@ -144,7 +144,7 @@ impl Rule {
             Self::HalfMonths(false) => "FREQ=MONTHLY;BYMONTHDAY=14,-1".to_owned(),
             Self::Months(n, day) => format!("FREQ=MONTHLY;INTERVAL={n};BYMONTHDAY={day}"),
             Self::MonthWeeks(n, day, week) => {
-                format!("FREQ=MONTHLY;INTERVAL={n};BYDAY={week}{}", DAYS[day as usize % 7])
+                format!("FREQ=MONTHLY;INTERVAL={n};BYDAY={}{}", week.max(1), DAYS[day as usize % 7])
             }
         }
     }
@@ -187,6 +187,18 @@ mod tests {
         let at = |after| next("day", "{\"N\":1}", "2026-03-01T07:30:00Z", "America/New_York", after);
         assert_eq!(at("2026-03-07T12:00:00Z"), "2026-03-08T07:30:00+00:00", "2:30 is skipped that day");
         assert_eq!(at("2026-03-08T12:00:00Z"), "2026-03-09T06:30:00+00:00");
+    }
+
+    #[test]
+    fn rules_are_told_as_those_of_calendars() {
+        for (kind, detail, expected) in [
+            ("hour", "{\"N\":2}", "FREQ=HOURLY;INTERVAL=2"),
+            ("weekday", "{}", "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR"),
+            ("semimonth", "{\"First\":false}", "FREQ=MONTHLY;BYMONTHDAY=14,-1"),
+            ("dayweekofmonth", "{\"N\":1,\"Day\":2,\"Week\":0}", "FREQ=MONTHLY;INTERVAL=1;BYDAY=1TU"),
+        ] {
+            assert_eq!(Rule::parse(kind, detail).unwrap().rrule(), expected, "{kind} {detail}");
+        }
     }
 
     #[test]

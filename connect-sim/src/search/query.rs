@@ -1,7 +1,7 @@
 //! The query language of the content search.
 //!
-//! Terms are separated by blanks and all have to match; quotes hold a term with blanks together. `key:a,b` matches
-//! either value, a leading `-` turns a term around, `is:locked` and `not:locked` stand for `locked:true` and
+//! Terms are separated by blanks and all have to match; quotes hold a term with blanks together, and a value with commas. A
+//! term that is quoted as a whole is a text, whatever it holds. `key:a,b` matches either value, a leading `-` turns a term around, `is:locked` and `not:locked` stand for `locked:true` and
 //! `locked:false`. A value that makes no sense is left out, with a warning.
 
 use std::str::FromStr as _;
@@ -143,19 +143,19 @@ const KEYS: [&str; 13] = [
     "not",
 ];
 
-/// Splits at blanks outside of quotes; the quotes go.
-fn words(text: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
+/// Splits outside of quotes, which stay.
+fn split(text: &str, separates: impl Fn(char) -> bool) -> impl Iterator<Item = &str> {
     let mut quoted = false;
-    for c in text.chars() {
-        match c {
-            '"' => quoted = !quoted,
-            c if c.is_whitespace() && !quoted => words.push(String::new()),
-            c => words.last_mut().expect("there is always a last word").push(c),
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    words
+    text.split(move |c| {
+        quoted ^= c == '"';
+        !quoted && separates(c)
+    })
+    .filter(|part| !part.is_empty())
+}
+
+/// A text without its quotes.
+fn plain(text: &str) -> String {
+    text.replace('"', "")
 }
 
 impl Query {
@@ -164,23 +164,25 @@ impl Query {
     pub fn parse(text: &str) -> Self {
         let mut query = Self::default();
         let mut left = MOST;
-        for word in words(text) {
+        for word in split(text, char::is_whitespace) {
             let (negated, word) = match word.strip_prefix('-') {
                 Some(rest) if !rest.is_empty() => (true, rest),
-                _ => (false, word.as_str()),
+                _ => (false, word),
             };
             let mut any = Vec::new();
             match word.split_once(':') {
                 Some((key, values)) if KEYS.contains(&key.to_ascii_lowercase().as_str()) => {
                     let key = key.to_ascii_lowercase();
-                    for value in values.split(',').map(str::trim).filter(|value| !value.is_empty()) {
+                    for value in split(values, |c| c == ',').map(plain) {
+                        let value = value.trim();
                         match filter(&key, value) {
+                            _ if value.is_empty() => {}
                             Some(filter) => any.push(filter),
                             None => query.warnings.push(format!("`{value}` is no value for `{key}:`; it is ignored.")),
                         }
                     }
                 }
-                _ => any.extend(Some(fold(word)).filter(|folded| !folded.is_empty()).map(Filter::Text)),
+                _ => any.extend(Some(fold(&plain(word))).filter(|folded| !folded.is_empty()).map(Filter::Text)),
             }
             if any.len() > left {
                 query.warnings.push(format!("Only the first {MOST} conditions are looked at."));
@@ -210,6 +212,16 @@ mod tests {
         assert!(matches!(&query.terms[1].any[..], [Filter::Owner(me), Filter::Owner(jane)]
             if me == "@me" && jane == "jane doe"));
         assert!(query.terms[2].negated);
+        let query = Query::parse("owner:\"Doe, Jane\",bob -\"is:locked\" \"-x\" type:\"\",shiny \"");
+        let texts: Vec<_> = query.terms.iter().map(|term| (term.negated, format!("{:?}", term.any))).collect();
+        let expected = [
+            (false, "[Owner(\"doe, jane\"), Owner(\"bob\")]"),
+            (true, "[Text(\"is:locked\")]"),
+            (false, "[Text(\"x\")]"),
+            (false, "[Type(\"shiny\")]"),
+        ];
+        assert_eq!(texts, expected.map(|(negated, text)| (negated, text.to_owned())));
+        assert!(query.warnings.is_empty(), "{:?}", query.warnings);
         let query = Query::parse("type:cobol locked:perhaps is:nice a:b");
         assert_eq!((query.terms.len(), query.warnings.len()), (1, 3), "{query:?}");
     }
