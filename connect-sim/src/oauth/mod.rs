@@ -19,7 +19,6 @@ use sqlx::AnyConnection;
 use crate::access::{Role, editable, visible};
 use crate::app::App;
 use crate::auth::Principal;
-use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Json as Body};
 use crate::license::{self, Feature};
@@ -230,7 +229,7 @@ pub async fn create(State(app): State<App>, principal: Principal, fields: Fields
         created: now,
         updated: now,
     };
-    if one.template == "connect" && !app.config().version.with(Difference::VisitorApiKeys) {
+    if !templates::is_known(&app, &one.template) {
         return Err(Error::bad(Code::OAuthTemplateNotFound, "`template` is no template's."));
     }
     apply(&fields, &mut one)?;
@@ -316,7 +315,7 @@ fn association(content_guid: &str, one: &Integration, created: i64) -> Value {
 /// `GET /v1/oauth/integrations/{guid}/associations`: with the content that the caller may change.
 ///
 /// # Errors
-/// 403 for viewers, 404 when there is none.
+/// 403 for viewers, 404 when there is none that the caller may use or whose content it may change.
 pub async fn associations(
     State(app): State<App>,
     principal: Principal,
@@ -330,6 +329,9 @@ pub async fn associations(
         if editable(&mut db, &principal, &content).await.is_ok() {
             all.push(association(&content, &one, created));
         }
+    }
+    if all.is_empty() && !may_use(&mut db, &principal, &guid).await? {
+        return Err(Error::missing("OAuth integration"));
     }
     Ok(Json(all))
 }

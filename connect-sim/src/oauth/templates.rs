@@ -136,23 +136,28 @@ pub fn without_secrets(config: &Map<String, Value>) -> Value {
     config.iter().filter(|(key, _)| !SECRETS.contains(&key.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
+/// Whether this release has a template.
+#[must_use]
+pub fn is_known(app: &App, id: &str) -> bool {
+    Template::of(id).is_some() && (id != "connect" || app.config().version.with(Difference::VisitorApiKeys))
+}
+
 /// `GET /v1/oauth/templates`
 ///
 /// # Errors
 /// 403 unless an administrator asks.
 pub async fn list(State(app): State<App>, principal: Principal) -> Result<Json<Vec<Value>>> {
     principal.require(Role::Administrator)?;
-    let known = |one: &&Template| one.id != "connect" || app.config().version.with(Difference::VisitorApiKeys);
-    Ok(Json(ALL.iter().filter(known).map(Template::shown).collect()))
+    Ok(Json(ALL.iter().filter(|one| is_known(&app, one.id)).map(Template::shown).collect()))
 }
 
 /// `GET /v1/oauth/templates/{key}`
 ///
 /// # Errors
 /// 403 unless an administrator asks; 404 with code 227 when there is none.
-pub async fn get(principal: Principal, Path(key): Path<String>) -> Result<Json<Value>> {
+pub async fn get(State(app): State<App>, principal: Principal, Path(key): Path<String>) -> Result<Json<Value>> {
     principal.require(Role::Administrator)?;
-    let found = Template::of(&key);
+    let found = Template::of(&key).filter(|one| is_known(&app, one.id));
     let template = found.ok_or_else(|| Error::not_found(Code::OAuthTemplateNotFound, "There is no such template."))?;
     Ok(Json(template.shown()))
 }

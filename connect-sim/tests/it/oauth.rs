@@ -110,6 +110,10 @@ async fn older_servers_have_no_integrations() {
     let app = TestApp::with(connect_sim::Config { version, ..connect_sim::Config::default() }).await;
     let answer = app.admin().get("/v1/oauth/integrations").await;
     assert_eq!((answer.status.as_u16(), answer.text().as_str()), (404, "404 page not found"));
+    let version = "2024.12.0".parse().unwrap();
+    let app = TestApp::with(connect_sim::Config { version, ..connect_sim::Config::default() }).await;
+    assert_eq!(app.admin().get("/v1/oauth/templates/connect").await.code(), (404, 227), "a template of 2025");
+    assert_eq!(app.admin().get("/v1/oauth/templates/github").await.status, 200);
 }
 
 #[tokio::test]
@@ -200,6 +204,7 @@ async fn integrations_are_for_those_who_were_permitted() {
     let associations = format!("/v1/content/{content}/oauth/integrations/associations");
     assert_eq!(publisher.get("/v1/oauth/integrations").await.ok(), json!([]));
     assert_eq!(publisher.get(&path).await.code(), (404, 4));
+    assert_eq!(publisher.get(&format!("{path}/associations")).await.code(), (404, 4));
     assert_eq!(publisher.put(&associations, &associate).await.code(), (400, 207));
     let members = format!("/v1/groups/{}/members", group.as_str().unwrap());
     publisher.post(&members, &json!({"user_guid": me})).await;
@@ -210,6 +215,8 @@ async fn integrations_are_for_those_who_were_permitted() {
     assert_eq!(other_caller.get(&path).await.status, 200);
     assert_eq!(publisher.get(&path).await.code(), (404, 4));
     assert_eq!(publisher.put(&associations, &associate).await.status, 204, "what is associated may stay");
+    let of = publisher.get(&format!("{path}/associations")).await.ok();
+    assert_eq!(of[0]["content_guid"], json!(content), "and is told of");
     assert_eq!(admin.patch(&path, &json!({"name": "renamed"})).await.ok()["permissions"].as_array().unwrap().len(), 1);
     assert_eq!(admin.patch(&path, &json!({"permissions": []})).await.ok()["permissions"], json!([]));
     assert_eq!(publisher.get(&path).await.status, 200);
