@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
-use crate::sendfile::{is_shared, share};
+use crate::sendfile::{is_shared, share_from};
 
 /// The SHA-256 of a blob; prints and parses as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,6 +94,8 @@ pub enum BlobError {
 #[derive(Clone)]
 pub struct Blobs {
     store: Arc<dyn ObjectStore>,
+    /// Where the store has its files.
+    root: Arc<FsPath>,
     /// What was read lately and is small: most requests are for the same few files.
     recent: Arc<Cache<Digest, Bytes, ByLength>>,
 }
@@ -124,7 +126,7 @@ impl Blobs {
         std::fs::create_dir_all(root).map_err(|error| BlobError::Source(error.into()))?;
         let store = LocalFileSystem::new_with_prefix(root)?.with_automatic_cleanup(true);
         let recent = Cache::with_weighter(512, RECENT, ByLength);
-        Ok(Self { store: Arc::new(store), recent: Arc::new(recent) })
+        Ok(Self { store: Arc::new(store), root: root.into(), recent: Arc::new(recent) })
     }
 
     /// Takes away what a process that died left half-written. Call once at start.
@@ -268,8 +270,10 @@ impl Blobs {
     ) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
         if let Some(mut bytes) = self.recent.get(digest) {
             // Asked for again, so it may be asked for often.
-            if !is_shared(&bytes) {
-                bytes = share(bytes);
+            if !is_shared(&bytes)
+                && let Ok(file) = std::fs::File::open(self.root.join(Self::path(digest).as_ref()))
+            {
+                bytes = share_from(bytes, file);
                 self.recent.insert(*digest, bytes.clone());
             }
             // As the store does: what lies behind the end is left out.
@@ -443,6 +447,12 @@ mod tests {
             }
         }
         assert_eq!(blobs.size(&small).await.unwrap(), 5);
+
+        // What is asked for again can go out from its file.
+        let middling = blobs.put(vec![9_u8; 200_000].into()).await.unwrap();
+        let all: Vec<Bytes> = blobs.stream(&middling, None).await.unwrap().try_collect().await.unwrap();
+        assert!(is_shared(&all[0]) && all[0] == vec![9_u8; 200_000]);
+        blobs.delete(&middling).await.unwrap();
 
         let endless = futures_util::stream::repeat_with(|| Ok::<_, BlobError>(Bytes::from_static(&[0; 4096]))).boxed();
         assert!(matches!(blobs.put_stream("two", 10_000, endless).await, Err(BlobError::TooLarge(10_000))));

@@ -1,8 +1,9 @@
 //! Large bodies that are in memory and go out without a copy.
 //!
 //! Handing a body to a socket copies it into the kernel, which for a body of a mebibyte is most of the work. [`share`] puts the
-//! bytes into an anonymous file as well; a [`Stream`] that is asked to write any of them has the kernel send that part of the file
-//! (`sendfile(2)`), which copies nothing. Everything between the two sees ordinary [`Bytes`] and may slice or drop them.
+//! bytes into an anonymous file as well, and [`share_from`] notes the file that they were read from; a [`Stream`] that is asked to
+//! write any of them has the kernel send that part of the file (`sendfile(2)`), which copies nothing. Everything between the two
+//! sees ordinary [`Bytes`] and may slice or drop them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -67,7 +68,20 @@ fn address(bytes: &[u8]) -> usize {
 /// is kept to be sent often, and bounded. Few bytes, and all when the system gives no file, are returned as they are.
 #[must_use]
 pub fn share(bytes: Bytes) -> Bytes {
-    if bytes.len() < LEAST {
+    share_with(bytes, system::in_memory)
+}
+
+/// As [`share`], of bytes that are those of `file` from its beginning to its end, and stay that: they take their memory once.
+#[must_use]
+pub fn share_from(bytes: Bytes, file: File) -> Bytes {
+    share_with(bytes, |bytes| match file.metadata()?.len() == bytes.len() as u64 {
+        true => Ok(file),
+        false => Err(io::Error::other("the file has other bytes")),
+    })
+}
+
+fn share_with(bytes: Bytes, file: impl FnOnce(&[u8]) -> io::Result<File>) -> Bytes {
+    if !cfg!(target_os = "linux") || bytes.len() < LEAST {
         return bytes;
     }
     let shared = SHARED.read().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +91,7 @@ pub fn share(bytes: Bytes) -> Bytes {
     if let Some(owner) = known.filter(|owner| owner.bytes.len() == bytes.len()) {
         return Bytes::from_owner(Handle(owner));
     }
-    let file = match system::in_memory(&bytes) {
+    let file = match file(&bytes) {
         Ok(file) => Arc::new(file),
         Err(error) => {
             tracing::debug!(%error, "no file for a body that is kept");
@@ -91,10 +105,10 @@ pub fn share(bytes: Bytes) -> Bytes {
     Bytes::from_owner(Handle(owner))
 }
 
-/// Whether [`share`] has nothing to do: they are in a file, or too few.
+/// Whether [`share`] has nothing to do: they are in a file, or too few, or this system cannot.
 #[must_use]
 pub fn is_shared(bytes: &[u8]) -> bool {
-    bytes.len() < LEAST || part(bytes).is_some()
+    !cfg!(target_os = "linux") || bytes.len() < LEAST || part(bytes).is_some()
 }
 
 /// The file that has these bytes, all of which belong to one owner.
