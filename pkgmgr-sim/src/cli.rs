@@ -142,6 +142,9 @@ pub async fn run(args: Cli) -> anyhow::Result<()> {
     }
     if let Some(address) = https.open(&mut running, server.address()).await? {
         println!("Starting HTTPS server on {address}");
+        if let Some(redirect) = https.open_redirect(&mut running, server.address(), address).await? {
+            println!("Starting HTTP redirect server on {redirect}");
+        }
     }
     println!("Starting HTTP server on {}", running.address());
     asked_to_stop().await;

@@ -129,6 +129,9 @@ pub static SETTINGS: &[Setting] = &[
         to.https.key = Some(PathBuf::from(value.text));
         Ok(())
     }),
+    honoured("HTTPRedirect", "Listen", "", "port that sends everybody to HTTPS, with an address before it if need be; opened when there is HTTPS", |value, to| {
+        listen(value).map(|read| to.https.redirect = Some(read))
+    }),
     honoured("HTTPS", "Permanent", "false", "whether browsers that come by HTTPS are told to come by nothing else for thirty days", |value, to| {
         value.bool().map(|read| to.config.https_only = read)
     }),
@@ -202,7 +205,6 @@ pub static SETTINGS: &[Setting] = &[
     nothing("Server", "EncryptionKeyPath", "secrets are kept in the database"),
     nothing("Server", "AccessLog", "the control plane has a journal of requests"),
     nothing("Server", "AccessLogFormat", "the control plane has a journal of requests"),
-    nothing("HTTPRedirect", "*", "HTTP is answered beside HTTPS"),
     nothing("Postgres", "UsageDataURL", "usage is counted in the one database"),
     nothing("Postgres", "UsageDataPassword", "usage is counted in the one database"),
     nothing("SQLite", "*", "the database is in the data folder"),

@@ -90,6 +90,8 @@ pub struct Https {
     pub certificate: Option<PathBuf>,
     /// PEM file.
     pub key: Option<PathBuf>,
+    /// Port that sends browsers to HTTPS, and its address, where it has one. None: there is no such port.
+    pub redirect: Option<(Option<IpAddr>, u16)>,
 }
 
 impl Https {
@@ -102,6 +104,20 @@ impl Https {
         let key = self.key.as_deref().context("HTTPS.Certificate needs HTTPS.Key, the PEM file with its key")?;
         let (bind, port) = self.listen.unwrap_or((None, HTTPS_PORT));
         Ok(Some(running.also_serve_tls(bind.unwrap_or(usual), port, certificate, key).await?))
+    }
+
+    /// Opens the port that sends browsers to the port of HTTPS at `https`, if there shall be one.
+    ///
+    /// # Errors
+    /// The port cannot be used.
+    pub async fn open_redirect(
+        &self,
+        running: &mut Running,
+        usual: IpAddr,
+        https: SocketAddr,
+    ) -> anyhow::Result<Option<SocketAddr>> {
+        let Some((bind, port)) = self.redirect else { return Ok(None) };
+        Ok(Some(running.also_redirect(bind.unwrap_or(usual), port, https.port()).await?))
     }
 }
 

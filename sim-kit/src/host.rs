@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
-use axum::response::Response;
+use axum::response::{Redirect, Response};
 use futures_util::future::BoxFuture;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -26,6 +26,7 @@ use crate::control::{self, Control};
 use crate::db::Migration;
 use crate::lanes;
 use crate::observe::{CutConnection, observe};
+use crate::origin::Origin;
 use crate::routing::Route;
 use crate::sendfile;
 use crate::tls;
@@ -311,12 +312,22 @@ impl Running {
             request.extensions_mut().insert(OtherPort);
             shared.instance().answer(request).await
         });
-        let router = Router::new().route(path, answer);
-        self.others.push(tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, %address, "this port answers no longer");
-            }
-        }));
+        self.others.push(answer_for_ever(listener, address, Router::new().route(path, answer)));
+        Ok(address)
+    }
+
+    /// Opens another port that sends everybody to the same address by HTTPS, which is on port `https`. Gives its address.
+    ///
+    /// # Errors
+    /// The port cannot be had.
+    pub async fn also_redirect(&mut self, bind: IpAddr, port: u16, https: u16) -> Result<SocketAddr, StartError> {
+        let (listener, address) = listen(self.shared.product.name, SocketAddr::from((bind, port))).await?;
+        let redirect = move |origin: Origin, uri: http::Uri| async move {
+            let path = uri.path_and_query().map_or("/", |path| path.as_str());
+            // What is sent is sent again.
+            Redirect::permanent(&origin.secured(https).url(path))
+        };
+        self.others.push(answer_for_ever(listener, address, Router::new().fallback(redirect)));
         Ok(address)
     }
 
@@ -430,6 +441,14 @@ async fn serve(
     if tokio::time::timeout(Duration::from_secs(5), graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not end within five seconds");
     }
+}
+
+fn answer_for_ever(listener: TcpListener, address: SocketAddr, router: Router) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, %address, "this port answers no longer");
+        }
+    })
 }
 
 /// What a connection is answered with.

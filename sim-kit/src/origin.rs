@@ -51,6 +51,20 @@ impl Origin {
         &self.base
     }
 
+    /// The same by HTTPS, on another port.
+    #[must_use]
+    pub fn secured(&self, port: u16) -> Self {
+        let rest = self.base.split_once("://").map_or(self.base.as_str(), |(_, rest)| rest);
+        let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let name = match host.rsplit_once(':') {
+            // A colon inside brackets belongs to the address.
+            Some((name, old)) if old.bytes().all(|b| b.is_ascii_digit()) => name,
+            _ => host,
+        };
+        let port = if port == 443 { String::new() } else { format!(":{port}") };
+        Self { base: format!("https://{name}{port}{path}") }
+    }
+
     /// True when the client came by HTTPS.
     #[must_use]
     pub fn is_secure(&self) -> bool {
@@ -88,5 +102,14 @@ mod tests {
         );
         assert_eq!(origin(&[("host", "a\"><script>")]), "http://localhost/x");
         assert_eq!(Origin::fixed("https://h/p/").url("/x"), "https://h/p/x");
+    }
+
+    #[test]
+    fn the_same_by_https() {
+        let secured = |base: &str, port| Origin::fixed(base).secured(port).url("/x");
+        assert_eq!(secured("http://h:80/p/q", 443), "https://h/p/q/x");
+        assert_eq!(secured("http://h", 8443), "https://h:8443/x");
+        assert_eq!(secured("http://[::1]:80", 1), "https://[::1]:1/x");
+        assert_eq!(secured("http://[::1]", 443), "https://[::1]/x");
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Server {
     metrics: Option<String>,
     /// Of its port for HTTPS, if it has one.
     https: Option<String>,
+    /// Of its port that sends to that one, if it has one.
+    redirect: Option<String>,
 }
 
 pub(crate) fn command(service: &Service, file: &Path, flags: &[&str]) -> Command {
@@ -34,7 +36,7 @@ impl Server {
     pub(crate) async fn start(mut command: Command) -> Self {
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let (mut metrics, mut https) = (None, None);
+        let (mut metrics, mut https, mut redirect) = (None, None, None);
         while let Some(line) = lines.next_line().await.unwrap() {
             if let Some(address) = line.strip_prefix("Starting metrics server on ") {
                 metrics = Some(format!("http://{address}/metrics"));
@@ -42,8 +44,11 @@ impl Server {
             if let Some(address) = line.strip_prefix("Starting HTTPS server on ") {
                 https = Some(format!("https://{address}"));
             }
+            if let Some(address) = line.strip_prefix("Starting HTTP redirect server on ") {
+                redirect = Some(format!("http://{address}"));
+            }
             if let Some(address) = line.strip_prefix("Starting HTTP server on ") {
-                return Self { url: format!("http://{address}"), metrics, https, process };
+                return Self { url: format!("http://{address}"), metrics, https, redirect, process };
             }
         }
         let output = process.wait_with_output().await.unwrap();
@@ -116,7 +121,11 @@ async fn https_beside_http_and_rspm_that_believes_it() {
     let Some((certificate, key)) = sim_kit::testing::own_certificate(folder.path()) else { return };
     let file = folder.path().join("rstudio-pm.gcfg");
     let text = |key: &Path| {
-        format!("[HTTPS]\nListen = :0\nPermanent\nCertificate = {}\nKey = {}\n", certificate.display(), key.display())
+        format!(
+            "[HTTPS]\nListen = :0\nPermanent\nCertificate = {}\nKey = {}\n[HTTPRedirect]\nListen = :0\n",
+            certificate.display(),
+            key.display()
+        )
     };
     std::fs::write(&file, text(&key)).unwrap();
     let server = Server::start(command(&service, &file, &["--port", "0"])).await;
@@ -135,6 +144,11 @@ async fn https_beside_http_and_rspm_that_believes_it() {
         let header = answer.headers().get("strict-transport-security").map(|value| value.to_str().unwrap());
         assert_eq!(header, told, "{address}");
     }
+    let sent = format!("{}/cran/latest?a=%20b", server.redirect.clone().unwrap());
+    let client = sim_kit::http_client::client(|builder| builder.redirect(reqwest::redirect::Policy::none()));
+    let sent = client.post(sent).send().await.unwrap();
+    assert_eq!(sent.status(), 308);
+    assert_eq!(sent.headers()["location"].to_str().unwrap(), format!("{https}/cran/latest?a=%20b"));
     // Addresses in answers are those of HTTPS.
     let document = sim_kit::http_client::trusting_client().get(format!("{https}/__api__/swagger/doc.json"));
     let document: Value = document.send().await.unwrap().json().await.unwrap();
