@@ -113,6 +113,7 @@ pub fn product(config: Config) -> Product {
     Product {
         name: NAME,
         migrations: store::MIGRATIONS,
+        quick: |_, path| matches!(path, "/__ping__" | "/__api__/server_settings"),
         build: Arc::new(move |world| {
             let config = config.clone();
             Box::pin(async move {

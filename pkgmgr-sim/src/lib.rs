@@ -94,6 +94,7 @@ pub fn product(config: Config) -> Product {
     Product {
         name: "package-manager",
         migrations: store::MIGRATIONS,
+        quick: |method, _| method.is_safe(),
         build: Arc::new(move |world| {
             let config = config.clone();
             Box::pin(async move { Ok(build(world, config).await?) })

@@ -104,6 +104,8 @@ pub struct Blobs {
 const RECENT: u64 = 16 << 20;
 /// Bytes of a blob that is read in one go, at most.
 const SMALL: u64 = 2 << 20;
+/// Bytes that are hashed on a thread that answers nobody, from.
+const LONG: usize = 128 << 10;
 /// Bytes of a larger one that are read at once.
 const PIECE: usize = 256 << 10;
 
@@ -171,7 +173,14 @@ impl Blobs {
     /// # Errors
     /// When the store refuses.
     pub async fn put(&self, bytes: Bytes) -> Result<Digest, BlobError> {
-        let digest = Digest::of(&bytes);
+        let digest = match bytes.len() < LONG {
+            true => Digest::of(&bytes),
+            false => {
+                let bytes = bytes.clone();
+                let hashed = tokio::task::spawn_blocking(move || Digest::of(&bytes)).await;
+                hashed.map_err(|error| BlobError::Source(error.into()))?
+            }
+        };
         let path = Self::path(&digest);
         match self.store.head(&path).await {
             Ok(_) => {}

@@ -9,8 +9,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
-use axum::response::{Redirect, Response};
+use axum::response::{IntoResponse as _, Redirect, Response};
 use futures_util::future::BoxFuture;
+use http::Method;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -19,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::ServiceExt as _;
 
 use crate::control::{self, Control};
@@ -49,6 +50,10 @@ pub struct Product {
     pub name: &'static str,
     /// The tables.
     pub migrations: &'static [Migration],
+    /// Whether a request of this method and path is answered on the thread of its connection, which costs no handing over: right for
+    /// small answers that are mostly kept in memory. Others run where any idle thread takes them on, so that no writer waits for its
+    /// turn on a busy thread while others wait for it.
+    pub quick: fn(&Method, &str) -> bool,
     /// From a World to a simulator. It seeds a fresh World and starts background work with [`World::spawn`].
     pub build: Arc<dyn Fn(World) -> BoxFuture<'static, anyhow::Result<Simulator>> + Send + Sync>,
 }
@@ -184,10 +189,20 @@ impl Shared {
     async fn handle(self: Arc<Self>, control: Router, request: http::Request<hyper::body::Incoming>) -> Response {
         let request = request.map(Body::new);
         if request.uri().path().starts_with(control::PREFIX) {
-            control::answer(control, &self, request).await
-        } else {
-            observe(self.instance(), request).await
+            return control::answer(control, &self, request).await;
         }
+        let instance = self.instance();
+        if (self.product.quick)(request.method(), request.uri().path()) {
+            return observe(instance, request).await;
+        }
+        let runtime = instance.world.runtime().clone();
+        let answer = AbortOnDropHandle::new(runtime.spawn(observe(instance, request)));
+        answer.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a request has no answer");
+            let mut response = http::StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            response.extensions_mut().insert(CutConnection);
+            response
+        })
     }
 }
 

@@ -265,6 +265,11 @@ impl World {
         self.0.tasks.spawn_on(until_the_end, &self.0.runtime);
     }
 
+    /// The runtime in which it was opened.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.0.runtime
+    }
+
     /// Resolves when the World ends; for work that has to clean up, such as processes to stop.
     pub async fn ending(&self) {
         self.0.ending.cancelled().await;

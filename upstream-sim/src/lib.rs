@@ -75,6 +75,7 @@ pub fn product(config: Config) -> Product {
     Product {
         name: NAME,
         migrations: &[],
+        quick: |method, _| method.is_safe(),
         build: Arc::new(move |world| {
             let (config, kept) = (config.clone(), kept.clone());
             Box::pin(async move { Ok(simulator(world, &config, &kept)?) })

@@ -53,6 +53,7 @@ pub fn product(config: Config) -> Product {
     Product {
         name: "workbench",
         migrations: MIGRATIONS,
+        quick: |_, _| false,
         build: Arc::new(move |world| {
             let config = config.clone();
             Box::pin(async move {

@@ -2,7 +2,7 @@
 //!
 //! The file is gone with its handle, also when the process dies, so that an upload that ends early leaves nothing.
 
-use std::io::{Read, Seek as _, SeekFrom, Write as _};
+use std::io::{BufRead, Read, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -21,26 +21,21 @@ use crate::store::bundles::Bundle;
 /// Up to here bytes stay in memory.
 const IN_MEMORY: usize = 2 << 20;
 
-/// What came, with its digests.
+/// What came.
 pub struct Spool {
     file: SpooledTempFile,
     size: u64,
     limit: u64,
-    md5: Md5,
-    sha1: Sha1,
 }
+
+/// MD5 and SHA-1.
+pub type Digests = ([u8; 16], [u8; 20]);
 
 impl Spool {
     /// Nothing so far, and room for `limit` bytes. A file is made in `folder`.
     #[must_use]
     pub fn new(folder: &Path, limit: u64) -> Self {
-        Self {
-            file: tempfile::spooled_tempfile_in(IN_MEMORY, folder),
-            size: 0,
-            limit,
-            md5: Md5::new(),
-            sha1: Sha1::new(),
-        }
+        Self { file: tempfile::spooled_tempfile_in(IN_MEMORY, folder), size: 0, limit }
     }
 
     /// Appends bytes.
@@ -52,8 +47,6 @@ impl Spool {
         if self.size > self.limit {
             return Err(Error::too_large("The bundle", self.limit));
         }
-        self.md5.update(bytes);
-        self.sha1.update(bytes);
         // To memory or to the page cache: too short to hand to another thread.
         self.file.write_all(bytes)?;
         Ok(())
@@ -65,23 +58,30 @@ impl Spool {
         self.size
     }
 
-    /// MD5 of the bytes so far.
-    #[must_use]
-    pub fn md5(&self) -> [u8; 16] {
-        self.md5.clone().finalize().into()
-    }
-
-    /// SHA-1 of the bytes so far.
-    #[must_use]
-    pub fn sha1(&self) -> [u8; 20] {
-        self.sha1.clone().finalize().into()
+    /// The digests of everything. They take milliseconds a mebibyte: not for a thread that answers others, too.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn digests(&mut self) -> std::io::Result<Digests> {
+        let (mut md5, mut sha1) = (Md5::new(), Sha1::new());
+        let mut reader = self.reader()?;
+        loop {
+            let bytes = reader.fill_buf()?;
+            if bytes.is_empty() {
+                return Ok((md5.finalize().into(), sha1.finalize().into()));
+            }
+            md5.update(bytes);
+            sha1.update(bytes);
+            let length = bytes.len();
+            reader.consume(length);
+        }
     }
 
     /// A reader from the start.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn reader(&mut self) -> std::io::Result<impl Read + '_> {
+    pub fn reader(&mut self) -> std::io::Result<impl BufRead + '_> {
         self.file.seek(SeekFrom::Start(0))?;
         Ok(std::io::BufReader::with_capacity(64 * 1024, &mut self.file))
     }

@@ -15,7 +15,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use pkg_formats::manifest::Manifest;
 use serde_json::Value;
 
-use super::spool::Spool;
+use super::spool::{Digests, Spool};
 use super::{check, shown};
 use crate::access::editable;
 use crate::app::App;
@@ -52,10 +52,9 @@ pub async fn upload(
     if spool.size() == 0 {
         return Err(Error::bad(Code::BundleExtract, "The bundle is empty; send a gzip-compressed tar archive."));
     }
-    check_archive_checksum(&headers, &spool)?;
-    let (spool, manifest) = checked(&app, spool).await?;
+    let archive = checked(&app, spool, headers).await?;
     let _rows = app.blob_rows().read().await;
-    let mut bundle = stored(&app, spool, manifest, metadata, &guid, &principal.user.guid).await?;
+    let mut bundle = stored(&app, archive, metadata, &guid, &principal.user.guid).await?;
     let mut tx = app.write().await?.routine();
     let seen = editable(&mut tx, &principal, &guid).await?;
     bundle.id = store::next(&mut tx, "bundle").await?;
@@ -64,20 +63,30 @@ pub async fn upload(
     Ok(Json(shown(&app, &bundle, seen.content.bundle_id)))
 }
 
-/// Checks an archive: itself again, with its manifest.
+/// An archive that is as it should be.
+pub(crate) struct Checked {
+    spool: Spool,
+    digests: Digests,
+    manifest: Manifest,
+}
+
+/// Checks an archive, against the checksum in the headers that it came with, if there is one.
 ///
 /// # Errors
-/// 400 for a bad archive or manifest, 402 for what the licence does not have.
-pub(crate) async fn checked(app: &App, mut spool: Spool) -> Result<(Spool, Manifest)> {
+/// 400 for a bad archive, checksum or manifest, 402 for what the licence does not have.
+pub(crate) async fn checked(app: &App, mut spool: Spool, headers: HeaderMap) -> Result<Checked> {
     let (limits, version) = (app.config().limits.archive.clone(), app.config().version);
     let checked = tokio::task::spawn_blocking(move || {
+        let digests = spool.digests()?;
+        // First: an upload that was cut has a bad archive as well.
+        check_checksum(&headers, &digests.0)?;
         let manifest = check::check(spool.reader()?, &limits, version)?;
-        Ok::<_, Error>((spool, manifest))
+        Ok::<_, Error>(Checked { spool, digests, manifest })
     })
     .await
     .map_err(|error| Error::Internal(error.to_string()))??;
     // Where the product notices is not known; nothing that cannot run is kept.
-    license::require_for(app, &checked.1.metadata.appmode)?;
+    license::require_for(app, &checked.manifest.metadata.appmode)?;
     Ok(checked)
 }
 
@@ -88,14 +97,14 @@ pub(crate) async fn checked(app: &App, mut spool: Spool) -> Result<(Spool, Manif
 /// When the files fail.
 pub(crate) async fn stored(
     app: &App,
-    spool: Spool,
-    manifest: Manifest,
+    archive: Checked,
     mut metadata: BTreeMap<String, String>,
     content_guid: &str,
     created_by: &str,
 ) -> Result<Bundle> {
-    metadata.insert("archive_md5".to_owned(), hex::encode(spool.md5()));
-    metadata.insert("archive_sha1".to_owned(), hex::encode(spool.sha1()));
+    let Checked { spool, digests: (md5, sha1), manifest } = archive;
+    metadata.insert("archive_md5".to_owned(), hex::encode(md5));
+    metadata.insert("archive_sha1".to_owned(), hex::encode(sha1));
     let size = i64::try_from(spool.size()).unwrap_or(i64::MAX);
     let digest = spool.store(app.world().blobs(), &app.world().ids().hex("blob", 32)).await?;
     let main = manifest.metadata;
@@ -128,10 +137,6 @@ async fn may_upload(app: &App, principal: &Principal, guid: &str) -> Result<()> 
         return Err(Error::conflict(Code::LockedContentBundle, text));
     }
     Ok(())
-}
-
-fn check_archive_checksum(headers: &HeaderMap, spool: &Spool) -> Result<()> {
-    check_checksum(headers, &spool.md5())
 }
 
 fn cut(error: impl std::fmt::Display) -> Error {

@@ -8,6 +8,7 @@ use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use http::HeaderMap;
 use serde_json::Value;
 use sim_kit::git::{Git, GitError};
 
@@ -106,7 +107,7 @@ pub(crate) async fn bundle(app: &App, task: &Task, worker: &str, log: &Log) -> R
     }
     log.line(format!("Making a bundle of `{directory}`..."));
     let spool = archive(app, &fetched, directory).await?;
-    let (spool, manifest) = upload::checked(app, spool).await?;
+    let archive = upload::checked(app, spool, HeaderMap::new()).await?;
     let mut metadata: BTreeMap<String, String> = BTreeMap::new();
     for (key, value) in
         [("source", "git"), ("source_repo", url), ("source_branch", name), ("source_commit", &fetched.commit)]
@@ -114,7 +115,7 @@ pub(crate) async fn bundle(app: &App, task: &Task, worker: &str, log: &Log) -> R
         metadata.insert(key.to_owned(), value.to_owned());
     }
     let _rows = app.blob_rows().read().await;
-    let mut bundle = upload::stored(app, spool, manifest, metadata, guid, &task.user_guid).await?;
+    let mut bundle = upload::stored(app, archive, metadata, guid, &task.user_guid).await?;
     let mut tx = app.write().await?;
     if store::content::hold(&mut tx, guid).await?.is_none() {
         return Err(Failure::new(1, "The content was deleted during the task.").into());

@@ -25,6 +25,7 @@ pub(crate) fn product() -> Product {
     Product {
         name: "notebook",
         migrations: MIGRATIONS,
+        quick: |method, _| method.is_safe(),
         build: Arc::new(|world| {
             Box::pin(async move {
                 let (router, routes) = Table::default()
