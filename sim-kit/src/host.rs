@@ -188,16 +188,17 @@ impl Shared {
 
     async fn handle(self: Arc<Self>, control: Router, request: http::Request<hyper::body::Incoming>) -> Response {
         let request = request.map(Body::new);
-        if request.uri().path().starts_with(control::PREFIX) {
-            return control::answer(control, &self, request).await;
-        }
         let instance = self.instance();
-        if (self.product.quick)(request.method(), request.uri().path()) {
+        let is_control = request.uri().path().starts_with(control::PREFIX);
+        if !is_control && (self.product.quick)(request.method(), request.uri().path()) {
             return observe(instance, request).await;
         }
         let runtime = instance.world.runtime().clone();
-        let answer = AbortOnDropHandle::new(runtime.spawn(observe(instance, request)));
-        answer.await.unwrap_or_else(|error| {
+        // A reset opens the next World where the one before was opened, too.
+        let answer = async move {
+            if is_control { control::answer(control, &self, request).await } else { observe(instance, request).await }
+        };
+        AbortOnDropHandle::new(runtime.spawn(answer)).await.unwrap_or_else(|error| {
             tracing::error!(%error, "a request has no answer");
             let mut response = http::StatusCode::INTERNAL_SERVER_ERROR.into_response();
             response.extensions_mut().insert(CutConnection);

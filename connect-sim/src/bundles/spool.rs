@@ -107,7 +107,7 @@ pub enum Archive {
     /// A small one.
     Bytes(Bytes),
     /// Another one, in a file without a name.
-    File(SpooledTempFile),
+    File(std::fs::File),
 }
 
 impl Archive {
@@ -120,7 +120,7 @@ impl Archive {
         if bundle.size.unsigned_abs() <= IN_MEMORY as u64 {
             return Ok(Self::Bytes(blobs.get(&bundle.digest).await?));
         }
-        let mut file = tempfile::spooled_tempfile_in(0, app.incoming());
+        let mut file = tempfile::tempfile_in(app.incoming())?;
         let mut stream = blobs.stream(&bundle.digest, None).await?;
         while let Some(bytes) = stream.next().await {
             file.write_all(&bytes?)?;

@@ -80,6 +80,10 @@ async fn web_pages_and_strangers_are_kept_out() {
     let rebound = client().post(&reset).header("host", "evil.example").send().await.unwrap();
     assert_eq!(rebound.status(), 403);
     assert_eq!(client().post(&reset).header("origin", open.url()).send().await.unwrap().status(), 200);
+    // The next World belongs to the runtime of the one before, not to the thread of the connection that asked.
+    let (tell, told) = tokio::sync::oneshot::channel();
+    open.world().spawn(async move { tell.send(std::thread::current().id()).unwrap() });
+    assert_eq!(told.await.unwrap(), std::thread::current().id());
     open.stop().await;
 
     let guarded = start(HostConfig { control_token: Some("t0ken".into()), ..HostConfig::default() }).await;

@@ -30,6 +30,8 @@ async fn a_lasting_folder_keeps_what_was_answered_and_is_used_by_one() {
         matches!(error, StartError::World { .. }) && error.to_string().contains("in use by another process"),
         "{error}"
     );
+    // Whoever still looks at the World keeps nobody from its folder.
+    let _held = first.world();
     first.stop().await;
 
     let second = start(config.clone()).await;
