@@ -4,7 +4,7 @@
 //! a server that is killed forgets the last moment. Whole files that were sent count, and redirects to them.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::response::Response;
@@ -27,22 +27,43 @@ type Key = (i64, String, String, i64);
 #[derive(Default)]
 pub(crate) struct Downloads(Mutex<HashMap<Key, i64>>);
 
-/// Whether the answer gives a whole file, or says where it is.
-pub(crate) fn is_download(method: &Method, answer: &Response) -> bool {
-    method == Method::GET && matches!(answer.status(), StatusCode::OK | StatusCode::TEMPORARY_REDIRECT)
+/// What an answer gives, set on it by the handler that found the file.
+#[derive(Debug)]
+pub(crate) struct Download {
+    pub(crate) source: i64,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// For an address of a Linux distribution: which, and whether there was a binary package for it.
+    pub(crate) routed: Option<(String, bool)>,
+}
+
+impl Download {
+    /// Sets it on `answer`.
+    pub(crate) fn mark(self, answer: &mut Response) {
+        answer.extensions_mut().insert(Arc::new(self));
+    }
+
+    /// What is set on `answer`.
+    pub(crate) fn of(answer: &Response) -> Option<&Arc<Self>> {
+        answer.extensions().get()
+    }
 }
 
 impl App {
-    /// Counts `answer` if it is a download.
-    pub(crate) fn count_download(&self, method: &Method, answer: &Response, source: i64, name: &str, version: &str) {
-        if !is_download(method, answer) {
+    /// Counts `answer` if it is a download: it gives a whole file, or says where it is.
+    pub(crate) fn count_download(&self, method: &Method, answer: &Response) {
+        let Some(download) = Download::of(answer) else { return };
+        if method != Method::GET || !matches!(answer.status(), StatusCode::OK | StatusCode::TEMPORARY_REDIRECT) {
             return;
         }
         self.0.metrics.downloads.inc();
+        if let Some((distro, binary)) = &download.routed {
+            self.0.metrics.routed(distro, *binary);
+        }
         let day = self.world().clock().now_micros().div_euclid(DAY) * DAY;
         let mut waiting = self.0.downloads.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = waiting.is_empty();
-        *waiting.entry((source, name.to_owned(), version.to_owned(), day)).or_default() += 1;
+        *waiting.entry((download.source, download.name.clone(), download.version.clone(), day)).or_default() += 1;
         drop(waiting);
         if is_first {
             let app = self.clone();

@@ -29,6 +29,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::hot::Repeatable;
 use crate::snapshot::Freshness;
 
 /// No package file is larger.
@@ -143,7 +144,16 @@ impl Files {
             None if in_parts || method == Method::HEAD => self.fetch(file.digest, file.size).await?,
             None => return self.stream(file).await,
         };
-        Ok(serve(method, request, file.content(self.blobs(), size)).await?)
+        let mut content = file.content(self.blobs(), size);
+        let Some(bytes) = self.blobs().at_hand(&stored(file.digest)) else {
+            return Ok(serve(method, request, content).await?);
+        };
+        content.body = Source::Bytes(bytes.clone());
+        let mut response = serve(method, request, content).await?;
+        if response.status() == StatusCode::OK {
+            response.extensions_mut().insert(Repeatable(bytes));
+        }
+        Ok(response)
     }
 
     /// Sees to it that the blob is here, and gives its size.

@@ -5,8 +5,7 @@
 //! depends on is in [`Asked`] or clears the map ([`Hot::forget`]); requests with conditions, ranges or credentials take the
 //! long way.
 
-use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -16,9 +15,14 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
     RANGE, USER_AGENT,
 };
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 use sim_kit::routing::Matched;
 use sim_kit::sendfile::share;
+
+use crate::downloads::Download;
 
 /// Set on an answer by a handler that would give the same to the same request until something changes: its body.
 #[derive(Debug, Clone)]
@@ -27,7 +31,7 @@ pub(crate) struct Repeatable(pub(crate) Bytes);
 /// What an answer depends on: the address, and the headers that negotiate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Asked {
-    address: String,
+    address: PathAndQuery,
     negotiated: [Option<HeaderValue>; 3],
 }
 
@@ -47,80 +51,94 @@ impl Asked {
                 return None;
             }
         }
-        Some(Self { address: request.uri().path_and_query()?.as_str().to_owned(), negotiated })
+        Some(Self { address: request.uri().path_and_query()?.clone(), negotiated })
+    }
+
+    /// The same in memory of its own, not in that of the whole request.
+    fn detached(&self) -> Option<Self> {
+        let own = |value: &Option<HeaderValue>| value.as_ref().and_then(|v| HeaderValue::from_bytes(v.as_bytes()).ok());
+        let address = PathAndQuery::try_from(self.address.as_str()).ok()?;
+        Some(Self { address, negotiated: self.negotiated.each_ref().map(own) })
     }
 }
 
-/// Answers at most.
-const MOST: usize = 1024;
+/// Answers that room is made for; there can be more small ones.
+const MANY: usize = 1024;
 /// Bytes of their bodies at most.
-const BUDGET: usize = 16 << 20;
+const BUDGET: u64 = 16 << 20;
 
-/// The answers kept.
-#[derive(Default)]
-pub(crate) struct Hot(RwLock<Kept>);
-
-#[derive(Default)]
-struct Kept {
+/// The answers kept: those asked for often stay.
+pub(crate) struct Hot {
+    answers: Cache<Asked, Arc<Answer>, ByLength>,
     /// Grows with every change, so that an answer that was on its way during a change is not kept.
-    age: u64,
-    bytes: usize,
-    answers: HashMap<Asked, Answer>,
+    age: Mutex<u64>,
 }
 
 struct Answer {
     headers: HeaderMap,
     body: Bytes,
     matched: Option<Matched>,
+    download: Option<Arc<Download>>,
+}
+
+#[derive(Clone)]
+struct ByLength;
+
+impl Weighter<Asked, Arc<Answer>> for ByLength {
+    fn weight(&self, _: &Asked, answer: &Arc<Answer>) -> u64 {
+        // The head and the entry, roughly.
+        answer.body.len() as u64 + 1024
+    }
+}
+
+impl Default for Hot {
+    fn default() -> Self {
+        Self { answers: Cache::with_weighter(MANY, BUDGET, ByLength), age: Mutex::default() }
+    }
 }
 
 impl Hot {
     /// The answer, if it is kept.
     pub(crate) fn answer(&self, asked: &Asked) -> Option<Response> {
-        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let answer = kept.answers.get(asked)?;
+        let answer = self.answers.get(asked)?;
         let mut response = Response::new(Body::from(answer.body.clone()));
         *response.headers_mut() = answer.headers.clone();
+        let extensions = response.extensions_mut();
         if let Some(matched) = &answer.matched {
-            response.extensions_mut().insert(matched.clone());
+            extensions.insert(matched.clone());
+        }
+        if let Some(download) = &answer.download {
+            extensions.insert(download.clone());
         }
         Some(response)
     }
 
     /// To be asked for before the long way is taken, and given to [`Hot::keep`].
     pub(crate) fn age(&self) -> u64 {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).age
+        *self.age.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps what `response` says to `asked`, if it is [`Repeatable`] and nothing has changed since `age`.
-    pub(crate) fn keep(&self, asked: Asked, age: u64, response: &Response) {
+    pub(crate) fn keep(&self, asked: &Asked, age: u64, response: &Response) {
         let Some(Repeatable(body)) = response.extensions().get().cloned() else { return };
-        if body.len() > BUDGET / 4 {
-            return;
-        }
-        let body = share(body);
-        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if kept.age != age {
-            return;
-        }
-        if kept.answers.len() >= MOST || kept.bytes + body.len() > BUDGET {
-            kept.answers.clear();
-            kept.bytes = 0;
-        }
-        let matched = response.extensions().get().cloned();
-        kept.bytes += body.len();
-        let answer = Answer { headers: response.headers().clone(), body, matched };
-        if let Some(former) = kept.answers.insert(asked, answer) {
-            kept.bytes -= former.body.len();
+        let Some(asked) = asked.detached() else { return };
+        let answer = Answer {
+            headers: response.headers().clone(),
+            body: share(body),
+            matched: response.extensions().get().cloned(),
+            download: Download::of(response).cloned(),
+        };
+        let now = self.age.lock().unwrap_or_else(PoisonError::into_inner);
+        if *now == age {
+            self.answers.insert(asked, Arc::new(answer));
         }
     }
 
     /// Forgets all, because something has changed.
     pub(crate) fn forget(&self) {
-        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        kept.age += 1;
-        kept.bytes = 0;
-        kept.answers = HashMap::new();
+        let mut age = self.age.lock().unwrap_or_else(PoisonError::into_inner);
+        *age += 1;
+        self.answers.clear();
     }
 }
 
@@ -142,12 +160,12 @@ mod tests {
     #[test]
     fn answers_are_kept_until_something_changes() {
         let hot = Hot::default();
-        hot.keep(asked("a"), hot.age(), &answer(b"1"));
-        hot.keep(asked("b"), hot.age(), &Response::new(Body::empty()));
+        hot.keep(&asked("a"), hot.age(), &answer(b"1"));
+        hot.keep(&asked("b"), hot.age(), &Response::new(Body::empty()));
         assert!(hot.answer(&asked("a")).is_some() && hot.answer(&asked("b")).is_none());
         let before = hot.age();
         hot.forget();
-        hot.keep(asked("a"), before, &answer(b"old"));
+        hot.keep(&asked("a"), before, &answer(b"old"));
         assert!(hot.answer(&asked("a")).is_none(), "what was on its way during a change is stale");
     }
 
@@ -164,10 +182,12 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded() {
         let hot = Hot::default();
-        for i in 0..3 * MOST {
-            hot.keep(asked(&i.to_string()), hot.age(), &answer(b"x"));
+        static BODY: [u8; 64 << 10] = [b'x'; 64 << 10];
+        hot.keep(&asked("often"), hot.age(), &answer(&BODY));
+        for i in 0..2000 {
+            hot.keep(&asked(&i.to_string()), hot.age(), &answer(&BODY));
+            assert!(hot.answer(&asked("often")).is_some(), "what is asked for often stays");
         }
-        let kept = hot.0.read().unwrap();
-        assert!(kept.answers.len() <= MOST && kept.bytes == kept.answers.len());
+        assert!(hot.answers.weight() <= BUDGET && hot.answers.len() > 100);
     }
 }

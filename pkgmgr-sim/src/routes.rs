@@ -346,7 +346,8 @@ pub(crate) fn with_plain_paths(router: Router, app: App) -> Router {
             }
             let method = request.method().clone();
             let stays = app.0.config.https_only && Origin::from_headers(request.headers()).is_secure();
-            let mut response = app.0.metrics.around(method, plain(router, &app, request)).await;
+            let mut response = app.0.metrics.around(method.clone(), plain(router, &app, request)).await;
+            app.count_download(&method, &response);
             // By HTTP it means nothing, and browsers leave it alone.
             if stays {
                 response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=2592000"));
@@ -396,7 +397,7 @@ async fn plain(router: Router, app: &App, mut request: Request) -> Response {
         headers.insert(FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     }
     if let Some(asked) = asked {
-        app.0.hot.keep(asked, age, &response);
+        app.0.hot.keep(&asked, age, &response);
     }
     response
 }

@@ -27,6 +27,7 @@ use sim_kit::origin::Origin;
 
 use crate::app::App;
 use crate::blocklist::{Rules, Suspect, When};
+use crate::downloads::Download;
 use crate::error::Error;
 use crate::files::File;
 use crate::record::{self, instant};
@@ -326,9 +327,10 @@ pub async fn file(
         } else {
             File { digest, size: Some(found.size), content_type: content_type(name), freshness }
         };
-        let response = app.0.files.serve(&method, &headers, served).await?;
+        let mut response = app.0.files.serve(&method, &headers, served).await?;
         if !of_metadata {
-            app.count_download(&method, &response, source, &record.name, &found.version);
+            let (name, version) = (record.name.clone(), found.version.clone());
+            Download { source, name, version, routed: None }.mark(&mut response);
         }
         return Ok(response);
     }

@@ -34,6 +34,7 @@ use sim_kit::origin::Origin;
 
 use crate::app::App;
 use crate::blocklist::{Rules, Suspect, When};
+use crate::downloads::Download;
 use crate::error::Error;
 use crate::files::File;
 use crate::record::{self, instant};
@@ -295,9 +296,10 @@ async fn give(
     };
     let served =
         File { digest: file.sha256, size: Some(file.size), content_type: content_type(&file.asset), freshness };
-    let response = app.0.files.serve(&request.method, &request.headers, served).await?;
+    let mut response = app.0.files.serve(&request.method, &request.headers, served).await?;
     if file.asset == VSIX {
-        app.count_download(&request.method, &response, found.source, &found.record.name, version);
+        let (name, version) = (found.record.name.clone(), version.to_owned());
+        Download { source: found.source, name, version, routed: None }.mark(&mut response);
     }
     Ok(response)
 }

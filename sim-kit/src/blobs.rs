@@ -268,6 +268,20 @@ impl Blobs {
         }
     }
 
+    /// All of it, if it is in memory. Memory that is asked for is sent without a copy.
+    #[must_use]
+    pub fn at_hand(&self, digest: &Digest) -> Option<Bytes> {
+        let mut bytes = self.recent.get(digest)?;
+        // Asked for again, so it may be asked for often.
+        if !is_shared(&bytes)
+            && let Ok(file) = std::fs::File::open(self.root.join(Self::path(digest).as_ref()))
+        {
+            bytes = share_from(bytes, file);
+            self.recent.insert(*digest, bytes.clone());
+        }
+        Some(bytes)
+    }
+
     /// The bytes of `range`, or all of them, as they come from the store.
     ///
     /// # Errors
@@ -277,14 +291,7 @@ impl Blobs {
         digest: &Digest,
         range: Option<Range<u64>>,
     ) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
-        if let Some(mut bytes) = self.recent.get(digest) {
-            // Asked for again, so it may be asked for often.
-            if !is_shared(&bytes)
-                && let Ok(file) = std::fs::File::open(self.root.join(Self::path(digest).as_ref()))
-            {
-                bytes = share_from(bytes, file);
-                self.recent.insert(*digest, bytes.clone());
-            }
+        if let Some(bytes) = self.at_hand(digest) {
             // As the store does: what lies behind the end is left out.
             let range = range.map_or(0..bytes.len(), |range| index(range.start)..index(range.end).min(bytes.len()));
             return Ok(whole(bytes.slice(range.start.min(range.end)..range.end)));

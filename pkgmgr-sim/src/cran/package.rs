@@ -11,6 +11,7 @@ use pkg_formats::{dcf, psp};
 use super::{Flavor, Target};
 use crate::app::App;
 use crate::blocklist::{Rules, Suspect, When};
+use crate::downloads::Download;
 use crate::error::Error;
 use crate::files::File;
 use crate::record::{self, instant};
@@ -105,12 +106,12 @@ pub(super) async fn package(
         freshness: Freshness::new(if snapshot.fixed { FIXED } else { PACKAGE_UNDER_LATEST }, version.published_at),
     };
     let mut response = app.0.files.serve(&request.method, &request.headers, served).await?;
-    app.count_download(&request.method, &response, source_id, &record.name, &version.version);
-    if let Flavor::Linux { distro, .. } = &flavor
-        && crate::downloads::is_download(&request.method, &response)
-    {
-        app.0.metrics.routed(distro, tag.is_some());
-    }
+    let routed = match &flavor {
+        Flavor::Linux { distro, .. } => Some((distro.to_string(), tag.is_some())),
+        _ => None,
+    };
+    let (name, version) = (record.name.clone(), version.version.clone());
+    Download { source: source_id, name, version, routed }.mark(&mut response);
     let headers = response.headers_mut();
     match tag.as_deref().map(HeaderValue::try_from) {
         Some(tag) => {

@@ -50,7 +50,10 @@ async fn what_is_blocked_is_not_offered_and_not_given() {
     let file =
         page.split("href=\"../../").find(|part| part.contains("alpha_py-2.0")).unwrap().split('#').next().unwrap();
     let file = format!("/pypi/latest/{file}");
-    assert_eq!(team.get(&file).await.status, 200);
+    // Asked for often enough that the whole answer is kept.
+    for _ in 0..6 {
+        assert_eq!(team.get(&file).await.status, 200);
+    }
     team.does("POST", "/__api__/blocklist/rules", json!({"package_name": "Alpha.Py", "version": "==2.*"})).await;
     let now = team.text("/pypi/latest/simple/alpha-py/").await;
     assert!(now.contains("alpha_py-1.0") && !now.contains("alpha_py-2.0"));
