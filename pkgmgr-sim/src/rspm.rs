@@ -186,7 +186,8 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
                 ("include", include.into()),
                 ("commit", commit.into()),
             ]);
-            updated(server.call(Method::POST, &["sources", &source, "update"], &body).await?, csv_out.as_deref())
+            let done = server.call(Method::POST, &["sources", &source, "update"], &body).await?;
+            updated(done, csv_out.as_deref(), "--commit")
         }
         Command::Remove(command::Remove::Package { name, source, comment }) => {
             let (package, which) = name.rsplit_once('@').unwrap_or((&name, ""));
@@ -517,6 +518,7 @@ async fn add(server: &Server, add: Add) -> anyhow::Result<Told> {
         if packages.is_empty() {
             bail!("give files with --path, or for a curated source packages with --packages or --file-in");
         }
+        let is_open = add.snapshot.is_none();
         let body = given(vec![
             ("packages", packages.into()),
             ("snapshot", add.snapshot.into()),
@@ -524,7 +526,11 @@ async fn add(server: &Server, add: Add) -> anyhow::Result<Told> {
             ("commit", add.commit.into()),
         ]);
         let done = server.call(Method::POST, &["sources", &add.source, "update"], &body).await?;
-        return updated(done, add.csv_out.as_deref());
+        let flags = match done["snapshot"].as_str().filter(|_| is_open) {
+            Some(date) => format!("--snapshot={date} --commit"),
+            None => "--commit".to_owned(),
+        };
+        return updated(done, add.csv_out.as_deref(), &flags);
     }
     let mut files = Vec::new();
     for path in &add.path {
@@ -547,8 +553,8 @@ async fn add(server: &Server, add: Add) -> anyhow::Result<Told> {
     Ok(said(done, names.join("\n")))
 }
 
-/// Tells what an update changes, and writes it to `csv`, where wanted.
-fn updated(json: Value, csv: Option<&Path>) -> anyhow::Result<Told> {
+/// Tells what an update changes, and writes it to `csv`, where wanted. With `flags` more it would be done.
+fn updated(json: Value, csv: Option<&Path>, flags: &str) -> anyhow::Result<Told> {
     let mut lines = vec![format!("Snapshot {}", json["snapshot"].as_str().unwrap_or_default())];
     let mut rows = String::from("change,name,version\n");
     for change in ["added", "updated", "removed"] {
@@ -568,7 +574,7 @@ fn updated(json: Value, csv: Option<&Path>) -> anyhow::Result<Told> {
     }
     lines.push(match json["committed"].as_bool() {
         Some(true) => "Done.".to_owned(),
-        _ => "Nothing was changed; add --commit to do it.".to_owned(),
+        _ => format!("Nothing was changed; add {flags} to do it."),
     });
     Ok(said(json, lines.join("\n")))
 }

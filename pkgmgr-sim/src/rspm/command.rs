@@ -519,11 +519,11 @@ pub struct Add {
     /// Write what changes to this file.
     #[arg(long, value_name = "FILE", conflicts_with = "path")]
     pub csv_out: Option<PathBuf>,
-    /// The date of a curated source.
+    /// The date of a curated source; the one it has when left out, which --commit does not allow.
     #[arg(long)]
     pub snapshot: Option<String>,
     /// Do it.
-    #[arg(long)]
+    #[arg(long, requires = "snapshot")]
     pub commit: bool,
 }
 

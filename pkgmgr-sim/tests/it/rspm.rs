@@ -136,17 +136,22 @@ async fn curated_sources_python_and_the_blocklist() {
     shell.run(&["create", "source", "--name=chosen", "--type=curated-cran", "--snapshot=2024-01-12"]).await;
     let tried = shell.run(&["add", "--source=chosen", "--packages=alpha"]).await;
     assert!(
-        tried.contains("added  alpha 2.0") && tried.contains("added  beta") && tried.contains("--commit"),
+        tried.contains("added  alpha 2.0")
+            && tried.contains("added  beta")
+            && tried.contains("--snapshot=2024-01-11 --commit"),
         "{tried}"
     );
     assert_eq!(shell.json(&["list", "packages", "--source=chosen"]).await, json!([]));
     let csv = folder.path().join("changes.csv");
     let csv_out = format!("--csv-out={}", csv.display());
-    shell.run(&["add", "--source=chosen", "--packages=alpha", "--commit", &csv_out]).await;
+    let add = ["add", "--source=chosen", "--packages=alpha", "--commit"];
+    shell.fails(&add, "--snapshot <SNAPSHOT>").await;
+    assert_eq!(shell.json(&["list", "packages", "--source=chosen"]).await, json!([]));
+    shell.run(&[&add[..], &["--snapshot=2024-01-12", &csv_out]].concat()).await;
     assert_eq!(std::fs::read_to_string(&csv).unwrap(), "change,name,version\nadded,alpha,2.0\nadded,beta,0.1\n");
     let alone = ["--type=curated-cran", "--include=none", "--no-archived", "--snapshot=2024-01-12"];
     shell.run(&[&["create", "source", "--name=alone"], &alone[..]].concat()).await;
-    shell.run(&["add", "--source=alone", "--packages=alpha", "--commit"]).await;
+    shell.run(&["add", "--source=alone", "--packages=alpha", "--snapshot=2024-01-12", "--commit"]).await;
     assert_eq!(shell.run(&["list", "packages", "--source=alone"]).await, "NAME   VERSION\nalpha  2.0\n");
     shell.run(&["create", "repo", "--name=alone"]).await;
     shell.run(&["subscribe", "--repo=alone", "--source=alone"]).await;

@@ -66,10 +66,10 @@ async fn curated_sources_keep_to_versions() {
     assert_eq!(held().await, ["alpha 1.0", "beta 0.1"]);
     shell.run(&update).await;
     assert_eq!(held().await, ["alpha 2.0", "beta 0.1"], "moved to the newest snapshot within the same bounds");
-    shell.run(&["add", "--source=chosen", "--packages=gamma", "--commit"]).await;
+    shell.run(&["add", "--source=chosen", "--packages=gamma", "--snapshot=2024-01-18", "--commit"]).await;
     assert_eq!(held().await, ["alpha 2.0", "beta 0.1", "gamma 1.0"]);
     let more = write(folder.path(), "more.csv", b"beta,gamma\nalpha>=1.0,!=2.0,<3.0\n");
-    shell.run(&["add", "--source=chosen", "--commit", &format!("--file-in={more}")]).await;
+    shell.run(&["add", "--source=chosen", "--snapshot=2024-01-18", "--commit", &format!("--file-in={more}")]).await;
     assert_eq!(held().await, ["alpha 1.0", "beta 0.1", "gamma 1.0"]);
     shell.run(&[&update[..], &[&listed("alpha==3.0[suggests]\n")]].concat()).await;
     assert_eq!(held().await, ["alpha 3.0", "delta 1.0", "gamma 1.0"]);
