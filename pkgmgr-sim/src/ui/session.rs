@@ -82,8 +82,9 @@ fn next(visit: &Visit, form: &HashMap<String, String>) -> String {
     visit.link(if safe { next } else { "admin/repos" }, &[])
 }
 
+/// Where visitors come by HTTPS, or shall come by nothing else, the cookie is not sent by HTTP.
 fn cookie(visit: &Visit, value: &str, more: &str) -> String {
-    let secure = if visit.origin.is_secure() { "; Secure" } else { "" };
+    let secure = if visit.origin.is_secure() || visit.app.0.config.https_only { "; Secure" } else { "" };
     format!("{COOKIE_NAME}={value}; Path={}/; HttpOnly; SameSite=Strict{secure}{more}", visit.base)
 }
 

@@ -282,3 +282,25 @@ async fn not_everybody_can_wait_at_the_same_time() {
     team.wait(900).await;
     team.device().await;
 }
+
+#[tokio::test]
+async fn the_cookie_is_for_https_where_the_visitor_or_the_address_is() {
+    let cookie = async |team: &Team, headers: &[(&str, &str)]| {
+        let mut request = team.request("POST", "/client/sign-in").form(&[("token", team.token())]);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = team.send(request).await;
+        assert_eq!(answer.status, 303, "{}", answer.text());
+        answer.header("set-cookie").to_owned()
+    };
+    let team = Team::synced().await;
+    assert!(!cookie(&team, &[]).await.contains("Secure"), "by HTTP it would not come back");
+    let behind = cookie(&team, &[("x-forwarded-proto", "https"), ("x-forwarded-host", "pm.example")]).await;
+    assert!(behind.ends_with("; HttpOnly; SameSite=Strict; Secure"), "{behind}");
+    let service = crate::service::Service::with_packages().await;
+    let config = pkgmgr_sim::Config { address: Some("https://pm.example/rspm".to_owned()), ..crate::config(&service) };
+    let team = Team::with(service, config, crate::host()).await;
+    let known = cookie(&team, &[]).await;
+    assert!(known.contains("; Path=/rspm/; ") && known.ends_with("; Secure"), "{known}");
+}

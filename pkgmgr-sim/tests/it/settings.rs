@@ -139,6 +139,14 @@ async fn https_beside_http_and_rspm_that_believes_it() {
     assert!(refused.contains("does not answer") && refused.contains("certificate"), "{refused}");
     let listed = crate::rspm::rspm(&[&["--insecure-ssl-skip-verify"], &words[..]].concat()).await.unwrap();
     assert!(listed.contains("one"), "{listed}");
+    // Who signs in gets a cookie that is not sent by HTTP, where HTTPS.Permanent says that there is nothing but HTTPS.
+    for address in [&https, &server.url] {
+        let client = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
+        let client = client.redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let answer = client.post(format!("{address}/client/sign-in")).form(&[("token", &token)]).send().await.unwrap();
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
+        assert!(cookie.contains("; Secure"), "{address}: {cookie}");
+    }
     for (address, told) in [(&https, Some("max-age=2592000")), (&server.url, None)] {
         let answer = sim_kit::http_client::trusting_client().get(format!("{address}/__ping__")).send().await.unwrap();
         let header = answer.headers().get("strict-transport-security").map(|value| value.to_str().unwrap());
