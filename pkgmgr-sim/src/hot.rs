@@ -62,8 +62,6 @@ impl Asked {
     }
 }
 
-/// Answers that room is made for; there can be more small ones.
-const MANY: usize = 1024;
 /// Bytes of their bodies at most.
 const BUDGET: u64 = 16 << 20;
 
@@ -93,7 +91,8 @@ impl Weighter<Asked, Arc<Answer>> for ByLength {
 
 impl Default for Hot {
     fn default() -> Self {
-        Self { answers: Cache::with_weighter(MANY, BUDGET, ByLength), age: Mutex::default() }
+        // For so few, though there can be more, that the cache is of one part, and has room for the largest.
+        Self { answers: Cache::with_weighter(32, BUDGET, ByLength), age: Mutex::default() }
     }
 }
 

@@ -127,7 +127,8 @@ impl Blobs {
     pub fn local(root: &FsPath) -> Result<Self, BlobError> {
         std::fs::create_dir_all(root).map_err(|error| BlobError::Source(error.into()))?;
         let store = LocalFileSystem::new_with_prefix(root)?.with_automatic_cleanup(true);
-        let recent = Cache::with_weighter(512, RECENT, ByLength);
+        // For so few that the cache is of one part, and has room for the largest.
+        let recent = Cache::with_weighter(32, RECENT, ByLength);
         Ok(Self { store: Arc::new(store), root: root.into(), recent: Arc::new(recent) })
     }
 
@@ -181,18 +182,25 @@ impl Blobs {
                 hashed.map_err(|error| BlobError::Source(error.into()))?
             }
         };
-        let path = Self::path(&digest);
-        match self.store.head(&path).await {
-            Ok(_) => {}
-            // A put is atomic: the file appears whole or not at all.
-            Err(object_store::Error::NotFound { .. }) => {
-                self.store.put(&path, PutPayload::from_bytes(bytes.clone())).await?;
-                // What comes is mostly asked for soon.
-                self.remember(digest, bytes);
-            }
-            Err(error) => return Err(error.into()),
-        }
+        self.put_as(digest, bytes).await?;
         Ok(digest)
+    }
+
+    /// Stores `bytes` whose digest is known.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn put_as(&self, digest: Digest, bytes: Bytes) -> Result<(), BlobError> {
+        let path = Self::path(&digest);
+        // Not by the store, which asks the system on another thread.
+        if self.root.join(path.as_ref()).exists() {
+            return Ok(());
+        }
+        // A put is atomic: the file appears whole or not at all.
+        self.store.put(&path, PutPayload::from_bytes(bytes.clone())).await?;
+        // What comes is mostly asked for soon.
+        self.remember(digest, bytes);
+        Ok(())
     }
 
     /// Stores what `stream` yields, at most `limit` bytes.

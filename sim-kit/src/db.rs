@@ -70,6 +70,8 @@ pub enum Engine {
 #[derive(Clone)]
 pub struct Db {
     pool: AnyPool,
+    /// SQLite: of one connection. What a connection has read it has to forget when another one writes; this one has not.
+    writing: AnyPool,
     engine: Engine,
     /// SQLite has one writer at a time; waiting here is fair and needs no polling.
     writer: Arc<Mutex<()>>,
@@ -160,7 +162,7 @@ impl Db {
         let options = options
             .log_statements(tracing::log::LevelFilter::Trace)
             .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(5));
-        let pool = AnyPoolOptions::new()
+        let connections = AnyPoolOptions::new()
             .max_connections(8)
             .acquire_timeout(Duration::from_secs(10))
             .test_before_acquire(engine == Engine::Postgres)
@@ -188,10 +190,19 @@ impl Db {
                     }
                     Ok(())
                 })
-            })
-            .connect_with(options)
-            .await?;
-        let db = Self { pool, engine, writer: Arc::default(), changes: Arc::default() };
+            });
+        let (pool, writing) = match engine {
+            Engine::Sqlite => {
+                // First, for it makes the file.
+                let writing = connections.clone().max_connections(1).connect_with(options.clone()).await?;
+                (connections.connect_with(options).await?, writing)
+            }
+            Engine::Postgres => {
+                let pool = connections.connect_with(options).await?;
+                (pool.clone(), pool)
+            }
+        };
+        let db = Self { pool, writing, engine, writer: Arc::default(), changes: Arc::default() };
         db.migrate(migrations).await?;
         Ok(db)
     }
@@ -238,7 +249,7 @@ impl Db {
         match self.engine {
             Engine::Sqlite => {
                 let turn = self.writer.clone().lock_owned().await;
-                let inner = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+                let inner = self.writing.begin_with("BEGIN IMMEDIATE").await?;
                 Ok(Tx { inner, changes, routine: false, turn: Some(turn) })
             }
             Engine::Postgres => Ok(Tx { inner: self.pool.begin().await?, changes, routine: false, turn: None }),
@@ -247,6 +258,7 @@ impl Db {
 
     /// Closes the connections.
     pub async fn close(&self) {
+        self.writing.close().await;
         self.pool.close().await;
     }
 

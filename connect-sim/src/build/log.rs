@@ -4,6 +4,7 @@
 //! shows each line at once.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -13,6 +14,8 @@ use crate::store;
 
 /// Lines of one task that are kept at most.
 const MOST_LINES: usize = 10_000;
+/// How long lines wait for others.
+const MOMENT: Duration = Duration::from_millis(10);
 /// Characters of one line that are kept.
 const LONGEST_LINE: usize = 2_000;
 
@@ -76,6 +79,17 @@ impl Log {
         std::mem::take(&mut self.state().waiting)
     }
 
+    /// Waits a moment for more lines, or for the end.
+    async fn gather(&self) {
+        let closed = async {
+            while !self.state().closed {
+                self.changed.notified().await;
+            }
+        };
+        // Machine time: it is about the database, not about the simulated day.
+        let _ = tokio::time::timeout(MOMENT, closed).await;
+    }
+
     /// Writes lines as they come, until the log is closed; what comes at the very end is left to [`Log::rest`].
     ///
     /// # Errors
@@ -83,6 +97,7 @@ impl Log {
     pub async fn pump(&self) -> Result<()> {
         loop {
             self.changed.notified().await;
+            self.gather().await;
             let lines = {
                 let mut state = self.state();
                 if state.closed {
@@ -90,6 +105,9 @@ impl Log {
                 }
                 std::mem::take(&mut state.waiting)
             };
+            if lines.is_empty() {
+                continue;
+            }
             let mut tx = self.app.write().await?.routine();
             store::tasks::append(&mut tx, &self.task, &lines).await?;
             tx.commit().await?;

@@ -60,22 +60,26 @@ pub async fn start(app: &App) -> Result<()> {
 }
 
 async fn work(app: App, worker: String) {
+    // Whether there was a ring, so that there is likely to be a task.
+    let mut rang = true;
     loop {
         let mut rung = pin!(app.work().notified());
         rung.as_mut().enable();
-        match claim(&app, &worker).await {
-            Ok(Some(task)) => {
+        match next(&app, &worker, rang).await {
+            Ok(Next::Task(task)) => {
                 let id = task.id.clone();
-                if let Err(error) = run(&app, &worker, task).await {
+                if let Err(error) = run(&app, &worker, *task).await {
                     tracing::error!(task = id, %error, "a task could not be carried on; its lease will run out");
                 }
                 app.ring(&id);
+                rang = false;
             }
-            Ok(None) => {
+            Ok(Next::Lease(lease)) => {
                 tokio::select! {
                     () = rung => {}
-                    () = next_lease(&app, &worker) => {}
+                    () = until(&app, lease) => {}
                 }
+                rang = true;
             }
             Err(error) => {
                 tracing::error!(%error, "tasks cannot be claimed");
@@ -83,6 +87,29 @@ async fn work(app: App, worker: String) {
             }
         }
     }
+}
+
+enum Next {
+    /// This one is to be carried out.
+    Task(Box<Task>),
+    /// None, before the lease of another worker has run out.
+    Lease(Option<i64>),
+}
+
+/// What a worker is to do. To claim a task takes the turn of all who write, so a look comes first where there may be none.
+async fn next(app: &App, worker: &str, likely: bool) -> Result<Next> {
+    if likely && let Some(task) = claim(app, worker).await? {
+        return Ok(Next::Task(Box::new(task)));
+    }
+    let (waiting, lease) = store::tasks::outlook(&mut *app.read().await?, worker).await?;
+    let is_due = waiting || lease.is_some_and(|lease| lease < app.now());
+    if !likely
+        && is_due
+        && let Some(task) = claim(app, worker).await?
+    {
+        return Ok(Next::Task(Box::new(task)));
+    }
+    Ok(Next::Lease(lease))
 }
 
 async fn claim(app: &App, worker: &str) -> Result<Option<Task>> {
@@ -100,14 +127,10 @@ async fn claim(app: &App, worker: &str) -> Result<Option<Task>> {
     Ok(task)
 }
 
-/// Waits until the lease of another worker has run out; for ever when there is none.
-async fn next_lease(app: &App, worker: &str) {
+/// Waits until a lease has run out; for ever when there is none.
+async fn until(app: &App, lease: Option<i64>) {
     // Servers that share a database do not ring each other's bells.
     let shared = app.world().db().engine() == Engine::Postgres;
-    let lease = match app.read().await {
-        Ok(mut db) => store::tasks::next_lease(&mut db, worker).await.ok().flatten(),
-        Err(_) => None,
-    };
     let lease = async {
         match lease.and_then(DateTime::from_timestamp_micros) {
             Some(at) => drop(app.world().clock().sleep_until(at + Duration::from_millis(1)).await),
@@ -226,6 +249,7 @@ async fn finish(
         None => None,
     };
     let mut result = Value::Null;
+    let mut restarted = false;
     let end = match (done, held, bundle) {
         (Ok(Done::Found(found)), ..) => {
             result = found;
@@ -235,7 +259,7 @@ async fn finish(
             log.last(&built.closing);
             store::tasks::append(&mut tx, &task.id, &log.rest()).await?;
             jobs(app, &mut tx, task, &bundle, &built, now).await?;
-            keep(app, &mut tx, task, content, &bundle, &built, now).await?;
+            restarted = keep(app, &mut tx, task, content, &bundle, &built, now).await?;
             Ok(())
         }
         (Ok(_), _, _) => Err(Failure::new(1, "The content or its bundle was deleted during the task.")),
@@ -264,7 +288,9 @@ async fn finish(
         // Who sees the task's end may move the clock: not before the watches know.
         let _held = app.world().clock().hold();
         tx.commit().await?;
-        app.ring_for_processes();
+        if restarted {
+            app.ring_for_processes();
+        }
         app.ring_for_mail();
         if tracked.is_some() {
             app.ring_for_polls();
@@ -273,6 +299,7 @@ async fn finish(
     Ok(())
 }
 
+/// Keeps what was built, and activates it if that was asked for. Whether processes ended or started.
 async fn keep(
     app: &App,
     tx: &mut sim_kit::Tx,
@@ -281,9 +308,9 @@ async fn keep(
     bundle: &Bundle,
     built: &Built,
     now: i64,
-) -> Result<()> {
+) -> Result<bool> {
     if task.kind == "render" {
-        return Ok(());
+        return Ok(false);
     }
     store::bundles::set_runtime(tx, bundle.id, &built.runtime).await?;
     if bundle.runtime.built || !built.packages.is_empty() {
@@ -311,9 +338,9 @@ async fn keep(
         content.deployed = now;
         content.settings.runtime = built.runtime.clone();
         store::content::update(tx, &content).await?;
-        processes::restart(app, tx, &content, &format!("bundle {} is the active one", bundle.id)).await?;
+        return processes::restart(app, tx, &content, &format!("bundle {} is the active one", bundle.id)).await;
     }
-    Ok(())
+    Ok(false)
 }
 
 /// The log of a job of a task: that of the task, with what the product writes before.

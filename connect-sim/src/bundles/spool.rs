@@ -2,16 +2,16 @@
 //!
 //! The file is gone with its handle, also when the process dies, so that an upload that ends early leaves nothing.
 
-use std::io::{BufRead, Read, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use md5::Md5;
 use sha1::Sha1;
-use sha2::Digest as _;
+use sha2::{Digest as _, Sha256};
 use sim_kit::{Blobs, Digest};
-use tempfile::SpooledTempFile;
 use tokio_util::io::ReaderStream;
 
 use crate::app::App;
@@ -23,19 +23,34 @@ const IN_MEMORY: usize = 2 << 20;
 
 /// What came.
 pub struct Spool {
-    file: SpooledTempFile,
+    bytes: Kept,
+    folder: PathBuf,
     size: u64,
     limit: u64,
 }
 
-/// MD5 and SHA-1.
-pub type Digests = ([u8; 16], [u8; 20]);
+enum Kept {
+    Memory(Vec<u8>),
+    File(File),
+}
+
+/// Of everything that came.
+pub struct Digests {
+    /// MD5.
+    pub md5: [u8; 16],
+    /// SHA-1.
+    pub sha1: [u8; 20],
+    /// SHA-256, which is the name of the blob.
+    pub sha256: Digest,
+}
 
 impl Spool {
-    /// Nothing so far, and room for `limit` bytes. A file is made in `folder`.
+    /// Nothing so far, and room for `limit` bytes, of which so many as `announced` are likely to come. A file is made in `folder`.
     #[must_use]
-    pub fn new(folder: &Path, limit: u64) -> Self {
-        Self { file: tempfile::spooled_tempfile_in(IN_MEMORY, folder), size: 0, limit }
+    pub fn new(folder: &Path, limit: u64, announced: Option<u64>) -> Self {
+        let announced = announced.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes <= IN_MEMORY);
+        let bytes = Kept::Memory(Vec::with_capacity(announced.unwrap_or_default()));
+        Self { bytes, folder: folder.to_owned(), size: 0, limit }
     }
 
     /// Appends bytes.
@@ -47,8 +62,18 @@ impl Spool {
         if self.size > self.limit {
             return Err(Error::too_large("The bundle", self.limit));
         }
-        // To memory or to the page cache: too short to hand to another thread.
-        self.file.write_all(bytes)?;
+        if let Kept::Memory(before) = &self.bytes
+            && before.len() + bytes.len() > IN_MEMORY
+        {
+            let mut file = tempfile::tempfile_in(&self.folder)?;
+            file.write_all(before)?;
+            self.bytes = Kept::File(file);
+        }
+        match &mut self.bytes {
+            Kept::Memory(before) => before.extend_from_slice(bytes),
+            // To the page cache: too short to hand to another thread.
+            Kept::File(file) => file.write_all(bytes)?,
+        }
         Ok(())
     }
 
@@ -63,15 +88,19 @@ impl Spool {
     /// # Errors
     /// When the file cannot be read.
     pub fn digests(&mut self) -> std::io::Result<Digests> {
-        let (mut md5, mut sha1) = (Md5::new(), Sha1::new());
+        let (mut md5, mut sha1, mut sha256) = (Md5::new(), Sha1::new(), Sha256::new());
         let mut reader = self.reader()?;
         loop {
             let bytes = reader.fill_buf()?;
             if bytes.is_empty() {
-                return Ok((md5.finalize().into(), sha1.finalize().into()));
+                let sha256 = Digest::from(<[u8; 32]>::from(sha256.finalize()));
+                return Ok(Digests { md5: md5.finalize().into(), sha1: sha1.finalize().into(), sha256 });
             }
+            // In pieces that stay in the processor's cache from one digest to the next.
+            let bytes = &bytes[..bytes.len().min(64 * 1024)];
             md5.update(bytes);
             sha1.update(bytes);
+            sha256.update(bytes);
             let length = bytes.len();
             reader.consume(length);
         }
@@ -81,24 +110,33 @@ impl Spool {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn reader(&mut self) -> std::io::Result<impl BufRead + '_> {
-        self.file.seek(SeekFrom::Start(0))?;
-        Ok(std::io::BufReader::with_capacity(64 * 1024, &mut self.file))
+    pub fn reader(&mut self) -> std::io::Result<Box<dyn BufRead + '_>> {
+        Ok(match &mut self.bytes {
+            Kept::Memory(bytes) => Box::new(&bytes[..]),
+            Kept::File(file) => {
+                file.seek(SeekFrom::Start(0))?;
+                Box::new(BufReader::with_capacity(64 * 1024, file))
+            }
+        })
     }
 
-    /// Puts everything into the blob store. `name` is as [`Blobs::writer`] wants it.
+    /// Puts everything, which has the digest `digest`, into the blob store. `name` is as [`Blobs::writer`] wants it.
     ///
     /// # Errors
     /// When the file or the store fails.
-    pub async fn store(mut self, blobs: &Blobs, name: &str) -> Result<Digest> {
-        self.file.seek(SeekFrom::Start(0))?;
-        match self.file.into_inner() {
-            tempfile::SpooledData::InMemory(bytes) => Ok(blobs.put(Bytes::from(bytes.into_inner())).await?),
-            tempfile::SpooledData::OnDisk(file) => {
+    pub async fn store(self, digest: Digest, blobs: &Blobs, name: &str) -> Result<()> {
+        match self.bytes {
+            Kept::Memory(bytes) => blobs.put_as(digest, Bytes::from(bytes)).await?,
+            Kept::File(mut file) => {
+                file.seek(SeekFrom::Start(0))?;
                 let stream = ReaderStream::with_capacity(tokio::fs::File::from_std(file), 256 * 1024);
-                Ok(blobs.put_stream(name, self.limit, stream).await?.0)
+                let (stored, _) = blobs.put_stream(name, self.limit, stream).await?;
+                if stored != digest {
+                    return Err(Error::Internal(format!("a bundle changed on its way to the store, to {stored}")));
+                }
             }
         }
+        Ok(())
     }
 }
 
@@ -107,7 +145,7 @@ pub enum Archive {
     /// A small one.
     Bytes(Bytes),
     /// Another one, in a file without a name.
-    File(std::fs::File),
+    File(File),
 }
 
 impl Archive {
@@ -137,7 +175,7 @@ impl Archive {
             Self::Bytes(bytes) => Box::new(&bytes[..]),
             Self::File(file) => {
                 file.seek(SeekFrom::Start(0))?;
-                Box::new(std::io::BufReader::with_capacity(64 * 1024, file))
+                Box::new(BufReader::with_capacity(64 * 1024, file))
             }
         })
     }

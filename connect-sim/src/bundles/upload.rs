@@ -42,7 +42,7 @@ pub async fn upload(
     // Before any byte is read, so that nobody sends a large file in vain; and again when the row is written.
     may_upload(&app, &principal, &guid).await?;
     let headers = request.headers().clone();
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced = announced(&headers);
     let limit = app.config().limits.bundle_bytes;
     // What a form has around its archive is little.
     if announced.is_some_and(|bytes| bytes > limit.saturating_add(1 << 20)) {
@@ -79,7 +79,7 @@ pub(crate) async fn checked(app: &App, mut spool: Spool, headers: HeaderMap) -> 
     let checked = tokio::task::spawn_blocking(move || {
         let digests = spool.digests()?;
         // First: an upload that was cut has a bad archive as well.
-        check_checksum(&headers, &digests.0)?;
+        check_checksum(&headers, &digests.md5)?;
         let manifest = check::check(spool.reader()?, &limits, version)?;
         Ok::<_, Error>(Checked { spool, digests, manifest })
     })
@@ -102,11 +102,12 @@ pub(crate) async fn stored(
     content_guid: &str,
     created_by: &str,
 ) -> Result<Bundle> {
-    let Checked { spool, digests: (md5, sha1), manifest } = archive;
-    metadata.insert("archive_md5".to_owned(), hex::encode(md5));
-    metadata.insert("archive_sha1".to_owned(), hex::encode(sha1));
+    let Checked { spool, digests, manifest } = archive;
+    metadata.insert("archive_md5".to_owned(), hex::encode(digests.md5));
+    metadata.insert("archive_sha1".to_owned(), hex::encode(digests.sha1));
     let size = i64::try_from(spool.size()).unwrap_or(i64::MAX);
-    let digest = spool.store(app.world().blobs(), &app.world().ids().hex("blob", 32)).await?;
+    let digest = digests.sha256;
+    spool.store(digest, app.world().blobs(), &app.world().ids().hex("blob", 32)).await?;
     let main = manifest.metadata;
     Ok(Bundle {
         id: 0,
@@ -148,8 +149,13 @@ fn is_multipart(headers: &HeaderMap) -> bool {
     value.trim_start().to_ascii_lowercase().starts_with("multipart/form-data")
 }
 
+/// How many bytes the client says it sends.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok())
+}
+
 async fn receive(app: &App, request: Request) -> Result<(Spool, BTreeMap<String, String>)> {
-    let mut spool = Spool::new(app.incoming(), app.config().limits.bundle_bytes);
+    let mut spool = Spool::new(app.incoming(), app.config().limits.bundle_bytes, announced(request.headers()));
     let query = Query::parse(request.uri().query().unwrap_or_default());
     if let Some(url) = query.text("url").filter(|_| app.config().version.with(Difference::BundleFromUrl)) {
         fetch(app, url, &mut spool).await?;

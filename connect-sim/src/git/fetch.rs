@@ -55,7 +55,7 @@ pub(crate) async fn fetch(app: &App, url: &str, name: &str) -> Result<Fetched, G
 /// The folder's tree as a gzip-compressed tar archive.
 async fn archive(app: &App, fetched: &Fetched, directory: &str) -> Result<Spool, Stop> {
     let tree = if directory == "." { "refs/fetched^{tree}".to_owned() } else { format!("refs/fetched:{directory}") };
-    let mut spool = Spool::new(app.incoming(), app.config().limits.bundle_bytes);
+    let mut spool = Spool::new(app.incoming(), app.config().limits.bundle_bytes, None);
     let mut failed = None;
     {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());

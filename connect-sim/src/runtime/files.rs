@@ -36,7 +36,8 @@ pub type SmallBundles = Cache<i64, Arc<Tree>, BySize>;
 /// An empty [`SmallBundles`].
 #[must_use]
 pub fn small_bundles() -> SmallBundles {
-    Cache::with_weighter(256, BUDGET, BySize)
+    // For so few that the cache is of one part, and has room for the largest.
+    Cache::with_weighter(32, BUDGET, BySize)
 }
 
 /// Weighs a tree by its bytes.
@@ -103,14 +104,15 @@ pub async fn unpacked(app: &App, bundle: &Bundle) -> Result<Files> {
         return Ok(Files::Tree(tree));
     }
     let (folder, lock) = app.unpacking(bundle.id);
-    if tokio::fs::try_exists(&folder).await? {
+    // Too short to hand to another thread.
+    if folder.try_exists()? {
         return Ok(Files::Folder(folder));
     }
     let _alone = lock.lock().await;
     if let Some(tree) = small.get(&bundle.id) {
         return Ok(Files::Tree(tree));
     }
-    if tokio::fs::try_exists(&folder).await? {
+    if folder.try_exists()? {
         return Ok(Files::Folder(folder));
     }
     let mut archive = Archive::of(app, bundle).await?;
@@ -142,7 +144,7 @@ fn into_memory(archive: impl Read, limits: &Limits) -> Result<Option<Tree>> {
         match entry.kind {
             Kind::Directory => files.insert(format!("{}/", entry.path), Bytes::new()),
             Kind::File => {
-                let mut text = Vec::new();
+                let mut text = Vec::with_capacity(usize::try_from(entry.size).unwrap_or_default());
                 data.read_to_end(&mut text)?;
                 files.insert(entry.path.clone(), text.into())
             }

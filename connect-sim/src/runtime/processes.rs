@@ -226,35 +226,39 @@ async fn start(
 }
 
 /// Ends the processes of an item and starts those that it keeps running, in the transaction of the change that is the
-/// reason. Call [`App::ring_for_processes`] after it.
+/// reason. Whether any ended or started; then call [`App::ring_for_processes`] after it.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn restart(app: &App, tx: &mut Tx, content: &Content, reason: &str) -> Result<()> {
-    for job in store::jobs::processes(&mut *tx, Some(&content.guid)).await? {
+pub async fn restart(app: &App, tx: &mut Tx, content: &Content, reason: &str) -> Result<bool> {
+    if tag(&content.app_mode).is_none() {
+        return Ok(false);
+    }
+    let running = store::jobs::processes(&mut *tx, Some(&content.guid)).await?;
+    for job in &running {
         let line = format!("[rsc-session] Stopped: {reason}");
         store::jobs::end(&mut *tx, job.id, app.now(), 0, &line).await?;
     }
-    keep_warm(app, tx, content).await
+    Ok(keep_warm(app, tx, content).await? || !running.is_empty())
 }
 
-/// Starts the processes that an item keeps running and that do not.
+/// Starts the processes that an item keeps running and that do not. Whether any did not.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn keep_warm(app: &App, tx: &mut Tx, content: &Content) -> Result<()> {
-    let (Some(bundle), Some(tag)) = (content.bundle_id, tag(&content.app_mode)) else { return Ok(()) };
+pub async fn keep_warm(app: &App, tx: &mut Tx, content: &Content) -> Result<bool> {
+    let (Some(bundle), Some(tag)) = (content.bundle_id, tag(&content.app_mode)) else { return Ok(false) };
     // Whose processes those would be is not known before a visit.
     let least = app.config().scheduler.least(&content.settings);
     if least == 0 || content.locked || content.settings.run_as_current_user {
-        return Ok(());
+        return Ok(false);
     }
     let running = store::jobs::processes(&mut *tx, Some(&content.guid)).await?;
     let running = running.iter().filter(|job| job.bundle_id == Some(bundle)).count();
     for _ in running..least {
         start(app, tx, content, bundle, tag, content.settings.run_as.as_deref()).await?;
     }
-    Ok(())
+    Ok(running < least)
 }
 
 /// Orders the end of a job; false when it does not run.

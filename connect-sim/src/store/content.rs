@@ -195,8 +195,8 @@ pub async fn by_guid(db: &mut AnyConnection, guid: &str) -> sqlx::Result<Option<
 /// When the database fails.
 pub async fn hold(db: &mut AnyConnection, guid: &str) -> sqlx::Result<Option<Content>> {
     // An update that changes nothing takes the lock on both engines.
-    sqlx::query("UPDATE content SET guid = guid WHERE guid = $1").bind(guid).execute(&mut *db).await?;
-    by_guid(db, guid).await
+    let sql = "UPDATE content SET guid = guid WHERE guid = $1 RETURNING *";
+    sqlx::query(sql).bind(guid).fetch_optional(db).await?.as_ref().map(from_row).transpose()
 }
 
 /// By numeric id.

@@ -262,13 +262,15 @@ pub async fn claim(
     query.fetch_optional(db).await?.as_ref().map(task).transpose()
 }
 
-/// When the next lease of another worker runs out, in microseconds.
+/// Whether a task waits for a worker, and when the next lease of another worker than `worker` runs out, in microseconds.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn next_lease(db: &mut AnyConnection, worker: &str) -> sqlx::Result<Option<i64>> {
-    let sql = "SELECT MIN(lease) FROM tasks WHERE state = 'running' AND worker <> $1";
-    sqlx::query(sql).bind(worker).fetch_one(db).await?.try_get(0)
+pub async fn outlook(db: &mut AnyConnection, worker: &str) -> sqlx::Result<(bool, Option<i64>)> {
+    let sql = "SELECT CAST(CASE WHEN EXISTS (SELECT 1 FROM tasks WHERE state = 'queued') THEN 1 ELSE 0 END AS BIGINT), \
+         (SELECT MIN(lease) FROM tasks WHERE state = 'running' AND worker <> $1)";
+    let row = sqlx::query(sql).bind(worker).fetch_one(db).await?;
+    Ok((row.try_get::<i64, _>(0)? != 0, row.try_get(1)?))
 }
 
 /// Keeps a claimed task; false when another worker has it.

@@ -142,7 +142,7 @@ async fn leases(db: sim_kit::Db) {
     assert_eq!((claim.id.as_str(), claim.attempts), ("one", 1));
     assert_eq!(tasks::claim(&mut tx, "b", (15, 25), 9).await.unwrap().unwrap().id, "two");
     assert!(tasks::claim(&mut tx, "b", (15, 25), 9).await.unwrap().is_none());
-    assert_eq!(tasks::next_lease(&mut tx, "b").await.unwrap(), Some(20));
+    assert_eq!(tasks::outlook(&mut tx, "b").await.unwrap().1, Some(20));
     assert!(tasks::claim(&mut tx, "a", (30, 40), 9).await.unwrap().is_some_and(|task| task.id == "two"), "b's ran out");
     assert!(tasks::claim(&mut tx, "a", (99, 110), 9).await.unwrap().is_none(), "nobody takes its own");
     assert!(!tasks::renew(&mut tx, "two", "b", 50).await.unwrap());
