@@ -1,5 +1,5 @@
 # What the benchmarks of Connect share; read by them with seconds set.
-# Sets server, key and publish; start_connect ENGINE, stop_connect, measure CONNECTIONS URL, memory.
+# Sets server, key and publish; start_connect ENGINE, stop_connect, measure CONNECTIONS URL [OPTION…], memory.
 [ -n "${TEAMSIM:-}" ] || cargo build --release -q
 teamsim=${TEAMSIM:-target/release/teamsim}
 [ -n "${PUBLISH:-}" ] || cargo build --release -q -p harness --example publish
@@ -37,9 +37,9 @@ start_connect() {
 
 stop_connect() { kill "$connect"; wait "$connect" 2>/dev/null || true; }
 
-# "requests/s, p99", of answers that are successes.
+# "requests/s, p99", of answers that are successes. What comes after CONNECTIONS and URL is for wrk.
 measure() {
-    wrk -t2 -c"$1" -d"${seconds}s" --latency -H "Authorization: Key $key" "$2" | awk '
+    wrk -t2 -c"$1" -d"${seconds}s" --latency -H "Authorization: Key $key" "${@:3}" "$2" | awk '
         /99%/ {p99 = $2} /Requests\/sec/ {rate = $2}
         /Non-2xx/ {print "errors:" $0 > "/dev/stderr"}
         END {printf "%.0f/s, p99 %s", rate, p99}'

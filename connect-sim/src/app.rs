@@ -19,7 +19,7 @@ use crate::access_log::AccessLog;
 use crate::auth::Callers;
 use crate::auth::signature::Replays;
 use crate::config::Config;
-use crate::content::kept::Kept;
+use crate::content::kept::{self, Lists};
 use crate::error::Result;
 use crate::identity::Issuers;
 use crate::metrics::Metrics;
@@ -72,7 +72,7 @@ struct Inner {
     messages: Known<(), Arc<Vec<Message>>>,
     callers: Callers,
     settings: Known<Warnings, Bytes>,
-    lists: Kept,
+    lists: Lists,
     totals: Totals,
     package_manager: Link,
     outside: Link,
@@ -119,7 +119,7 @@ impl App {
             messages: Known::of_rare(1),
             callers: Callers::default(),
             settings: Known::of_rare(10),
-            lists: Kept::default(),
+            lists: kept::lists(),
             totals: Totals::new(world.db()),
             package_manager,
             outside,
@@ -161,7 +161,7 @@ impl App {
 
     /// The long list of content that is kept.
     #[must_use]
-    pub fn lists(&self) -> &Kept {
+    pub fn lists(&self) -> &Lists {
         &self.0.lists
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use sim_kit::origin::Origin;
 use sqlx::AnyConnection;
@@ -184,12 +184,13 @@ pub async fn content(
     origin: Origin,
     principal: Principal,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response> {
     let mut db = app.read().await?;
     let tag = find(&mut db, &id).await?;
     drop(db);
     let condition = Condition::open_to(&principal).tagged(tag.id);
-    Viewer::new(&app, origin, principal).all(&condition, Include::default()).await
+    Viewer::new(&app, origin, principal).all(&condition, Include::default(), &headers).await
 }
 
 /// `GET /v1/content/{guid}/tags`

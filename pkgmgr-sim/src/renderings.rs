@@ -15,13 +15,13 @@ use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, RANGE, VARY,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, LAST_MODIFIED, RANGE, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pkg_formats::archive::{Compression, gzip};
 use pkg_formats::psp::Digest;
-use sim_kit::serve_bytes::{Content, Source, serve};
+use sim_kit::serve_bytes::{Content, Source, accepts_gzip, serve};
 
 use crate::error::Error;
 use crate::hot::Repeatable;
@@ -122,22 +122,6 @@ impl Rendering {
         }
         Ok(response)
     }
-}
-
-/// Whether the client takes gzip (RFC 9110: named, or `*`, and not with a weight of nothing).
-fn accepts_gzip(request: &HeaderMap) -> bool {
-    let Some(accept) = request.get(ACCEPT_ENCODING).and_then(|v| v.to_str().ok()) else { return false };
-    let weight = |coding: &str| {
-        accept.split(',').find_map(|part| {
-            let (name, parameters) = part.split_once(';').unwrap_or((part, ""));
-            let name = name.trim();
-            (name.eq_ignore_ascii_case(coding) || coding == "gzip" && name.eq_ignore_ascii_case("x-gzip")).then(|| {
-                let q = parameters.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
-                q.unwrap_or(0.0)
-            })
-        })
-    };
-    weight("gzip").or_else(|| weight("*")).is_some_and(|q| q > 0.0)
 }
 
 /// The renderings at hand.
@@ -332,15 +316,5 @@ mod tests {
         }
         assert!(renderings.map.read().unwrap().bytes <= BUDGET);
         assert!(renderings.at_hand("0").is_some() && renderings.at_hand("1").is_none());
-    }
-
-    #[test]
-    fn content_codings() {
-        let accepts = |value: &str| accepts_gzip(&HeaderMap::from_iter([(ACCEPT_ENCODING, value.parse().unwrap())]));
-        assert!(
-            accepts("gzip, deflate, br") && accepts("br;q=1, *;q=0.1") && accepts("GZIP;q=0.5") && accepts("x-gzip")
-        );
-        assert!(!accepts("identity") && !accepts("gzip;q=0, *") && !accepts("br"));
-        assert!(!accepts_gzip(&HeaderMap::new()));
     }
 }

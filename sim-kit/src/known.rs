@@ -41,8 +41,31 @@ impl<K: Hash + Eq, V: Clone> Known<K, V> {
             return Ok(value);
         }
         let value = read().await?;
-        self.keep(key.to_owned(), changes, value.clone());
+        self.values.insert(key.to_owned(), (changes, value.clone()));
         Ok(value)
+    }
+
+    /// As [`Known::get`], for what takes long: those who want the same value at once wait for the one who reads it. None where nothing
+    /// is kept; then `read` was not called.
+    ///
+    /// # Errors
+    /// Those of `read`; they are not kept, and who waited reads for itself.
+    pub async fn get_once<Q, E, Reading>(&self, db: &Db, key: &Q, read: impl Fn() -> Reading) -> Result<Option<V>, E>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+        Reading: Future<Output = Result<V, E>>,
+    {
+        let Some(wanted) = (self.changes)(db) else { return Ok(None) };
+        loop {
+            self.values.remove_if(key, |(at, _)| *at < wanted);
+            let now = (self.changes)(db).unwrap_or_default();
+            let reading = async { Ok((now, read().await?)) };
+            let (at, value) = self.values.get_or_insert_async(key, reading).await?;
+            // Or who reads it has begun before the last change that this caller may know of.
+            if at >= wanted {
+                return Ok(Some(value));
+            }
+        }
     }
 
     /// The value that is kept of `key`, if nothing was written since it was read.
@@ -53,15 +76,14 @@ impl<K: Hash + Eq, V: Clone> Known<K, V> {
         let changes = (self.changes)(db)?;
         self.values.get(key).filter(|(at, _)| *at == changes).map(|(_, value)| value)
     }
-
-    /// Keeps a value that was read when there had been so many changes: see [`Db::changes`].
-    pub fn keep(&self, key: K, changes: u64, value: V) {
-        self.values.insert(key, (changes, value));
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     #[tokio::test]
@@ -93,6 +115,30 @@ mod tests {
         assert_eq!(get(2).await, (2, 1));
         db.write().await.unwrap().commit().await.unwrap();
         assert_eq!(get(3).await, (3, 3));
+    }
+
+    #[tokio::test]
+    async fn what_takes_long_is_read_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::sqlite(&folder.path().join("db"), &[]).await.unwrap();
+        let (known, reads, gate) = (Known::<String, u64>::new(1), AtomicU64::new(0), Semaphore::new(0));
+        let read = || async {
+            let number = reads.fetch_add(1, Ordering::SeqCst) + 1;
+            gate.acquire().await.unwrap().forget();
+            Ok::<_, ()>(number)
+        };
+        let get = async || known.get_once(&db, "a", read).await.unwrap().unwrap();
+        let (one, two, ()) = tokio::join!(get(), get(), async { gate.add_permits(1) });
+        assert_eq!((one, two), (1, 1));
+        assert_eq!(get().await, 1);
+        // What is being read when something changes is not for who comes after.
+        db.write().await.unwrap().commit().await.unwrap();
+        let late = async {
+            db.write().await.unwrap().commit().await.unwrap();
+            gate.add_permits(2);
+            get().await
+        };
+        assert_eq!(tokio::join!(get(), late), (2, 3));
     }
 
     #[tokio::test]

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    IF_RANGE, LAST_MODIFIED, RANGE,
+    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
@@ -132,6 +132,23 @@ async fn file_body(path: &Path, range: Range<u64>) -> std::io::Result<Body> {
         file.seek(SeekFrom::Start(range.start)).await?;
     }
     Ok(Body::from_stream(ReaderStream::with_capacity(file.take(range.end - range.start), 64 * 1024)))
+}
+
+/// Whether the client takes gzip (RFC 9110: named, or `*`, and not with a weight of nothing).
+#[must_use]
+pub fn accepts_gzip(request: &HeaderMap) -> bool {
+    let Some(accept) = request.get(ACCEPT_ENCODING).and_then(|v| v.to_str().ok()) else { return false };
+    let weight = |coding: &str| {
+        accept.split(',').find_map(|part| {
+            let (name, parameters) = part.split_once(';').unwrap_or((part, ""));
+            let name = name.trim();
+            (name.eq_ignore_ascii_case(coding) || coding == "gzip" && name.eq_ignore_ascii_case("x-gzip")).then(|| {
+                let q = parameters.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
+                q.unwrap_or(0.0)
+            })
+        })
+    };
+    weight("gzip").or_else(|| weight("*")).is_some_and(|q| q > 0.0)
 }
 
 fn number(text: String) -> HeaderValue {
@@ -315,5 +332,15 @@ mod tests {
         let response = serve(&Method::GET, &headers, content).await.unwrap();
         assert_eq!(response.headers()[CONTENT_LENGTH], "3");
         assert_eq!(axum::body::to_bytes(response.into_body(), 100).await.unwrap(), "234");
+    }
+
+    #[test]
+    fn content_codings() {
+        let accepts = |value: &str| accepts_gzip(&HeaderMap::from_iter([(ACCEPT_ENCODING, value.parse().unwrap())]));
+        assert!(
+            accepts("gzip, deflate, br") && accepts("br;q=1, *;q=0.1") && accepts("GZIP;q=0.5") && accepts("x-gzip")
+        );
+        assert!(!accepts("identity") && !accepts("gzip;q=0, *") && !accepts("br"));
+        assert!(!accepts_gzip(&HeaderMap::new()));
     }
 }

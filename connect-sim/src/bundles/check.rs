@@ -9,6 +9,7 @@ use pkg_formats::manifest::{self, Manifest};
 use crate::content_type::ContentType;
 use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
+use crate::runtime::files::Tree;
 use crate::version::Version;
 
 /// Where a bundle's files begin: at the top, or in the one directory that holds everything.
@@ -56,19 +57,33 @@ pub fn refused(error: archive::Error) -> Error {
     }
 }
 
+/// Where the manifest is.
+const MANIFEST: &str = "manifest.json";
+
 /// Checks an archive and its manifest.
 ///
 /// # Errors
-/// 400 with code 135 for a bad archive, 38 for a bad manifest, 148 for an app mode that is none of this release.
+/// 400 with code 135 for a bad archive, 38 for a bad or missing manifest, 148 for an app mode that is none of this release.
 pub fn check(bundle: impl Read, limits: &Limits, version: Version) -> Result<Manifest> {
-    const MANIFEST: &str = "manifest.json";
-    let mut files = read(bundle, limits, &[MANIFEST], manifest::LARGEST as u64)?;
+    let files = read(bundle, limits, &[MANIFEST], manifest::LARGEST as u64)?;
+    manifest_of(files.get(MANIFEST).map(Vec::as_slice), version)
+}
+
+/// Checks the manifest of an archive that is unpacked.
+///
+/// # Errors
+/// As [`check`], of the manifest.
+pub fn check_tree(tree: &Tree, version: Version) -> Result<Manifest> {
+    manifest_of(tree.bytes(MANIFEST).map(|bytes| &bytes[..]), version)
+}
+
+fn manifest_of(bytes: Option<&[u8]>, version: Version) -> Result<Manifest> {
     let bad = |text: String| Error::bad(Code::InvalidManifest, text);
-    let bytes = files.remove(MANIFEST).ok_or_else(|| {
+    let bytes = bytes.ok_or_else(|| {
         bad("The bundle has no manifest.json, neither at its top nor in the one directory that holds everything."
             .into())
     })?;
-    let manifest = manifest::parse(&bytes).map_err(|error| bad(format!("The manifest is not valid: {error}.")))?;
+    let manifest = manifest::parse(bytes).map_err(|error| bad(format!("The manifest is not valid: {error}.")))?;
     let mode = &manifest.metadata.appmode;
     let known = ContentType::of(mode).filter(|mode| {
         let since = match mode {

@@ -5,6 +5,7 @@
 //! is, in the part `url` or in the query; then the server fetches it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::multipart::{Field, MultipartError};
@@ -24,6 +25,7 @@ use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::input::{Query, check_checksum};
 use crate::license;
+use crate::runtime::files::{self, Tree};
 use crate::store;
 use crate::store::bundles::Bundle;
 use crate::store::content::Runtime;
@@ -54,12 +56,17 @@ pub async fn upload(
     }
     let archive = checked(&app, spool, headers).await?;
     let _rows = app.blob_rows().read().await;
+    let tree = archive.tree.clone();
     let mut bundle = stored(&app, archive, metadata, &guid, &principal.user.guid).await?;
     let mut tx = app.write().await?.routine();
     let seen = editable(&mut tx, &principal, &guid).await?;
     bundle.id = store::next(&mut tx, "bundle").await?;
     store::bundles::insert(&mut tx, &bundle).await?;
     tx.commit().await?;
+    if let Some(tree) = tree {
+        // It is mostly deployed and opened at once.
+        app.small_bundles().insert(bundle.id, tree);
+    }
     Ok(Json(shown(&app, &bundle, seen.content.bundle_id)))
 }
 
@@ -68,6 +75,8 @@ pub(crate) struct Checked {
     spool: Spool,
     digests: Digests,
     manifest: Manifest,
+    /// Its files, when they are few.
+    tree: Option<Arc<Tree>>,
 }
 
 /// Checks an archive, against the checksum in the headers that it came with, if there is one.
@@ -80,8 +89,13 @@ pub(crate) async fn checked(app: &App, mut spool: Spool, headers: HeaderMap) -> 
         let digests = spool.digests()?;
         // First: an upload that was cut has a bad archive as well.
         check_checksum(&headers, &digests.md5)?;
-        let manifest = check::check(spool.reader()?, &limits, version)?;
-        Ok::<_, Error>(Checked { spool, digests, manifest })
+        let size = spool.size();
+        let tree = files::into_memory(spool.reader()?, size, &limits)?.map(Arc::new);
+        let manifest = match &tree {
+            Some(tree) => check::check_tree(tree, version)?,
+            None => check::check(spool.reader()?, &limits, version)?,
+        };
+        Ok::<_, Error>(Checked { spool, digests, manifest, tree })
     })
     .await
     .map_err(|error| Error::Internal(error.to_string()))??;
@@ -102,7 +116,7 @@ pub(crate) async fn stored(
     content_guid: &str,
     created_by: &str,
 ) -> Result<Bundle> {
-    let Checked { spool, digests, manifest } = archive;
+    let Checked { spool, digests, manifest, .. } = archive;
     metadata.insert("archive_md5".to_owned(), hex::encode(digests.md5));
     metadata.insert("archive_sha1".to_owned(), hex::encode(digests.sha1));
     let size = i64::try_from(spool.size()).unwrap_or(i64::MAX);

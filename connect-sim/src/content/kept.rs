@@ -1,66 +1,69 @@
 //! The last long list of items, kept as it was sent until something is written to the database.
 //!
 //! Clients ask for everything there is again and again, and most of the time nothing has changed. One list is kept, of a bounded
-//! size, so that memory stays as it is; while one answer is being gathered others go out as they are read.
+//! size, so that memory stays as it is. Clients that take it compressed get it so: it is a twentieth of the size. Whether the product
+//! compresses its answers is not known; a client that does not ask for it does not notice.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use sim_kit::db::Db;
+use flate2::Compression;
+use flate2::bufread::GzEncoder;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use sim_kit::known::Known;
 use sim_kit::sendfile::share;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use sim_kit::serve_bytes::accepts_gzip;
+use tokio::sync::OnceCell;
+
+use crate::error::{Error, Result};
 
 /// Bytes of a list that is kept, at most.
-const MOST: usize = 16 << 20;
+pub const MOST: usize = 16 << 20;
 
-/// See the module.
-pub struct Kept {
-    lists: Known<String, Bytes>,
-    turn: Arc<Semaphore>,
+/// The lists kept, by what they tell; none of one that is too long.
+pub type Lists = Known<String, Option<Arc<List>>>;
+
+/// An empty [`Lists`].
+#[must_use]
+pub fn lists() -> Lists {
+    Known::new(1)
 }
 
-impl Default for Kept {
-    fn default() -> Self {
-        Self { lists: Known::new(1), turn: Arc::new(Semaphore::new(1)) }
-    }
+/// JSON that is sent often.
+pub struct List {
+    text: Bytes,
+    gzip: OnceCell<Bytes>,
 }
 
-impl Kept {
-    /// The list of everything that `key` tells, as it is now.
-    pub fn get(&self, db: &Db, key: &str) -> Option<Bytes> {
-        self.lists.kept(db, key)
-    }
-
-    /// To be asked for before the list is read. None: it is not to be kept.
-    pub fn gather(&self, db: &Db, key: String) -> Option<Gathered> {
-        let turn = self.turn.clone().try_acquire_owned().ok()?;
-        Some(Gathered { key, changes: db.changes()?, text: Vec::new(), _turn: turn })
-    }
-
-    /// Keeps what was gathered to its end.
-    pub fn keep(&self, gathered: Gathered) {
-        let Gathered { key, changes, text, .. } = gathered;
-        self.lists.keep(key, changes, share(text.into()));
-    }
-}
-
-/// A list that is on its way.
-pub struct Gathered {
-    key: String,
-    changes: u64,
-    text: Vec<u8>,
-    _turn: OwnedSemaphorePermit,
-}
-
-impl Gathered {
-    /// With the next bytes. None: it has become too long.
+impl List {
+    /// To be sent from now on.
     #[must_use]
-    pub fn and(mut self, piece: &[u8]) -> Option<Self> {
-        if self.text.len() + piece.len() > MOST {
-            return None;
+    pub fn new(text: Vec<u8>) -> Self {
+        Self { text: share(text.into()), gzip: OnceCell::new() }
+    }
+
+    /// The answer to a request of these headers.
+    ///
+    /// # Errors
+    /// None, unless the server is shutting down.
+    pub async fn answer(&self, request: &HeaderMap) -> Result<Response> {
+        let head = [(CONTENT_TYPE, "application/json"), (VARY, "Accept-Encoding")];
+        if !accepts_gzip(request) {
+            return Ok((head, Body::from(self.text.clone())).into_response());
         }
-        self.text.extend_from_slice(piece);
-        Some(self)
+        let compress = || async {
+            let text = self.text.clone();
+            let compressed = tokio::task::spawn_blocking(move || {
+                let mut out = Vec::new();
+                GzEncoder::new(&text[..], Compression::fast()).read_to_end(&mut out).map(|_| share(out.into()))
+            });
+            Ok::<_, Error>(compressed.await.map_err(|error| Error::Internal(error.to_string()))??)
+        };
+        let bytes = self.gzip.get_or_try_init(compress).await?;
+        Ok((head, [(CONTENT_ENCODING, "gzip")], Body::from(bytes.clone())).into_response())
     }
 }

@@ -17,7 +17,7 @@ pub mod view;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use sim_kit::origin::Origin;
 
@@ -38,7 +38,13 @@ use view::{Include, Viewer};
 ///
 /// # Errors
 /// 400 for an unknown `include`.
-pub async fn list(State(app): State<App>, origin: Origin, principal: Principal, query: Query) -> Result<Response> {
+pub async fn list(
+    State(app): State<App>,
+    origin: Origin,
+    principal: Principal,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response> {
     let include = Include::of(&app, &query)?;
     let mut condition = Condition::open_to(&principal);
     if let Some(name) = query.text("name") {
@@ -47,7 +53,7 @@ pub async fn list(State(app): State<App>, origin: Origin, principal: Principal, 
     if let Some(guid) = query.text("owner_guid") {
         condition = condition.owned_by(guid);
     }
-    Viewer::new(&app, origin, principal).all(&condition, include).await
+    Viewer::new(&app, origin, principal).all(&condition, include, &headers).await
 }
 
 /// `GET /v1/content/{guid}`

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::Stream;
+use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -16,6 +18,7 @@ use sqlx::AnyConnection;
 use crate::access::{AppRole, Role, Seen};
 use crate::app::App;
 use crate::auth::{Caller, Principal};
+use crate::content::kept::{List, MOST};
 use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::input::Query;
@@ -190,52 +193,67 @@ impl Viewer {
         items.iter().zip(roles).map(|(item, role)| value(&self.shown(item, role, include, &extras))).collect()
     }
 
-    /// The answer with all items of a condition, what was deployed last first. A long one is read and sent in pieces, so
-    /// that it takes no more memory than a short one; an item that goes meanwhile may be missing from it.
+    /// The answer with all items of a condition, what was deployed last first, to a request of these headers. A long one is kept;
+    /// one that is too long for that, or may not be kept, is read and sent in pieces, so that it takes no more memory than a short
+    /// one; an item that goes meanwhile may be missing from it.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn all(self, condition: &Condition, include: Include) -> Result<Response> {
+    pub async fn all(self, condition: &Condition, include: Include, request: &HeaderMap) -> Result<Response> {
         let key = format!(
             "{condition:?} {include:?} {:?} {} {:?}",
             self.origin, self.principal.user.guid, self.principal.role
         );
-        let body = match self.app.lists().get(self.app.world().db(), &key) {
-            Some(kept) => Body::from(kept),
-            None => self.read_all(condition, include, key).await?,
+        let (lists, world) = (self.app.lists(), self.app.world().clone());
+        if let Some(Some(list)) = lists.kept(world.db(), &key) {
+            return list.answer(request).await;
+        }
+        let mut db = self.app.read().await?;
+        let ids = store::search::ids(&mut db, condition, Order::NEWEST).await?;
+        let body = if ids.len() <= PIECE {
+            let mut text = vec![b'['];
+            self.write(&mut db, &ids, include, &mut text).await?;
+            text.push(b']');
+            Body::from(text)
+        } else {
+            // Whoever waits or reads slowly holds no connection meanwhile.
+            drop(db);
+            if let Some(Some(list)) = lists.get_once(world.db(), &key, || self.gather(condition, include)).await? {
+                return list.answer(request).await;
+            }
+            let pieces: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>> = Box::pin(self.pieces(ids, include));
+            Body::from_stream(pieces)
         };
         Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
     }
 
-    async fn read_all(self, condition: &Condition, include: Include, key: String) -> Result<Body> {
-        let mut gathered = self.app.lists().gather(self.app.world().db(), key);
-        let mut db = self.app.read().await?;
-        let ids = store::search::ids(&mut db, condition, Order::NEWEST).await?;
+    /// All items in one text; none when it is too long.
+    async fn gather(&self, condition: &Condition, include: Include) -> Result<Option<Arc<List>>> {
+        let ids = store::search::ids(&mut *self.app.read().await?, condition, Order::NEWEST).await?;
         let mut text = vec![b'['];
-        if ids.len() <= PIECE {
-            self.write(&mut db, &ids, include, &mut text).await?;
-            text.push(b']');
-            return Ok(Body::from(text));
+        for some in ids.chunks(PIECE) {
+            self.write(&mut *self.app.read().await?, some, include, &mut text).await?;
+            if text.len() > MOST {
+                return Ok(None);
+            }
         }
-        // Whoever reads slowly holds no connection meanwhile.
-        drop(db);
-        let pieces = async_stream::try_stream! {
+        text.push(b']');
+        Ok(Some(Arc::new(List::new(text))))
+    }
+
+    /// The same as it is read.
+    fn pieces(self, ids: Vec<i64>, include: Include) -> impl Stream<Item = Result<Bytes>> + Send {
+        async_stream::try_stream! {
+            let mut text = vec![b'['];
             for some in ids.chunks(PIECE) {
                 self.write(&mut *self.app.read().await?, some, include, &mut text).await?;
                 // The last byte stays and tells whether a comma comes next.
                 let last = text.split_off(text.len() - 1);
-                let piece = std::mem::replace(&mut text, last);
-                gathered = gathered.take().and_then(|gathered| gathered.and(&piece));
-                yield Bytes::from(piece);
+                yield Bytes::from(std::mem::replace(&mut text, last));
             }
             text.push(b']');
-            if let Some(gathered) = gathered.take().and_then(|gathered| gathered.and(&text)) {
-                self.app.lists().keep(gathered);
-            }
             yield Bytes::from(text);
-        };
-        let pieces: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>> = Box::pin(pieces);
-        Ok(Body::from_stream(pieces))
+        }
     }
 
     /// Writes items, separated by commas, into a list that was begun.

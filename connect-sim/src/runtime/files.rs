@@ -1,7 +1,7 @@
 //! Files of unpacked bundles.
 //!
-//! A bundle is unpacked when it is first looked at, by one request while others wait: a small one into memory, another one into a
-//! folder. Both are caches: what is in them can be made again from the archive.
+//! A small bundle is unpacked into memory when it comes, another one into a folder when it is first looked at, by one request while
+//! others wait. Both are caches: what is in them can be made again from the archive.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -117,9 +117,9 @@ pub async fn unpacked(app: &App, bundle: &Bundle) -> Result<Files> {
     }
     let mut archive = Archive::of(app, bundle).await?;
     let limits = app.config().limits.archive.clone();
-    let is_small = bundle.size.unsigned_abs() <= SMALL;
+    let size = bundle.size.unsigned_abs();
     let unpack = move || {
-        if is_small && let Some(tree) = into_memory(archive.reader()?, &limits)? {
+        if let Some(tree) = into_memory(archive.reader()?, size, &limits)? {
             return Ok(Files::Tree(Arc::new(tree)));
         }
         extract(archive.reader()?, &folder, &limits, Strip::TopDirectory).map_err(check::refused)?;
@@ -132,8 +132,14 @@ pub async fn unpacked(app: &App, bundle: &Bundle) -> Result<Files> {
     Ok(files)
 }
 
-/// Unpacks an archive, unless there is too much in it.
-fn into_memory(archive: impl Read, limits: &Limits) -> Result<Option<Tree>> {
+/// Unpacks an archive of so many bytes, unless there is too much in it.
+///
+/// # Errors
+/// 400 with code 135 for a bad archive.
+pub fn into_memory(archive: impl Read, size: u64, limits: &Limits) -> Result<Option<Tree>> {
+    if size > SMALL {
+        return Ok(None);
+    }
     let (mut files, mut bytes, mut too_much) = (BTreeMap::new(), 0, false);
     let scanned = scan(archive, limits, |entry, data| {
         bytes += entry.size;
@@ -200,6 +206,12 @@ enum At {
 }
 
 impl Tree {
+    /// The bytes of a file, by its path from the root.
+    #[must_use]
+    pub fn bytes(&self, path: &str) -> Option<&Bytes> {
+        self.0.get(path)
+    }
+
     fn at(&self, parts: &[&str]) -> Option<At> {
         let path = parts.join("/");
         if let Some(bytes) = self.0.get(&path) {
@@ -400,7 +412,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let root = folder.path().join("files");
             extract(&archive[..], &root, &Limits::default(), Strip::TopDirectory).unwrap();
-            let tree = into_memory(&archive[..], &Limits::default()).unwrap().unwrap();
+            let tree = into_memory(&archive[..], 0, &Limits::default()).unwrap().unwrap();
             let (tree, folder) = (Files::Tree(Arc::new(tree)), Files::Folder(root));
             assert_eq!(tree.list().await.unwrap(), folder.list().await.unwrap());
             for path in [
@@ -437,10 +449,10 @@ mod tests {
     #[test]
     fn what_is_too_much_for_memory_is_left_to_the_folder() {
         let zeros = vec![0; SMALL as usize + 1];
-        assert!(into_memory(&tar(&[("zeros", &zeros)])[..], &Limits::default()).unwrap().is_none());
+        assert!(into_memory(&tar(&[("zeros", &zeros)])[..], 0, &Limits::default()).unwrap().is_none());
         let many: Vec<String> = (0..=FEW).map(|n| format!("{n}.txt")).collect();
         let many: Vec<(&str, &[u8])> = many.iter().map(|name| (name.as_str(), &b""[..])).collect();
-        assert!(into_memory(&tar(&many)[..], &Limits::default()).unwrap().is_none());
-        assert!(into_memory(&b"no archive"[..], &Limits::default()).is_err());
+        assert!(into_memory(&tar(&many)[..], 0, &Limits::default()).unwrap().is_none());
+        assert!(into_memory(&b"no archive"[..], 0, &Limits::default()).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! Searching content.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
@@ -473,10 +474,32 @@ async fn long_lists_are_whole() {
     assert_eq!(app.admin().get(path).await.ok()[0]["app_role"], "none");
     publisher.patch(&format!("/v1/content/{guid}"), &json!({"title": "Another"})).await.ok();
     assert_eq!(publisher.get(path).await.ok()[0]["title"], "Another");
-    // Items that go while the list is sent are left out, and the rest is still JSON.
+    // Who takes it compressed gets it so, and the same.
     let key = format!("Key {}", sim_kit::seed::users(1)[1].api_key);
-    let request = http::Request::get("/__api__/v1/content").header("host", "x").header("authorization", key);
-    let answer = app.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let ask = async |path: &str| {
+        let request = http::Request::get(format!("/__api__{path}"))
+            .header("host", "connect.example")
+            .header("authorization", &key);
+        let request = request.header("accept-encoding", "gzip, deflate").body(Body::empty()).unwrap();
+        app.router.clone().oneshot(request).await.unwrap()
+    };
+    let answer = ask(path).await;
+    assert_eq!(answer.headers()["content-encoding"], "gzip");
+    assert_eq!(answer.headers()["vary"], "Accept-Encoding");
+    let compressed = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+    let mut text = Vec::new();
+    flate2::read::GzDecoder::new(&compressed[..]).read_to_end(&mut text).unwrap();
+    let told: Value = serde_json::from_slice(&text).unwrap();
+    assert!(told == publisher.get(path).await.ok());
+    assert!(compressed.len() < text.len() / 10);
+
+    // One that is too long to be kept is sent as it is read: items that go meanwhile are left out, and the rest is still JSON.
+    let mut tx = app.world.db().write().await.unwrap();
+    let long = "x".repeat(30_000);
+    sqlx::query("UPDATE content SET description = $1").bind(long).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let answer = ask("/v1/content").await;
+    assert!(!answer.headers().contains_key("content-encoding"));
     let mut tx = app.world.db().write().await.unwrap();
     for item in listed.iter().skip(100) {
         store::content::delete(&mut tx, item["guid"].as_str().unwrap()).await.unwrap();
