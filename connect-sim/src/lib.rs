@@ -134,7 +134,7 @@ pub fn product(config: Config) -> Product {
                 mail::start(&app);
                 let control = control::control(app.clone());
                 let (router, routes) = routes::router(app);
-                Ok(Simulator { router, routes, control })
+                Ok(Simulator { at_hand: None, router, routes, control })
             })
         }),
     }

@@ -113,5 +113,6 @@ async fn build(world: World, config: Config) -> Result<Simulator, error::Error> 
     world.spawn(app.clone().beat_for_ever());
     let (router, routes) = routes::table().finish(app.clone(), routes::not_found);
     let router = routes::guarded(router, app.clone());
-    Ok(Simulator { router: routes::with_plain_paths(router, app), routes, control: Control::default() })
+    let at_hand = routes::at_hand(&app);
+    Ok(Simulator { at_hand, router: routes::with_plain_paths(router, app), routes, control: Control::default() })
 }

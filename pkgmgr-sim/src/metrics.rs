@@ -176,9 +176,17 @@ impl Metrics {
     /// Counts a request from now to the end of its answer.
     pub(crate) async fn around(&self, method: Method, answer: impl Future<Output = Response>) -> Response {
         let inflight = Inflight::enter(&self.inflight);
-        let response = answer.await;
+        self.answered(inflight, &method, answer.await)
+    }
+
+    /// Counts a GET request whose answer is at hand, to the end of that.
+    pub(crate) fn at_once(&self, answer: Response) -> Response {
+        self.answered(Inflight::enter(&self.inflight), &Method::GET, answer)
+    }
+
+    fn answered(&self, inflight: Inflight, method: &Method, response: Response) -> Response {
         let code = response.status();
-        self.requests.with_label_values(&[code.as_str(), word(&method)]).inc();
+        self.requests.with_label_values(&[code.as_str(), word(method)]).inc();
         let sent = self.sent.with_label_values(&[code.as_str()]);
         // A small body is on its way with its head.
         if let Some(bytes) = response.body().size_hint().exact().filter(|bytes| *bytes <= SMALL) {

@@ -1,15 +1,18 @@
 //! The one table of routes.
 
+use std::sync::Arc;
+
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::handler::Handler as _;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY};
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue, Method, Uri};
 use serde_json::json;
 use sim_kit::Table;
-use sim_kit::host::OtherPort;
+use sim_kit::db::Engine;
+use sim_kit::host::{AtHand, OtherPort};
 use sim_kit::openapi::doc;
 use sim_kit::origin::Origin;
 use sim_kit::routing::Fidelity::{ClientProven, Documented, Inferred};
@@ -354,6 +357,23 @@ pub(crate) fn with_plain_paths(router: Router, app: App) -> Router {
             }
             Ok(response)
         }
+    }))
+}
+
+/// Gives the answers of [`Hot`](crate::hot::Hot) without the way through the table, where nothing but them has a say: on a server
+/// that is alone and answers HTTP.
+pub(crate) fn at_hand(app: &App) -> Option<AtHand> {
+    if app.world().db().engine() != Engine::Sqlite || app.0.config.https_only {
+        return None;
+    }
+    let app = app.clone();
+    Some(Arc::new(move |request| {
+        if app.away(request.uri().path()).is_some() {
+            return None;
+        }
+        let answer = app.0.metrics.at_once(app.0.hot.answer(&Asked::of(request)?)?);
+        app.count_download(&Method::GET, &answer);
+        Some(answer)
     }))
 }
 

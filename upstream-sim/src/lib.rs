@@ -110,5 +110,5 @@ fn simulator(world: World, config: &Config, kept: &Kept) -> Result<Simulator, St
         }
     });
     let (router, routes) = routes::table(app);
-    Ok(Simulator { router, routes, control: Control::default() })
+    Ok(Simulator { at_hand: None, router, routes, control: Control::default() })
 }

@@ -53,7 +53,7 @@ pub(crate) fn simulator(app: &App) -> Simulator {
             async move { sign_in::redirect(&to) }
         })
     };
-    Simulator { router, routes, control: Control::default() }
+    Simulator { at_hand: None, router, routes, control: Control::default() }
 }
 
 async fn missing(State(_): State<App>) -> Response {

@@ -43,7 +43,7 @@ pub(crate) fn product() -> Product {
                     )
                     .doc(doc("Its pages").gives("200 [Page]"));
                 let control = Control::of(added, (), r#"{ "schemas": { "Page": { "type": "string" } } }"#);
-                Ok(Simulator { router, routes, control })
+                Ok(Simulator { at_hand: None, router, routes, control })
             })
         }),
     }
