@@ -20,6 +20,7 @@
 //! | [`observe`] | the layer that journals, applies faults and sets `Date` |
 //! | [`git`] | repositories of strangers, read with the `git` command in a cage |
 //! | [`gcfg`] | settings files in git's syntax, and the variables that go before them |
+//! | [`identity`] | identity tokens of other issuers, and their keys |
 //! | [`host`] | a running simulator, its reset and its start and stop on a port |
 //! | [`control`] | `/__sim__/v1/` |
 //! | [`origin`] | absolute URLs built from the request |
@@ -41,6 +42,7 @@ pub mod gcfg;
 pub mod git;
 pub mod host;
 pub mod http_client;
+pub mod identity;
 pub mod ids;
 pub mod journal;
 pub mod known;

@@ -31,7 +31,7 @@ use crate::app::App;
 use crate::audit;
 use crate::config::IdentityProvider;
 use crate::error::{Error, Result};
-use crate::identity::{self, Claims, is_for, verify};
+use crate::identity::{Claims, of_sign_in, text};
 use crate::idp;
 use crate::input::Query;
 use crate::store;
@@ -60,16 +60,12 @@ fn refused(app: &App, status: StatusCode, text: &str) -> Result<Response> {
 /// The provider's issuer and where it authorizes.
 async fn endpoints(app: &App, provider: &IdentityProvider, origin: &Origin) -> std::result::Result<Claims, String> {
     match &provider.issuer {
-        Some(issuer) => Ok(app.issuers().get(app, issuer, KEPT).await?.metadata),
+        Some(issuer) => Ok(app.issuers().get(issuer, KEPT).await?.metadata),
         None => match idp::metadata(origin) {
             Value::Object(metadata) => Ok(metadata),
             _ => Err("the built-in provider has no description".to_owned()),
         },
     }
-}
-
-fn text<'a>(claims: &'a Claims, name: &str) -> Option<&'a str> {
-    claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty() && !text.contains('\0'))
 }
 
 /// Sends a browser to the provider.
@@ -144,38 +140,21 @@ async fn claims(
         ("client_secret", &provider.client_secret),
         ("code_verifier", &attempt.verifier),
     ];
-    let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-    let (issuer, answer) = match &provider.issuer {
-        Some(issuer) => {
-            let metadata = app.issuers().get(app, issuer, KEPT).await?.metadata;
-            let endpoint = text(&metadata, "token_endpoint").ok_or("the provider names no `token_endpoint`")?;
-            let request = app.issuers().link().client().post(endpoint).body(form);
-            let request = request.header("content-type", "application/x-www-form-urlencoded");
-            let answer = app.issuers().link().send(request).await.map_err(|error| error.to_string())?;
-            let bytes = identity::body(answer).await?;
-            let answer: Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-            (issuer.clone(), answer)
-        }
+    let (issuer, token) = match &provider.issuer {
+        Some(issuer) => (issuer.clone(), app.issuers().redeem(issuer, &pairs).await?),
         None => {
+            let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
             let client = (provider.client_id.as_str(), provider.client_secret.as_str());
             let answer = idp::redeem(app, origin, &Query::parse(&form), client).await;
             let keys = idp::keys(app).await.map_err(|error| error.to_string())?;
             let issuer = origin.url(idp::PATH);
-            app.issuers().put(app, &issuer, &keys);
-            (issuer, answer.map_err(|error| error.to_string())?)
+            app.issuers().put(&issuer, &keys);
+            let token = answer.map_err(|error| error.to_string())?["id_token"].as_str().map(str::to_owned);
+            (issuer, token.ok_or("the provider gave no identity token")?)
         }
     };
-    let token = answer.get("id_token").and_then(Value::as_str).ok_or("the provider gave no identity token")?;
-    let claims = verify(app, &issuer, token).await?;
-    if !is_for(&claims, &provider.client_id) {
-        return Err("the identity token is for another client".to_owned());
-    }
-    if claims.get("azp").is_some_and(|party| party.as_str() != Some(&provider.client_id)) {
-        return Err("the identity token was made for another client".to_owned());
-    }
-    if text(&claims, "nonce") != Some(&attempt.nonce) {
-        return Err("the identity token is of another sign-in".to_owned());
-    }
+    let claims = app.issuers().verify(&issuer, &token).await?;
+    of_sign_in(&claims, &provider.client_id, &attempt.nonce)?;
     Ok(claims)
 }
 

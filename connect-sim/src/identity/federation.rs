@@ -17,7 +17,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
 
-use super::{Claims, claimed_issuer, is_for, verify};
+use super::{Claims, claimed_issuer, is_for};
 use crate::access::Role;
 use crate::app::App;
 use crate::audit;
@@ -98,7 +98,7 @@ async fn principal(app: &App, token: &str) -> Result<std::result::Result<User, R
         return Ok(Err(Refusal::Untrusted));
     }
     // No connection is held while the issuer is asked.
-    let claims = match verify(app, &issuer, token).await {
+    let claims = match app.issuers().verify(&issuer, token).await {
         Ok(claims) => claims,
         Err(why) => return Ok(Err(Refusal::Unverified(why))),
     };
