@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use sim_kit::World;
 use sim_kit::db::Engine;
 use sim_kit::http_client::Link;
+use sim_kit::identity::Issuers;
 use sim_kit::origin::Origin;
 
 use crate::auth::{self, Known};
@@ -38,6 +39,8 @@ pub struct App(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) world: World,
+    /// Whose identity tokens are taken.
+    pub(crate) issuers: Issuers,
     pub(crate) config: Config,
     pub(crate) upstream: Link,
     pub(crate) files: Files,
@@ -153,6 +156,7 @@ impl App {
             hot: Hot::default(),
             pages: crate::ui::templates()?,
             upstream,
+            issuers: Issuers::new(&world),
             config,
             token_key,
             view: RwLock::default(),

@@ -12,6 +12,7 @@
 //! | `repos:read` | to read the repos it names, where they are authenticated |
 //! | `sources:write` | to add, remove and archive packages in the sources it names |
 //! | `sources:admin` | that, and to edit or delete them; for all sources also to create some |
+//! | `blocklist:read` | to see blocklist rules, which all may here |
 //! | `blocklist:admin` | to write blocklist rules |
 //! | `metadata:admin` | to write custom metadata |
 //! | `global:admin` | everything |
@@ -51,8 +52,15 @@ const SEEDED: &str = "seeded-admin";
 const AUDIENCE: &str = "packagemanager";
 
 /// Scopes that `rspm create token --scope` knows.
-pub(crate) const SCOPES: [&str; 6] =
-    ["repos:read", "sources:write", "sources:admin", "blocklist:admin", "metadata:admin", "global:admin"];
+pub(crate) const SCOPES: [&str; 7] = [
+    "repos:read",
+    "sources:write",
+    "sources:admin",
+    "blocklist:read",
+    "blocklist:admin",
+    "metadata:admin",
+    "global:admin",
+];
 
 /// Which repos or sources a scope is about, by number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

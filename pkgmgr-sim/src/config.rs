@@ -36,6 +36,8 @@ pub struct Config {
     pub patience: Duration,
     /// Who has the other half of this key gets a token (`Bootstrap.PublicKey`).
     pub bootstrap: Option<crate::bootstrap::Key>,
+    /// What is made of the identity tokens of other servers.
+    pub identity: crate::identity::Settings,
     /// Which numbers are given to whom.
     pub metrics: crate::metrics::Settings,
     /// Clients that come by HTTPS are told to come by it only (`HTTPS.Permanent`).
@@ -88,6 +90,7 @@ impl Config {
             bioconductor: Feed::daily_at("0 2 * * *"),
             patience: Duration::from_secs(90),
             bootstrap: None,
+            identity: crate::identity::Settings::default(),
             metrics: crate::metrics::Settings::default(),
             https_only: false,
             disk_alert: 90,

@@ -12,6 +12,7 @@
 //! | [`openapi`] | that table as an OpenAPI document |
 //! | [`store`] | sources, repos, transactions, packages: the only SQL |
 //! | [`auth`], [`bootstrap`] | tokens, who may do what, and the first token |
+//! | [`identity`] | identity tokens of other servers: signing in with a provider, and exchange for a token |
 //! | [`local`], [`curated`] | sources that people fill |
 //! | [`vsx`] | extensions of editors, as their gallery shows them |
 //! | [`bioc`] | releases of Bioconductor in the layout that BiocManager expects |
@@ -53,6 +54,7 @@ pub mod error;
 pub mod files;
 pub mod git;
 mod hot;
+pub mod identity;
 pub mod local;
 mod metadata;
 pub mod metrics;

@@ -59,6 +59,8 @@ pub fn table() -> Table<App> {
         .row("POST", "/client/sign-in", ui::session::sign_in, "", Inferred)
         .row("GET", "/client/view/sign-out", ui::session::leave, "", Inferred)
         .row("POST", "/client/sign-out", ui::session::sign_out, "", Inferred)
+        .row("GET", "/__login__", ui::provider::begin, "", Inferred)
+        .row("GET", "/__login__/callback", ui::provider::callback, "", Inferred)
         .row("GET", "/client/view/device", ui::device::page, "", Inferred)
         .row("POST", "/client/device", ui::device::act, "", Inferred)
         .row("GET", "/client/view/admin", ui::admin::index, "", Inferred)

@@ -37,6 +37,9 @@ pub struct Rspm {
     /// An API token; better given as PACKAGEMANAGER_TOKEN than on the command line.
     #[arg(long, env = "PACKAGEMANAGER_TOKEN", hide_env_values = true, global = true)]
     token: Option<String>,
+    /// A file with an identity token of another server, which is exchanged for a token of this one when there is no --token.
+    #[arg(long, env = "PACKAGEMANAGER_IDENTITY_TOKEN_FILE", value_name = "FILE", hide = true, global = true)]
+    identity_token_file: Option<std::path::PathBuf>,
     /// For people or for programs.
     #[arg(short, long, value_enum, default_value_t = Format::Human, global = true)]
     output_format: Format,
@@ -113,7 +116,7 @@ enum Human {
 /// # Errors
 /// What the server or the disk says, in one line that tells what to do.
 pub async fn run(rspm: Rspm) -> anyhow::Result<String> {
-    let server = Server {
+    let mut server = Server {
         client: match rspm.insecure_ssl_skip_verify {
             true => sim_kit::http_client::trusting_client(),
             false => sim_kit::http_client::client(|builder| builder),
@@ -122,6 +125,9 @@ pub async fn run(rspm: Rspm) -> anyhow::Result<String> {
         address: rspm.address,
         token: rspm.token.filter(|token| !token.is_empty()),
     };
+    if let Some(path) = rspm.identity_token_file.filter(|_| server.token.is_none()) {
+        server.token = Some(server.exchanged(read_text(&path)?.trim()).await?);
+    }
     let told = command(&server, rspm.command).await?;
     Ok(match (rspm.output_format, told.human) {
         (Format::Json, _) => format!("{:#}\n", told.json),

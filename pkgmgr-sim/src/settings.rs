@@ -1,13 +1,13 @@
 //! `rstudio-pm.gcfg`, and the `PACKAGEMANAGER_…` variables that go before it.
 //!
-//! The real server reads `/etc/rstudio-pm/rstudio-pm.gcfg`; here the file is named with `--config`. [`SETTINGS`] is the one table of what
+//! The real server reads `/etc/rstudio-pm/rstudio-pm.gcfg`; here the file is named with `--config`. [`settings`] are the one table of what
 //! may stand in it. What the real server has and this one does not is told to be without effect, what nobody knows is warned of, and
 //! neither keeps the server from starting: real files carry dozens of settings. A value that is not what its setting takes is refused
 //! with its line. Flags of the command line go before variables, and these before the file. An empty value is as good as none, except
 //! that a feed whose schedule is empty is only synchronised when somebody asks for it.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use sim_kit::cli::Https;
@@ -15,6 +15,10 @@ use sim_kit::gcfg::{Entry, Gcfg, GcfgError, Value, environment, variable};
 use url::Url;
 
 use crate::Config;
+use crate::identity::Provider;
+
+mod identity;
+mod table;
 
 /// The real server's.
 pub const METRICS_PORT: u16 = 2112;
@@ -42,6 +46,8 @@ pub struct Setting {
 pub enum Effect {
     /// What it does in the real server.
     Honoured(Reader),
+    /// The same, of each subsection.
+    Named(NamedReader),
     /// The real server has no such setting.
     Ours(Reader),
     /// Nothing.
@@ -50,6 +56,14 @@ pub enum Effect {
 
 /// Takes a value over, or says what would be right.
 pub type Reader = fn(&Value<'_>, &mut Settings) -> Result<(), GcfgError>;
+
+/// The same of the subsection with this name.
+pub type NamedReader = fn(&Value<'_>, &str, &mut Settings) -> Result<(), GcfgError>;
+
+/// Everything that is known.
+pub fn settings() -> impl Iterator<Item = &'static Setting> {
+    table::SETTINGS.iter().chain(identity::SETTINGS)
+}
 
 /// What file and variables say.
 #[derive(Debug, Clone)]
@@ -69,6 +83,8 @@ pub struct Settings {
     /// Where the PostgreSQL database is, if that is the provider.
     pub database_url: Option<String>,
     postgres: Postgres,
+    /// `OpenIDConnect`, as far as it is said.
+    provider: Provider,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -99,174 +115,15 @@ pub enum SettingsError {
     },
 }
 
-const SCHEDULE: &str = "cron in UTC; empty: only when asked to";
-const MODE: &str = "`lazy`: package files are fetched when clients ask for them; `eager`: with the synchronisation";
-const RUNTIME: &str = "R and Python are not run";
-
-/// Everything that is known.
-#[rustfmt::skip] // a row a line
-pub static SETTINGS: &[Setting] = &[
-    honoured("Server", "Address", "", "the address that clients see, with its path; without it each request says it", |value, to| {
-        value.parse::<Url>("a URL such as https://packages.example.org/rspm").map(|_| to.config.address = Some(value.text.to_owned()))
-    }),
-    honoured("Server", "DataDir", "", "the folder where everything is kept; without one nothing is kept", |value, to| {
-        to.data_dir = Some(PathBuf::from(value.text));
-        Ok(())
-    }),
-    honoured("HTTP", "Listen", ":4242", "port, with an address before it if need be; without one only this machine is served", |value, to| {
-        let (bind, port) = listen(value)?;
-        (to.bind, to.port) = (bind, Some(port));
-        Ok(())
-    }),
-    honoured("HTTPS", "Listen", ":443", "port of HTTPS, beside that of HTTP, with an address before it if need be; opened when there is a certificate", |value, to| {
-        listen(value).map(|read| to.https.listen = Some(read))
-    }),
-    honoured("HTTPS", "Certificate", "", "PEM file with the server's certificate, followed by those that lead to a known one", |value, to| {
-        to.https.certificate = Some(PathBuf::from(value.text));
-        Ok(())
-    }),
-    honoured("HTTPS", "Key", "", "PEM file with its key", |value, to| {
-        to.https.key = Some(PathBuf::from(value.text));
-        Ok(())
-    }),
-    honoured("HTTPRedirect", "Listen", "", "port that sends everybody to HTTPS, with an address before it if need be; opened when there is HTTPS", |value, to| {
-        listen(value).map(|read| to.https.redirect = Some(read))
-    }),
-    honoured("HTTPS", "Permanent", "false", "whether browsers that come by HTTPS are told to come by nothing else for thirty days", |value, to| {
-        value.bool().map(|read| to.config.https_only = read)
-    }),
-    honoured("CRAN", "SyncSchedule", "0 0 * * *", SCHEDULE, |value, to| schedule(value).map(|read| to.config.cran.schedule = read)),
-    ours("CRAN", "SyncMode", "lazy", MODE, |value, to| mode(value).map(|read| to.config.cran.mode = read)),
-    honoured("PyPI", "SyncSchedule", "0 1 * * *", SCHEDULE, |value, to| schedule(value).map(|read| to.config.pypi.schedule = read)),
-    ours("PyPI", "SyncMode", "lazy", MODE, |value, to| mode(value).map(|read| to.config.pypi.mode = read)),
-    honoured("Bioconductor", "SyncSchedule", "0 2 * * *", SCHEDULE, |value, to| schedule(value).map(|read| to.config.bioconductor.schedule = read)),
-    ours("Bioconductor", "SyncMode", "lazy", MODE, |value, to| mode(value).map(|read| to.config.bioconductor.mode = read)),
-    honoured("Database", "Provider", "sqlite", "`sqlite` or `postgres`", |value, to| {
-        to.postgres.chosen = match value.text.to_ascii_lowercase().as_str() {
-            "sqlite" => false,
-            "postgres" => true,
-            _ => return Err(value.must_be("sqlite or postgres")),
-        };
-        Ok(())
-    }),
-    honoured("Postgres", "URL", "", "the database, as `postgres://user@host/name`", |value, to| {
-        let expected = "a URL such as postgres://user@host/name";
-        let url: Url = value.parse(expected)?;
-        if !["postgres", "postgresql"].contains(&url.scheme()) {
-            return Err(value.must_be(expected));
-        }
-        to.postgres.url = Some(url);
-        Ok(())
-    }),
-    honoured("Postgres", "Password", "", "its password, better given as a variable", |value, to| {
-        to.postgres.password = Some(value.text.to_owned());
-        Ok(())
-    }),
-    honoured("Git", "PollInterval", "5m", "how often builders look at their repositories", |value, to| {
-        to.config.git.poll_interval = value.duration()?;
-        if to.config.git.poll_interval.is_zero() { Err(value.must_be("longer than nothing")) } else { Ok(()) }
-    }),
-    honoured("Git", "BuildRetries", "3", "how often a build that failed for a reason that may pass is tried again", |value, to| {
-        let expected = "a number from 0 to 100";
-        to.config.git.retries = value.parse(expected)?;
-        if to.config.git.retries > 100 { Err(value.must_be(expected)) } else { Ok(()) }
-    }),
-    ours("Git", "LocalFolder", "", "builders may read repositories below this folder of this machine, too; may be there several times", |value, to| {
-        to.config.git.command.folders.push(PathBuf::from(value.text));
-        Ok(())
-    }),
-    honoured("Authentication", "NewReposAuthByDefault", "false", "whether new repositories ask for a token unless they are made otherwise", |value, to| {
-        value.bool().map(|read| to.config.new_repos_authenticated = read)
-    }),
-    honoured("Bootstrap", "PublicKey", "", "the public key that `rspm bootstrap keys` has shown, in PEM or base64; who has the private one gets a token", |value, to| {
-        let read: Result<crate::bootstrap::Key, String> = value.text.parse();
-        read.map(|key| to.config.bootstrap = Some(key)).map_err(|_| value.must_be("an RSA public key of 2048 bits or more, in PEM or base64"))
-    }),
-    honoured("Metrics", "Enabled", "true", "metrics and usage; said to be true, it opens the port for them", |value, to| {
-        to.config.metrics.enabled = value.bool()?;
-        if to.config.metrics.enabled { to.metrics.get_or_insert((None, METRICS_PORT)); }
-        Ok(())
-    }),
-    honoured("Metrics", "Listen", ":2112", "port of `/metrics`, with an address before it if need be; opened only when this, `Metrics.Enabled` or `--metrics-port` says so", |value, to| {
-        listen(value).map(|read| to.metrics = Some(read))
-    }),
-    ours("Metrics", "OnMainPort", "false", "whether the main port answers `/metrics`, too", |value, to| {
-        value.bool().map(|read| to.config.metrics.on_main_port = read)
-    }),
-    ours("Storage", "DiskAlert", "90", "how full the disk of the data folder may be, in percent, before an alert tells of it; 100: never", |value, to| {
-        let expected = "a number from 1 to 100";
-        to.config.disk_alert = value.parse(expected)?;
-        if (1..=100).contains(&to.config.disk_alert) { Ok(()) } else { Err(value.must_be(expected)) }
-    }),
-    nothing("Server", "RVersion", RUNTIME),
-    nothing("Server", "PythonVersion", RUNTIME),
-    nothing("Server", "LauncherDir", "there is no launcher"),
-    nothing("Server", "SockFileDir", "`rspm` speaks HTTP, also on this machine"),
-    nothing("Server", "EncryptionKeyPath", "secrets are kept in the database"),
-    nothing("Server", "AccessLog", "the control plane has a journal of requests"),
-    nothing("Server", "AccessLogFormat", "the control plane has a journal of requests"),
-    nothing("Postgres", "UsageDataURL", "usage is counted in the one database"),
-    nothing("Postgres", "UsageDataPassword", "usage is counted in the one database"),
-    nothing("SQLite", "*", "the database is in the data folder"),
-    nothing("Storage", "*", "files are kept in the data folder"),
-    nothing("FileStorage", "*", "files are kept in the data folder"),
-    nothing("S3Storage", "*", "files are kept in the data folder"),
-    nothing("Git", "BuilderDir", "builds need no folder of their own"),
-    nothing("Git", "AllowUnsandboxedGitBuilds", "nothing of a repository is run"),
-    nothing("OpenIDConnect", "*", "people sign in with a token"),
-    nothing("IdentityFederation", "*", "people sign in with a token"),
-    nothing("Licensing", "*", "no licence is needed"),
-    nothing("Debug", "*", "`--log` says what is logged"),
-];
-
 /// Variables that begin as settings do and are none.
-const OTHER_VARIABLES: [&str; 4] =
-    ["PACKAGEMANAGER_ADDRESS", "PACKAGEMANAGER_TOKEN", "PACKAGEMANAGER_ENCRYPTION_KEY", "PACKAGEMANAGER_SECRET_KEY"];
-
-const fn honoured(
-    section: &'static str,
-    key: &'static str,
-    default: &'static str,
-    what: &'static str,
-    read: Reader,
-) -> Setting {
-    Setting { section, key, default, what, effect: Effect::Honoured(read) }
-}
-
-const fn ours(
-    section: &'static str,
-    key: &'static str,
-    default: &'static str,
-    what: &'static str,
-    read: Reader,
-) -> Setting {
-    Setting { section, key, default, what, effect: Effect::Ours(read) }
-}
-
-const fn nothing(section: &'static str, key: &'static str, why: &'static str) -> Setting {
-    Setting { section, key, default: "", what: why, effect: Effect::Nothing }
-}
-
-fn schedule(value: &Value<'_>) -> Result<crate::sync::schedule::Schedule, GcfgError> {
-    value.parse("a schedule of five fields such as 0 0 * * *, or empty")
-}
-
-fn mode(value: &Value<'_>) -> Result<crate::sync::eager::Mode, GcfgError> {
-    value.parse("lazy or eager")
-}
-
-/// A port, and the address before it if there is one.
-fn listen(value: &Value<'_>) -> Result<(Option<IpAddr>, u16), GcfgError> {
-    let expected = "a port with or without an address, such as :4242 or 127.0.0.1:4242";
-    let (host, port) = value.text.rsplit_once(':').unwrap_or(("", value.text));
-    let port = port.parse().map_err(|_| value.must_be(expected))?;
-    let bind = match host.trim_start_matches('[').trim_end_matches(']') {
-        "" => None,
-        "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
-        host => Some(host.parse().map_err(|_| value.must_be(expected))?),
-    };
-    Ok((bind, port))
-}
+const OTHER_VARIABLES: [&str; 6] = [
+    "PACKAGEMANAGER_ADDRESS",
+    "PACKAGEMANAGER_TOKEN",
+    "PACKAGEMANAGER_ENCRYPTION_KEY",
+    "PACKAGEMANAGER_SECRET_KEY",
+    "PACKAGEMANAGER_IDENTITY_TOKEN_FILE",
+    "PACKAGEMANAGER_SSO_TOKEN_FILE",
+];
 
 /// Reads the file at `path`, if one is named, the variables of the environment and `assignments` of the command line
 /// (`Section.Key=value`), over `config`.
@@ -291,23 +148,29 @@ pub fn read(path: Option<&Path>, assignments: &[String], config: Config) -> Resu
 }
 
 impl Setting {
-    fn reader(&self) -> Option<Reader> {
-        match self.effect {
-            Effect::Honoured(read) | Effect::Ours(read) => Some(read),
-            Effect::Nothing => None,
-        }
+    fn is(&self, section: &str, subsection: Option<&str>, key: &str) -> bool {
+        let whole = self.key == "*" || subsection.is_some() == self.is_named() && self.key.eq_ignore_ascii_case(key);
+        whole && self.section.eq_ignore_ascii_case(section)
     }
 
-    fn is(&self, section: &str, subsection: Option<&str>, key: &str) -> bool {
-        let whole = self.key == "*" || subsection.is_none() && self.key.eq_ignore_ascii_case(key);
-        whole && self.section.eq_ignore_ascii_case(section)
+    /// Whether it stands in subsections.
+    fn is_named(&self) -> bool {
+        identity::NAMED.contains(&self.section)
+    }
+
+    /// How it is named in print; the name of a subsection is anything.
+    fn name(&self) -> String {
+        let sub = if self.is_named() { ".NAME" } else { "" };
+        format!("{}{sub}.{}", self.section, self.key)
     }
 
     /// Whether the variable `name` means this.
     fn is_variable(&self, name: &str) -> bool {
-        match self.key {
-            "*" => name.starts_with(&variable(PREFIX, self.section, None, "")),
-            key => name == variable(PREFIX, self.section, None, key),
+        let begin = variable(PREFIX, self.section, None, "");
+        match (self.key, self.is_named()) {
+            ("*", _) => name.starts_with(&begin),
+            (key, true) => name.starts_with(&begin) && name.ends_with(&format!("_{}", key.to_ascii_uppercase())),
+            (key, _) => name == variable(PREFIX, self.section, None, key),
         }
     }
 }
@@ -321,13 +184,13 @@ fn warnings(file: &Gcfg) -> Vec<String> {
         }
         Some(_) => None,
     };
-    let known = |entry: &Entry| SETTINGS.iter().find(|s| s.is(&entry.section, entry.subsection.as_deref(), &entry.key));
+    let known = |entry: &Entry| settings().find(|s| s.is(&entry.section, entry.subsection.as_deref(), &entry.key));
     let of_file = file.entries().iter().map(|entry| (format!("line {}", entry.line), entry));
     let of_command = file.assigned().iter().map(|entry| ("--set".to_owned(), entry));
     let entries = of_file.chain(of_command).filter_map(|(place, entry)| told(place, &entry.name(), known(entry)));
     let variables = file.variables().filter(|name| !OTHER_VARIABLES.contains(name)).filter_map(|name| {
-        let known = SETTINGS.iter().find(|setting| setting.is_variable(name));
-        let shown = known.map_or_else(|| name.to_owned(), |known| format!("{}.{}", known.section, known.key));
+        let known = settings().find(|setting| setting.is_variable(name));
+        let shown = known.map_or_else(|| name.to_owned(), Setting::name);
         told(name.to_owned(), &shown, known)
     });
     entries.chain(variables).collect()
@@ -343,15 +206,30 @@ fn apply(file: &Gcfg, config: Config) -> Result<Settings, GcfgError> {
         data_dir: None,
         database_url: None,
         postgres: Postgres::default(),
+        provider: identity::provider(),
     };
-    for setting in SETTINGS {
-        let Some(read) = setting.reader() else { continue };
-        for value in file.all(setting.section, None, setting.key) {
-            if !value.text.is_empty() || setting.key == "SyncSchedule" {
-                read(&value, &mut settings)?;
+    let counts = |setting: &Setting, value: &Value<'_>| !value.text.is_empty() || setting.key == "SyncSchedule";
+    for setting in self::settings() {
+        match setting.effect {
+            Effect::Nothing => {}
+            Effect::Honoured(read) | Effect::Ours(read) => {
+                for value in file.all(setting.section, None, setting.key).iter().filter(|value| counts(setting, value))
+                {
+                    read(value, &mut settings)?;
+                }
+            }
+            Effect::Named(read) => {
+                for name in file.subsections(setting.section) {
+                    for value in
+                        file.all(setting.section, Some(name), setting.key).iter().filter(|value| counts(setting, value))
+                    {
+                        read(value, name, &mut settings)?;
+                    }
+                }
             }
         }
     }
+    identity::conclude(file, &mut settings)?;
     if settings.postgres.chosen {
         let Postgres { url, password, .. } = &settings.postgres;
         let provider = file.get("Database", None, "Provider");
@@ -376,30 +254,33 @@ fn apply(file: &Gcfg, config: Config) -> Result<Settings, GcfgError> {
 pub fn markdown() -> String {
     let mut text = String::from("| setting | variable | default | meaning |\n|---|---|---|---|\n");
     let code = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };
-    for Setting { section, key, default, what, effect } in SETTINGS {
-        let what = match effect {
+    for setting in settings() {
+        let Setting { section, key, default, what, effect } = setting;
+        let (sub, what) = match effect {
             Effect::Nothing => continue,
-            Effect::Honoured(_) => (*what).to_owned(),
-            Effect::Ours(_) => format!("{what} (not in the real server)"),
+            Effect::Honoured(_) => (None, (*what).to_owned()),
+            Effect::Named(_) => (Some("NAME"), (*what).to_owned()),
+            Effect::Ours(_) => (None, format!("{what} (not in the real server)")),
         };
-        let name = variable(PREFIX, section, None, key);
-        let _ = writeln!(text, "| `{section}.{key}` | `{name}` | {} | {what} |", code(default));
+        let variable = variable(PREFIX, section, sub, key);
+        let _ = writeln!(text, "| `{}` | `{variable}` | {} | {what} |", setting.name(), code(default));
     }
     text.push_str("\nKnown, and without effect here:\n\n| setting | why |\n|---|---|\n");
-    for Setting { section, key, what, .. } in SETTINGS.iter().filter(|s| matches!(s.effect, Effect::Nothing)) {
-        let _ = writeln!(text, "| `{section}.{key}` | {what} |");
+    for setting in settings().filter(|s| matches!(s.effect, Effect::Nothing)) {
+        let _ = writeln!(text, "| `{}` | {} |", setting.name(), setting.what);
     }
     text
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
     use std::time::Duration;
 
     use super::*;
     use crate::sync::eager::Mode;
 
-    fn read(text: &str, variables: &[(&str, &str)]) -> Result<Settings, GcfgError> {
+    pub(super) fn read(text: &str, variables: &[(&str, &str)]) -> Result<Settings, GcfgError> {
         let set = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let file = Gcfg::parse(text)?.with_variables(PREFIX, set);
         apply(&file, Config::new("http://127.0.0.1:9".parse().unwrap()))
@@ -489,7 +370,7 @@ mod tests {
     #[test]
     fn what_does_nothing_is_told() {
         let text = "[Server]\nRVersion = /opt/R\nAdress = x\n[git]\npollinterval = 5m\n[Debug]\nlog = sync\n\
-                    [IdentityFederation \"ci\"]\nIssuer = x\n[Server \"x\"]\nAddress = y\n";
+                    [IdentityFederation \"ci\"]\nIssuer = x\nCustomScope = y\n[IdentityFederation]\nIssuer = x\n[Server \"x\"]\nAddress = y\n";
         let names = ["PACKAGEMANAGER_GIT_BUILDERDIR", "PACKAGEMANAGER_GIT_POLINTERVAL", "PACKAGEMANAGER_HTTP_LISTEN"];
         let others = ["PACKAGEMANAGER_TOKEN", "PACKAGEMANAGER_S3STORAGE_BUCKET", "PATH"];
         let variables = names.into_iter().chain(others).map(|name| (name.to_owned(), String::new()));
@@ -499,9 +380,10 @@ mod tests {
         let expected = [
             "line 2: Server.RVersion is without effect here: R and Python are not run",
             "line 3: there is no setting Server.Adress",
-            "line 7: Debug.log is without effect here: `--log` says what is logged",
-            "line 9: IdentityFederation.ci.Issuer is without effect here: people sign in with a token",
-            "line 11: there is no setting Server.x.Address",
+            "line 7: Debug.log is without effect here: what is logged, and how much of it, `--log` says",
+            "line 10: IdentityFederation.ci.CustomScope is without effect here: tokens come from elsewhere, and nothing is asked for them",
+            "line 12: there is no setting IdentityFederation.Issuer",
+            "line 14: there is no setting Server.x.Address",
             "--set: there is no setting HTTP.Lisen",
             "PACKAGEMANAGER_GIT_BUILDERDIR: Git.BuilderDir is without effect here: builds need no folder of their own",
             "PACKAGEMANAGER_GIT_POLINTERVAL: there is no setting PACKAGEMANAGER_GIT_POLINTERVAL",
@@ -514,10 +396,10 @@ mod tests {
     #[test]
     fn the_defaults_of_the_table_are_the_defaults() {
         let plain = format!("{:?}", read("", &[]).unwrap().config);
-        for setting in SETTINGS.iter().filter(|setting| !setting.default.is_empty()) {
+        for setting in settings().filter(|setting| !setting.default.is_empty()) {
             let text = format!("[{}]\n{} = {}", setting.section, setting.key, setting.default);
-            // What is not of the server itself has no default in its Config.
-            if setting.key != "Listen" {
+            // What is not of the server itself, or of what is there only by name, has no default in its Config.
+            if setting.key != "Listen" && !setting.is_named() {
                 assert_eq!(format!("{:?}", read(&text, &[]).unwrap().config), plain, "{text}");
             }
         }

@@ -12,6 +12,7 @@
 //! | `repos/{repo}/setup` | what to tell R or Python, for a system and a snapshot |
 //! | `activity`, `repos/{repo}/activity` | transactions |
 //! | `device` | approves devices that ask for a token |
+//! | `/__login__`, `/__login__/callback` | to the identity provider and back, where there is one |
 //! | `sign-in`, `sign-out`, `admin/…` | administration, for holders of a token |
 //! | `admin/sources/{source}`, `…/builds/{transaction}` | git builders, what they have built, and the logs |
 //!
@@ -26,6 +27,7 @@ pub mod docs;
 pub mod home;
 pub mod package;
 pub mod packages;
+pub mod provider;
 pub mod session;
 pub mod setup;
 pub mod swagger;
@@ -50,7 +52,7 @@ use crate::error::Error;
 use crate::store::repos::Repo;
 use session::Session;
 
-const TEMPLATES: [(&str, &str); 20] = [
+const TEMPLATES: [(&str, &str); 21] = [
     ("activity.html", include_str!("../templates/activity.html")),
     ("admin_base.html", include_str!("../templates/admin_base.html")),
     ("admin_blocklist.html", include_str!("../templates/admin_blocklist.html")),
@@ -70,6 +72,7 @@ const TEMPLATES: [(&str, &str); 20] = [
     ("parts.html", include_str!("../templates/parts.html")),
     ("repo_head.html", include_str!("../templates/repo_head.html")),
     ("setup.html", include_str!("../templates/setup.html")),
+    ("signed_in.html", include_str!("../templates/signed_in.html")),
     ("swagger.html", include_str!("../templates/swagger.html")),
 ];
 const SIGN_IN: &str = include_str!("../templates/sign_in.html");
@@ -163,6 +166,11 @@ impl Visit {
 
     /// Shows what a handler has made, or why it could not.
     async fn show(&self, made: Made) -> Response {
+        let is_way_in = self.view.as_ref().is_some_and(|view| view.split('?').next() == Some("sign-in"));
+        let made = match self.app.0.config.identity.require_login && self.session.is_none() && !is_way_in {
+            true => Err(Error::Unauthorized("sign in first".to_owned())),
+            false => made,
+        };
         let (status, name, values) = match made {
             Ok((name, values)) => (StatusCode::OK, name, values),
             // Whoever has not signed in may do so.

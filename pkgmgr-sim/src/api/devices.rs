@@ -7,9 +7,11 @@
 //! | `POST /__api__/device_access` | the device, again and again | an id token, once |
 //! | `POST /__api__/token` | the device | an access token, once for each id token |
 //!
-//! Paths, fields and errors are those of the vendor's keyring client. In the real product people are sent to an identity provider;
-//! here they sign in with a token, and what the device gets allows no more than that token and ends with it. Refusals have the members
-//! of OAuth (`error`, `error_description`) and of this API (`code`, `error`). Times go by the World's clock.
+//! Paths, fields and errors are those of the vendor's keyring client. In the real product devices are for people of an identity
+//! provider; here whoever has signed in to the web interface approves them, and what the device gets allows no more than the token of
+//! that one and ends with it. The last step is also for programs that have an identity token of another server already
+//! ([`crate::identity`]), as often as they want. Refusals have the members of OAuth (`error`, `error_description`) and of this API
+//! (`code`, `error`). Times go by the World's clock.
 
 use std::collections::HashMap;
 
@@ -25,12 +27,15 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use sim_kit::identity::claimed_issuer;
 use sim_kit::origin::Origin;
 
 use super::tokens::{self, New};
 use crate::app::App;
 use crate::auth::same;
+use crate::change::Change;
 use crate::error::{ApiError, Error};
+use crate::identity::Person;
 use crate::store::devices::{self, Device};
 
 /// Seconds that a device waits between two questions, and what is added when it does not.
@@ -220,6 +225,10 @@ async fn token(app: &App, origin: Origin, form: &Fields) -> Result<Result<serde_
     if field(form, "subject_token_type") != ID_TOKEN {
         return refused("invalid_request", format!("subject_token_type must be {ID_TOKEN}"));
     }
+    let subject = field(form, "subject_token");
+    if let Some(issuer) = claimed_issuer(subject).filter(|issuer| app.trusts(issuer)) {
+        return federated(app, origin, &issuer, subject).await;
+    }
     let view = app.view();
     let mut validation = Validation::new(Algorithm::HS256);
     validation.set_audience(&[AUDIENCE]);
@@ -227,10 +236,13 @@ async fn token(app: &App, origin: Origin, form: &Fields) -> Result<Result<serde_
     validation.validate_exp = false;
     let key = DecodingKey::from_secret(view.token_key.as_bytes());
     let now = app.world().clock().now();
-    let claims = match jsonwebtoken::decode::<Claims>(field(form, "subject_token"), &key, &validation) {
+    let claims = match jsonwebtoken::decode::<Claims>(subject, &key, &validation) {
         Ok(decoded) if decoded.claims.exp > now.timestamp() => decoded.claims,
         Ok(_) => return refused("invalid_grant", "the subject_token has expired"),
-        Err(_) => return refused("invalid_grant", "the subject_token is not an id token of this server"),
+        Err(_) => {
+            let why = "the subject_token is not an id token of this server, nor of an issuer that it trusts";
+            return refused("invalid_grant", why);
+        }
     };
     let mut change = app.begin().await?;
     let device = devices::get(&mut change.tx, &claims.jti).await?;
@@ -250,12 +262,39 @@ async fn token(app: &App, origin: Origin, form: &Fields) -> Result<Result<serde_
         description: "For a device".to_owned(),
         expires_at: Some(expires_at),
     };
+    issued(app, change, origin, new).await
+}
+
+/// An identity token of another server becomes a token of this one.
+async fn federated(
+    app: &App,
+    origin: Origin,
+    issuer: &str,
+    subject: &str,
+) -> Result<Result<serde_json::Value, Refusal>, Error> {
+    let person = match app.exchanged(issuer, subject, &app.origin(origin.clone())).await {
+        Ok(person) => person,
+        Err(why) => return refused("invalid_grant", format!("the subject_token is not good: {why}")),
+    };
+    let end = app.world().clock().now() + person.lifetime;
+    let Person { username, description, grants, .. } = person;
+    let new = New { grants, username, description, expires_at: Some(end.timestamp_micros()) };
+    issued(app, app.begin().await?, origin, new).await
+}
+
+async fn issued(
+    app: &App,
+    change: Change,
+    origin: Origin,
+    new: New,
+) -> Result<Result<serde_json::Value, Refusal>, Error> {
+    let left = new.expires_at.unwrap_or_default() - app.world().clock().now_micros();
     let made = tokens::issue(app, change, origin, new).await?;
     Ok(Ok(json!({
         "access_token": made["token"],
         "issued_token_type": ACCESS_TOKEN,
         "token_type": "Bearer",
-        "expires_in": (expires_at - now.timestamp_micros()) / 1_000_000,
+        "expires_in": left / 1_000_000,
     })))
 }
 

@@ -83,16 +83,16 @@ pub async fn create(State(app): State<App>, caller: Caller, origin: Origin, body
 }
 
 /// A token to be made.
-pub(super) struct New {
-    pub(super) grants: Grants,
-    pub(super) username: String,
-    pub(super) description: String,
+pub(crate) struct New {
+    pub(crate) grants: Grants,
+    pub(crate) username: String,
+    pub(crate) description: String,
     /// Microseconds since 1970; none: never.
-    pub(super) expires_at: Option<i64>,
+    pub(crate) expires_at: Option<i64>,
 }
 
 /// Makes a token, and gives what is shown of it once.
-pub(super) async fn issue(app: &App, mut change: Change, origin: Origin, new: New) -> Result<Value, Error> {
+pub(crate) async fn issue(app: &App, mut change: Change, origin: Origin, new: New) -> Result<Value, Error> {
     let token = Token {
         id: app.world().ids().uuid("package-manager-token").to_string(),
         username: new.username,

@@ -59,11 +59,24 @@ impl Server {
         }
         let bytes = answer.bytes().await.context("the answer was cut")?;
         let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        let reason = body["error"].as_str().map_or_else(|| status.to_string(), str::to_owned);
+        let told = ["error_description", "error"].iter().find_map(|member| body[member].as_str());
+        let reason = told.map_or_else(|| status.to_string(), str::to_owned);
         if status == http::StatusCode::UNAUTHORIZED && self.token.is_none() {
             bail!("{reason}. Set PACKAGEMANAGER_TOKEN");
         }
         bail!("{reason}")
+    }
+
+    /// The token that an identity token of another server is exchanged for.
+    pub(super) async fn exchanged(&self, identity_token: &str) -> anyhow::Result<String> {
+        let form = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("subject_token", identity_token),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
+        ];
+        let answer = self.send(self.client.post(self.url(&["token"], &[])?).form(&form)).await;
+        let answer = answer.context("the identity token is not exchanged")?;
+        answer["access_token"].as_str().map(str::to_owned).context("the answer has no token")
     }
 
     pub(super) async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Value> {

@@ -28,13 +28,18 @@ pub(super) struct Session {
 impl Session {
     /// Of a request's cookie, if its token is still good.
     pub(super) fn of(app: &App, headers: &HeaderMap) -> Option<(Self, Caller)> {
-        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        let token = pairs.find(|(name, _)| *name == COOKIE_NAME)?.1;
+        let token = cookie_of(headers, COOKIE_NAME)?;
         let caller = app.holder(token).ok()?;
         let user = caller.name().unwrap_or_else(|| "token".to_owned());
         Some((Self { user, xsrf: word(app, token) }, caller))
     }
+}
+
+/// What a browser sends as its cookie of this name.
+pub(super) fn cookie_of<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
 }
 
 /// The word of a token: what only this server can make of it.
@@ -71,20 +76,25 @@ pub(super) fn check(visit: &Visit, headers: &HeaderMap, word: &str) -> Result<()
 
 /// `GET /client/view/sign-in`
 pub async fn page(visit: Visit, query: Asked) -> Response {
-    visit.show(Ok(("sign_in.html", context! { here => "sign-in", next => asked(&query, "next") }))).await
+    let provider = visit.app.0.config.identity.provider.is_some();
+    visit.show(Ok(("sign_in.html", context! { here => "sign-in", next => asked(&query, "next"), provider }))).await
 }
 
 /// Where to go after signing in: a view, whatever stands in the form.
-fn next(visit: &Visit, form: &HashMap<String, String>) -> String {
+pub(super) fn next(visit: &Visit, form: &HashMap<String, String>) -> String {
     let next = form.get("next").map_or("", String::as_str);
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~%/?=&+".contains(&b);
     let safe = !next.is_empty() && next.bytes().all(plain) && !next.contains("..") && !next.starts_with("sign-");
     visit.link(if safe { next } else { "admin/repos" }, &[])
 }
 
-/// Where visitors come by HTTPS, or shall come by nothing else, the cookie is not sent by HTTP.
-fn cookie(visit: &Visit, value: &str, more: &str) -> String {
-    let secure = if visit.origin.is_secure() || visit.app.0.config.https_only { "; Secure" } else { "" };
+/// Where visitors come by HTTPS, or shall come by nothing else, cookies are not sent by HTTP.
+pub(super) fn is_secure(visit: &Visit) -> bool {
+    visit.origin.is_secure() || visit.app.0.config.https_only
+}
+
+pub(super) fn cookie(visit: &Visit, value: &str, more: &str) -> String {
+    let secure = if is_secure(visit) { "; Secure" } else { "" };
     format!("{COOKIE_NAME}={value}; Path={}/; HttpOnly; SameSite=Strict{secure}{more}", visit.base)
 }
 
@@ -111,7 +121,8 @@ pub async fn sign_in(
         Err(error) => format!("{}.", capital(&error.to_string())),
         Ok(_) => "This token cannot be kept in a cookie.".to_owned(),
     };
-    let values = context! { here => "sign-in", next => form.get("next"), problem };
+    let provider = app.0.config.identity.provider.is_some();
+    let values = context! { here => "sign-in", next => form.get("next"), problem, provider };
     visit.page(StatusCode::FORBIDDEN, "sign_in.html", values).await
 }
 

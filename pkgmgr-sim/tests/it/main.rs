@@ -19,6 +19,7 @@ mod files;
 mod filter;
 mod histories;
 mod hostile;
+mod identity;
 mod metrics;
 mod odd_requests;
 mod poetry;

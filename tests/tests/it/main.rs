@@ -4,6 +4,7 @@
 mod days;
 mod faults;
 mod fidelity;
+mod identity;
 mod install_python;
 mod install_r;
 mod layering;

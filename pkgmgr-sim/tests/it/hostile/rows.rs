@@ -280,6 +280,8 @@ pub(super) fn rows(targets: &Targets) -> Vec<Row> {
         Row { only_wrong: true, ..get("/client/view/{*rest}", "/client/view/none", &[]) },
         get("/__docs__", "/__docs__", &[]),
         get("/__docs__/", "/__docs__/", &[]),
+        Row { only_wrong: true, ..get("/__login__", "/__login__?next=home", &[("next", Query::Text)]) },
+        Row { only_wrong: true, ..get("/__login__/callback", "/__login__/callback?code=x&state=y", &[("code", Query::Text), ("state", Query::Text)]) },
         get("/client/view/device", "/client/view/device", &[]),
         Row { only_wrong: true, ..form("/client/device", "/client/device", &[("user_code", "BCDF-GHJK"), ("do", "deny")]) },
         form("/__api__/device", "/__api__/device", &[("code_challenge_method", "S256"), ("code_challenge", "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU")]),

@@ -62,7 +62,7 @@ impl Answer {
             return (!whole).then(|| format!("{} is not in the API's shape: {}", self.status, self.text()));
         }
         let html = self.kind().starts_with("text/html");
-        let page = path.starts_with("/client");
+        let page = path.starts_with("/client") || path.starts_with("/__login__");
         (!page && (html || self.body.is_empty()))
             .then(|| format!("{} as {}: {}", self.status, self.kind(), self.text()))
     }
