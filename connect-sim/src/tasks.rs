@@ -5,10 +5,12 @@
 //! change its content, and administrators see it.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::access::editable;
 use crate::app::App;
@@ -19,7 +21,7 @@ use crate::store;
 use crate::store::tasks::Task;
 
 /// How often a waiting request looks whether another server has gone on with a task.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(250);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// `GET /v1/tasks/{id}`
 ///
@@ -33,34 +35,36 @@ pub async fn get(
 ) -> Result<Json<Value>> {
     let first = query.integer("first", 0, 0..=i64::MAX)?;
     let wait = query.integer("wait", 0, 0..=86_400)?;
-    let wait = std::time::Duration::from_secs(wait.unsigned_abs()).min(app.config().limits.wait);
-    let mut task = find(&app, &id).await?;
-    let known = task.user_guid == principal.user.guid || principal.is_administrator();
-    if !known {
-        let guid = task.content_guid.as_deref().ok_or_else(Error::forbidden)?;
-        editable(&mut *app.read().await?, &principal, guid).await.map_err(|_| Error::forbidden())?;
-    }
-    if task.state != "finished" && !wait.is_zero() {
-        let until_finished = async {
-            let bell = app.bell(&id);
-            loop {
-                let mut rung = pin!(bell.notified());
-                rung.as_mut().enable();
-                let task = find(&app, &id).await?;
-                if task.state == "finished" {
-                    return Ok::<_, Error>(task);
-                }
-                // A bell rings on this server only.
-                let _ = tokio::time::timeout(LOOK, rung).await;
-            }
-        };
-        task = match tokio::time::timeout(wait, until_finished).await {
-            Ok(task) => task?,
-            Err(_) => find(&app, &id).await?,
-        };
-    }
+    let wait = Duration::from_secs(wait.unsigned_abs()).min(app.config().limits.wait);
+    let until = Instant::now() + wait;
+    let bell = app.bell(&id);
+    let mut allowed = false;
+    let task = loop {
+        // Before the task is read: it may end in the moment after.
+        let mut rung = pin!(bell.notified());
+        rung.as_mut().enable();
+        let task = find(&app, &id).await?;
+        if !allowed {
+            may_see(&app, &principal, &task).await?;
+            allowed = true;
+        }
+        let now = Instant::now();
+        if task.state == "finished" || now >= until {
+            break task;
+        }
+        // A bell rings on this server only.
+        let _ = tokio::time::timeout_at(until.min(now + LOOK), rung).await;
+    };
     let output = store::tasks::output(&mut *app.read().await?, &id, first).await?;
     Ok(Json(shown(&task, first, &output)))
+}
+
+async fn may_see(app: &App, principal: &Principal, task: &Task) -> Result<()> {
+    if task.user_guid == principal.user.guid || principal.is_administrator() {
+        return Ok(());
+    }
+    let guid = task.content_guid.as_deref().ok_or_else(Error::forbidden)?;
+    editable(&mut *app.read().await?, principal, guid).await.map(drop).map_err(|_| Error::forbidden())
 }
 
 async fn find(app: &App, id: &str) -> Result<Task> {
