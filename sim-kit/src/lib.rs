@@ -22,6 +22,7 @@
 //! | [`gcfg`] | settings files in git's syntax, and the variables that go before them |
 //! | [`identity`] | identity tokens of other issuers, and their keys |
 //! | [`host`] | a running simulator, its reset and its start and stop on a port |
+//! | `connections`, `lanes` | connections of a port, and the threads that answer them |
 //! | [`control`] | `/__sim__/v1/` |
 //! | [`origin`] | absolute URLs built from the request |
 //! | [`serve_bytes`] | conditional and range requests over bytes and blobs |
@@ -34,6 +35,7 @@
 pub mod blobs;
 pub mod cli;
 pub mod clock;
+mod connections;
 pub mod control;
 pub mod counted;
 pub mod db;
