@@ -146,7 +146,15 @@ fn row(wanted: &Wanted, found: &Map<String, Value>, blocked: bool) -> Value {
         row.insert("available_versions".to_owned(), get("available_versions"));
     }
     if !wanted.omit_dependencies {
-        let (imports, suggests) = (get("imports"), get("suggests"));
+        // Extensions of editors name others, never with versions. What a pack brings along the feed does not say.
+        let others = found.get("extension_dependencies").and_then(Value::as_array);
+        let (imports, suggests) = match others {
+            Some(names) => {
+                let named = names.iter().map(|name| json!({ "name": name, "operator": "", "version": "" }));
+                (named.collect(), json!([]))
+            }
+            None => (get("imports"), get("suggests")),
+        };
         row.insert("dependencies".to_owned(), json!({ "imports": imports, "suggests": suggests }));
     }
     row.into()

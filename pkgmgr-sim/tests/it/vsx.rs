@@ -193,6 +193,11 @@ async fn dates_rules_and_the_api() {
     let wanted = json!({"repo": "vsx", "names": ["golang.Go"]});
     let row = team.admin("POST", "/__api__/filter/packages", wanted).await.json();
     assert_eq!((&row["name"], &row["blocked"]), (&json!("golang.Go"), &json!(false)));
+    assert_eq!(row["dependencies"], json!({"imports": [], "suggests": []}));
+    let wanted = json!({"repo": "vsx", "names": ["ms-python.python"]});
+    let row = team.admin("POST", "/__api__/filter/packages", wanted).await.json();
+    let needed = json!([{"name": "ms-python.debugpy", "operator": "", "version": ""}]);
+    assert_eq!(row["dependencies"], json!({"imports": needed, "suggests": []}));
     for page in ["packages", "packages/golang.Go", "setup", "activity"] {
         let page = team.get(&format!("/client/view/repos/vsx/{page}")).await;
         assert_eq!(page.status, 200, "{}", page.text());
