@@ -175,7 +175,8 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The real server's number for the kind of a transaction; only that of a sync is known.
+/// The real server's number for the kind of a transaction. Only that of a sync is known, and only of a sync the `action`; that all
+/// others have the number 0 here, and the words of their actions, is inferred from the names of the commands that make them.
 const SYNC: i64 = 3;
 
 /// A synchronisation of CRAN counts as the real server's does: a new version of a known package is one that is added, and its
