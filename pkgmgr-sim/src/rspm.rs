@@ -6,12 +6,15 @@
 //! curated sources only tell what they would do.
 
 mod airgap;
+mod blocklist;
 mod bootstrap;
 mod command;
 mod git;
 mod metadata;
+mod packages;
 mod server;
 mod table;
+mod urls;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -23,7 +26,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 pub use command::Command;
-use command::{Add, Create, Delete, Edit, List, Url};
+use command::{Create, Delete, Edit, List};
 use server::Server;
 use table::{fields, table};
 
@@ -154,7 +157,7 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
         Command::Edit(what) => edit(server, what).await,
         Command::Delete(what) => delete(server, what).await,
         Command::List(what) => list(server, what).await,
-        Command::Add(add) => self::add(server, add).await,
+        Command::Add(add) => packages::add(server, add).await,
         Command::Subscribe(pair) => {
             let body = json!({ "source": pair.source });
             let now = server.call(Method::POST, &["repos", &pair.repo, "sources"], &body).await?;
@@ -182,32 +185,8 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
             }
             Ok(Told { json, human: Human::Fields })
         }
-        Command::Update { source, file_in, snapshot, packages, remove, include, csv_out, commit } => {
-            let requirements = file_in.as_deref().map(read_text).transpose()?;
-            let body = given(vec![
-                ("snapshot", snapshot.into()),
-                ("requirements", requirements.into()),
-                ("packages", packages.into()),
-                ("remove", remove.into()),
-                ("include", include.into()),
-                ("commit", commit.into()),
-            ]);
-            let done = server.call(Method::POST, &["sources", &source, "update"], &body).await?;
-            updated(done, csv_out.as_deref(), "--commit")
-        }
-        Command::Remove(command::Remove::Package { name, source, comment }) => {
-            let (package, which) = name.rsplit_once('@').unwrap_or((&name, ""));
-            // Of Python packages a file can be named alone.
-            let (package, which) = match which {
-                "" if project_of(&name).is_some() => (project_of(&name).unwrap_or_default(), name.as_str()),
-                "" => bail!("say which: --name={name}@all, {name}@current, or a version such as {name}@1.2.3"),
-                which => (package, which),
-            };
-            let mut query = vec![("which", which)];
-            query.extend(comment.as_deref().map(|comment| ("comment", comment)));
-            let gone = server.delete(&["sources", &source, "packages", package], &query).await?;
-            Ok(said(gone, format!("Removed {name} from {source}.")))
-        }
+        Command::Update(what) => packages::update(server, what).await,
+        Command::Remove(what) => packages::remove(server, what).await,
         Command::Archive { name, source } => {
             let path = ["sources", &source, "packages", &name, "archive"];
             let done = server.call(Method::POST, &path, &Value::Null).await?;
@@ -239,17 +218,8 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
             let done = server.call(Method::POST, &["sync", "clear"], &body).await?;
             Ok(said(done, format!("Cleared {kind}. Synchronise it anew with: rspm sync --type={kind}")))
         }
-        Command::Test(command::Test::BlocklistRules { repo, package_name, version, bioc_version }) => {
-            let mut query = vec![("repo", repo.as_str()), ("package_name", &package_name), ("version", &version)];
-            query.extend(bioc_version.as_deref().map(|release| ("bioc_version", release)));
-            let found = server.get(&["blocklist", "test"], &query).await?;
-            let text = match found["blocked"].as_bool() {
-                Some(true) => format!("{package_name} {version} is blocked by rule {}.", found["rule"]),
-                _ => format!("{package_name} {version} is not blocked."),
-            };
-            Ok(said(found, text))
-        }
-        Command::Url(what) => url(server, what).await,
+        Command::Test(what) => blocklist::test(server, what).await,
+        Command::Url(what) => urls::url(server, what).await,
         Command::Run(what) => git::run(server, what).await,
         Command::Rerun(what) => git::rerun(server, what).await,
         Command::Logs(what) => git::logs(server, what).await,
@@ -296,39 +266,6 @@ async fn told_progress(server: &Server) -> std::convert::Infallible {
     }
 }
 
-async fn url(server: &Server, what: Url) -> anyhow::Result<Told> {
-    match what {
-        Url::Create { repo, date, snapshot, lock, no_alias } => {
-            let mut snapshots = Map::new();
-            for pair in &snapshot {
-                let (source, state) = pair
-                    .split_once(':')
-                    .with_context(|| format!("--snapshot={pair}: write source:date-or-transaction"))?;
-                if snapshots.insert(source.to_owned(), state.into()).is_some() {
-                    bail!("--snapshot names {source} twice");
-                }
-            }
-            let body = given(vec![
-                ("date", date.into()),
-                ("snapshots", snapshots.into()),
-                ("lock", lock.into()),
-                ("no_alias", no_alias.into()),
-            ]);
-            let made = server.call(Method::POST, &["repos", &repo, "urls"], &body).await?;
-            let url = made["url"].as_str().context("the answer has no URL")?.to_owned();
-            Ok(said(made, url))
-        }
-        Url::List { repo } => {
-            let json = server.get(&["repos", &repo, "urls"], &[]).await?;
-            Ok(Told { json, human: Human::Table(&["id", "locked", "created", "url"]) })
-        }
-        Url::Delete { repo, id } => {
-            server.delete(&["repos", &repo, "urls", &id], &[]).await?;
-            Ok(said(json!({ "deleted": true }), format!("URL {id} of {repo} deleted.")))
-        }
-    }
-}
-
 async fn create(server: &Server, what: Create) -> anyhow::Result<Told> {
     match what {
         Create::Repo { name, description, kind, authenticated, hidden } => {
@@ -366,37 +303,12 @@ async fn create(server: &Server, what: Create) -> anyhow::Result<Told> {
             }
             Ok(said(made, token))
         }
-        Create::BulkBlocklistRules { path, fail_all } => {
-            let shown = path.display();
-            let rules: Value = serde_json::from_str(&read_text(&path)?)
-                .with_context(|| format!("{shown} must hold a list in JSON, such as [{{\"package_name\": \"sf\"}}]"))?;
-            let body = json!({ "rules": rules, "fail_all": fail_all });
-            let done = server.call(Method::POST, &["blocklist", "rules", "bulk"], &body).await?;
-            let list = |member: &str| done[member].as_array().cloned().unwrap_or_default();
-            let mut lines = vec![format!("{} blocklist rules created.", list("created").len())];
-            for one in list("failed") {
-                lines.push(format!("Rule {} was not: {}", one["rule"], one["error"].as_str().unwrap_or_default()));
-            }
-            Ok(said(done, lines.join("\n")))
-        }
+        Create::BulkBlocklistRules(bulk) => blocklist::create_many(server, bulk).await,
+        Create::BlocklistRule(rule) => blocklist::create(server, rule).await,
         Create::GitBuilder(new) => git::create(server, new).await,
         Create::Metadata(record) => metadata::create(server, record).await,
         Create::BulkMetadata(records) => metadata::create_many(server, records).await,
-        Create::BlocklistRule(rule) => {
-            let made = server.call(Method::POST, &["blocklist", "rules"], &drafted(&rule)?).await?;
-            let text = format!("Blocklist rule {} created.", made["id"]);
-            Ok(said(made, text))
-        }
     }
-}
-
-/// A rule as the server wants it.
-fn drafted(rule: &command::Rule) -> anyhow::Result<Value> {
-    let mut draft = serde_json::to_value(rule)?;
-    if rule.bioconductor {
-        draft["source_type"] = "bioconductor".into();
-    }
-    Ok(draft)
 }
 
 async fn edit(server: &Server, what: Edit) -> anyhow::Result<Told> {
@@ -415,12 +327,8 @@ async fn edit(server: &Server, what: Edit) -> anyhow::Result<Told> {
             let now = server.call(Method::PATCH, &["sources", &name], &json!({ "name": new_name })).await?;
             Ok(said(now, format!("Source {name} is now {new_name}.")))
         }
+        Edit::BlocklistRule(changed) => blocklist::edit(server, changed).await,
         Edit::GitBuilder(changed) => git::edit(server, changed).await,
-        Edit::BlocklistRule { id, rule } => {
-            let path = ["blocklist", "rules", &id];
-            let now = server.call(Method::PUT, &path, &drafted(&rule)?).await?;
-            Ok(said(now, format!("Blocklist rule {id} edited.")))
-        }
     }
 }
 
@@ -515,95 +423,6 @@ async fn list(server: &Server, what: List) -> anyhow::Result<Told> {
     Ok(Told { json, human: Human::Table(columns) })
 }
 
-async fn add(server: &Server, add: Add) -> anyhow::Result<Told> {
-    if add.path.is_empty() {
-        let mut packages = add.packages;
-        if let Some(file) = &add.file_in {
-            packages.extend(requirements_in(&read_text(file)?));
-        }
-        if packages.is_empty() {
-            bail!("give files with --path, or for a curated source packages with --packages or --file-in");
-        }
-        let is_open = add.snapshot.is_none();
-        let body = given(vec![
-            ("packages", packages.into()),
-            ("snapshot", add.snapshot.into()),
-            ("include_suggests", add.include_suggests.into()),
-            ("commit", add.commit.into()),
-        ]);
-        let done = server.call(Method::POST, &["sources", &add.source, "update"], &body).await?;
-        let flags = match done["snapshot"].as_str().filter(|_| is_open) {
-            Some(date) => format!("--snapshot={date} --commit"),
-            None => "--commit".to_owned(),
-        };
-        return updated(done, add.csv_out.as_deref(), &flags);
-    }
-    let mut files = Vec::new();
-    for path in &add.path {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.with_context(|| format!("{} names no file", path.display()))?;
-        let shown = path.display().to_string();
-        let digest = crate::bundle::digest_of(path, &shown).with_context(|| format!("cannot read {shown}"))?;
-        files.push((name.to_owned(), digest.to_string(), path.as_path()));
-    }
-    let done = server.upload(&add.source, add.replace, &files).await?;
-    let names: Vec<String> = done
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|one| {
-            let text = |member: &str| one[member].as_str().unwrap_or_default().to_owned();
-            format!("Added {} {} to {}.", text("name"), text("version"), add.source)
-        })
-        .collect();
-    Ok(said(done, names.join("\n")))
-}
-
-/// Tells what an update changes, and writes it to `csv`, where wanted. With `flags` more it would be done.
-fn updated(json: Value, csv: Option<&Path>, flags: &str) -> anyhow::Result<Told> {
-    let mut lines = vec![format!("Snapshot {}", json["snapshot"].as_str().unwrap_or_default())];
-    let mut rows = String::from("change,name,version\n");
-    for change in ["added", "updated", "removed"] {
-        for package in json[change].as_array().into_iter().flatten() {
-            let text = |member: &str| package[member].as_str().unwrap_or_default().to_owned();
-            lines.push(format!("{change:>8}  {} {}", text("name"), text("version")));
-            // Neither names nor versions have commas or quotes.
-            rows.push_str(&format!("{change},{},{}\n", text("name"), text("version")));
-        }
-    }
-    for name in json["missing"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        lines.push(format!(" missing  {name}"));
-        rows.push_str(&format!("missing,{name},\n"));
-    }
-    if let Some(path) = csv {
-        std::fs::write(path, rows).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    lines.push(match json["committed"].as_bool() {
-        Some(true) => "Done.".to_owned(),
-        _ => format!("Nothing was changed; add {flags} to do it."),
-    });
-    Ok(said(json, lines.join("\n")))
-}
-
-/// The packages that a file names: several names on a line have commas between them, and so have bounds of versions.
-fn requirements_in(text: &str) -> Vec<String> {
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
-    let split = |line: &str| -> Vec<String> {
-        let is_one = line.contains(['<', '>', '=', '[', '(']);
-        let parts: Vec<&str> = if is_one { vec![line] } else { line.split(',').collect() };
-        parts.into_iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
-    };
-    lines.flat_map(split).collect()
-}
-
 fn read_text(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-}
-
-/// The project that a Python file of this name belongs to.
-fn project_of(file: &str) -> Option<&str> {
-    match file.strip_suffix(".tar.gz") {
-        Some(stem) => stem.rsplit_once('-').map(|(project, _)| project),
-        None => file.strip_suffix(".whl")?.split('-').next(),
-    }
 }

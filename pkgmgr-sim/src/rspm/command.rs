@@ -1,12 +1,14 @@
-//! Commands and their flags.
+//! Commands, and the flags of those that have no file of their own.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
 
 use super::airgap::Export;
+use super::blocklist::{Bulk, ChangedRule, Rule, Test};
 use super::bootstrap::Bootstrap;
+use super::packages::{Add, Remove, Update};
+use super::urls::Url;
 use super::{git, metadata};
 
 /// What `rspm` can do.
@@ -59,33 +61,7 @@ pub enum Command {
     Add(Add),
     /// Move a curated or snapshot source; only tells what would change, unless --commit is given.
     #[command(after_help = "Example:\n  rspm update --source=chosen --snapshot=2025-01-31 --commit")]
-    Update {
-        /// The source.
-        #[arg(long)]
-        source: String,
-        /// A requirements file: all that there shall be. For R a line such as sf, sf>=1.0,<2.0 or sf==1.0[suggests].
-        #[arg(long)]
-        file_in: Option<PathBuf>,
-        /// The new date; the newest when left out.
-        #[arg(long, default_value = "latest")]
-        snapshot: String,
-        /// More R packages.
-        #[arg(long, value_delimiter = ',')]
-        packages: Vec<String>,
-        /// R packages to be taken out.
-        #[arg(long, value_delimiter = ',')]
-        remove: Vec<String>,
-        /// Which dependencies come along: imports, depends, linking-to, suggests, none, all; those the source was made with if none
-        /// are given.
-        #[arg(long, value_delimiter = ',')]
-        include: Option<Vec<String>>,
-        /// Write what changes to this file.
-        #[arg(long, value_name = "FILE")]
-        csv_out: Option<PathBuf>,
-        /// Do it.
-        #[arg(long)]
-        commit: bool,
-    },
+    Update(Update),
     /// Remove packages from a local source.
     #[command(after_help = "Example:\n  rspm remove package --source=team --name=own@1.0")]
     #[command(subcommand)]
@@ -260,68 +236,13 @@ pub enum Create {
     BlocklistRule(Rule),
     /// Rules of a file: a list in JSON, with members named as the flags of `create blocklist-rule`.
     #[command(after_help = "Example:\n  rspm create bulk-blocklist-rules --path=rules.json --fail-all")]
-    BulkBlocklistRules {
-        /// The file.
-        #[arg(long)]
-        path: PathBuf,
-        /// None at all when one is wrong.
-        #[arg(long)]
-        fail_all: bool,
-    },
+    BulkBlocklistRules(Bulk),
     /// A builder of packages from a git repository.
     GitBuilder(git::NewBuilder),
     /// A value that packages have under a key.
     Metadata(metadata::Record),
     /// Values of a file, or of standard input.
     BulkMetadata(metadata::Records),
-}
-
-/// A blocklist rule; what is left out fits everything.
-#[derive(Debug, Clone, Args, Serialize)]
-pub struct Rule {
-    /// The package.
-    #[arg(long)]
-    package_name: Option<String>,
-    /// Versions, such as <4.0.0.
-    #[arg(long)]
-    version: Option<String>,
-    /// Packages of this source only.
-    #[arg(long)]
-    source: Option<String>,
-    /// In this repository only.
-    #[arg(long)]
-    repo: Option<String>,
-    /// Packages of Bioconductor only.
-    #[arg(long, conflicts_with = "source")]
-    #[serde(skip)]
-    pub(super) bioconductor: bool,
-    /// Packages with this license only.
-    #[arg(long)]
-    license: Option<String>,
-    /// Packages with licenses of these types only: permissive, weak-copyleft, strong-copyleft, public-domain, unknown.
-    #[arg(long, value_delimiter = ',')]
-    license_types: Vec<String>,
-    /// Packages that were taken away from where they come.
-    #[arg(long)]
-    deleted_packages: bool,
-    /// Packages with vulnerabilities.
-    #[arg(long)]
-    vulns: bool,
-    /// Of vulnerabilities only those at least as severe: low, medium, high, critical, or a base score.
-    #[arg(long, requires = "vulns")]
-    min_severity: Option<String>,
-    /// With --min-severity: those without a score, too.
-    #[arg(long, requires = "vulns")]
-    block_unscored: bool,
-    /// Allow what other rules block.
-    #[arg(long)]
-    exception: bool,
-    /// Of two rules that fit, the one with the higher number decides.
-    #[arg(long, default_value_t = 0)]
-    priority: i64,
-    /// Free text.
-    #[arg(long, default_value = "")]
-    description: String,
 }
 
 /// What can be edited.
@@ -358,14 +279,7 @@ pub enum Edit {
     },
     /// A blocklist rule: it becomes another one.
     #[command(after_help = "Example:\n  rspm edit blocklist-rule --id=3 --package-name=sf")]
-    BlocklistRule {
-        /// Its number.
-        #[arg(long)]
-        id: String,
-        #[command(flatten)]
-        #[allow(missing_docs)] // the flags say it
-        rule: Rule,
-    },
+    BlocklistRule(ChangedRule),
     /// A git builder.
     GitBuilder(git::ChangedBuilder),
 }
@@ -493,116 +407,4 @@ pub struct Pair {
     /// The source.
     #[arg(long)]
     pub source: String,
-}
-
-/// What is added, and to what.
-#[derive(Debug, Clone, Args)]
-pub struct Add {
-    /// The source.
-    #[arg(long)]
-    pub source: String,
-    /// Package files.
-    #[arg(long, value_delimiter = ',')]
-    pub path: Vec<PathBuf>,
-    /// Take the place of the same version.
-    #[arg(long)]
-    pub replace: bool,
-    /// Packages for a curated source.
-    #[arg(long, value_delimiter = ',', conflicts_with = "path")]
-    pub packages: Vec<String>,
-    /// A file with names of packages, one a line or with commas; a line may say which versions will do, such as sf>=1.0,<2.0.
-    #[arg(long, conflicts_with = "path")]
-    pub file_in: Option<PathBuf>,
-    /// Bring along what they suggest.
-    #[arg(long)]
-    pub include_suggests: bool,
-    /// Write what changes to this file.
-    #[arg(long, value_name = "FILE", conflicts_with = "path")]
-    pub csv_out: Option<PathBuf>,
-    /// The date of a curated source; the one it has when left out, which --commit does not allow.
-    #[arg(long)]
-    pub snapshot: Option<String>,
-    /// Do it.
-    #[arg(long, requires = "snapshot")]
-    pub commit: bool,
-}
-
-/// What can be removed.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Remove {
-    /// A package, or a version or file of it.
-    #[command(after_help = "Example:\n  rspm remove package --source=team --name=own@all")]
-    Package {
-        /// name@all, name@current, name@1.2.3, or the name of a Python file.
-        #[arg(long)]
-        name: String,
-        /// The source.
-        #[arg(long)]
-        source: String,
-        /// Why; the transaction tells it.
-        #[arg(long)]
-        comment: Option<String>,
-    },
-}
-
-/// What can be tried.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Test {
-    /// Whether a package would be blocked.
-    #[command(after_help = "Example:\n  rspm test blocklist-rules --repo=prod --package-name=sf --version=1.0")]
-    BlocklistRules {
-        /// The repository.
-        #[arg(long)]
-        repo: String,
-        /// The package.
-        #[arg(long)]
-        package_name: String,
-        /// Its version.
-        #[arg(long)]
-        version: String,
-        /// Of a Bioconductor repository: which release.
-        #[arg(long)]
-        bioc_version: Option<String>,
-    },
-}
-
-/// Addresses of snapshots.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Url {
-    /// An address of a repository that pins one state of each of its sources.
-    #[command(after_help = "Example:\n  rspm url create --repo=prod --snapshot=cran:2025-01-31")]
-    Create {
-        /// The repository.
-        #[arg(long)]
-        repo: String,
-        /// YYYY-MM-DD, for the sources without a --snapshot; without it they are pinned as they are now. This or --snapshot is needed.
-        #[arg(long, required_unless_present = "snapshot")]
-        date: Option<String>,
-        /// source:YYYY-MM-DD or source:TRANSACTION; may be given several times.
-        #[arg(long, value_delimiter = ',', value_name = "SOURCE:SNAPSHOT")]
-        snapshot: Vec<String>,
-        /// Make it impossible to delete.
-        #[arg(long)]
-        lock: bool,
-        /// Spell the states out in place of making a short name for them.
-        #[arg(long)]
-        no_alias: bool,
-    },
-    /// List the created addresses of a repository.
-    #[command(after_help = "Example:\n  rspm url list --repo=prod")]
-    List {
-        /// The repository.
-        #[arg(long)]
-        repo: String,
-    },
-    /// Delete an address that is not locked.
-    #[command(after_help = "Example:\n  rspm url delete --repo=prod --id=1-4")]
-    Delete {
-        /// The repository.
-        #[arg(long)]
-        repo: String,
-        /// The part of the address that stands for the snapshot.
-        #[arg(long)]
-        id: String,
-    },
 }
