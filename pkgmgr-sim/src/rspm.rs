@@ -214,6 +214,11 @@ async fn command(server: &Server, command: Command) -> anyhow::Result<Told> {
         Command::Import { path, what: None } => airgap::import(server, &path.unwrap_or_default()).await,
         Command::Verify { path } => airgap::verify(&path),
         Command::Clear { kind, version, confirm } => {
+            if !confirm {
+                bail!(
+                    "all packages and snapshots of {kind} would be gone, which cannot be undone; add --confirm to do it"
+                );
+            }
             let body = json!({ "type": kind, "version": version, "confirm": confirm });
             let done = server.call(Method::POST, &["sync", "clear"], &body).await?;
             Ok(said(done, format!("Cleared {kind}. Synchronise it anew with: rspm sync --type={kind}")))

@@ -76,7 +76,9 @@ impl Form {
             "*/*" | "text/*" => Some(Self::Html),
             _ => None,
         };
-        if let Some(form) = format.and_then(of) {
+        // The `+` of a type, written as it is, has become a space in the query.
+        let format = format.map(|format| format.replace(' ', "+"));
+        if let Some(form) = format.as_deref().and_then(of) {
             return form;
         }
         let mut best = (0.0_f32, Self::Html);

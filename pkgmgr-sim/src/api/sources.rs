@@ -15,6 +15,7 @@ use crate::app::{App, View};
 use crate::auth::Caller;
 use crate::curated::Settings;
 use crate::error::{ApiError, Error};
+use crate::record::instant;
 use crate::store::builders;
 use crate::store::repos;
 use crate::store::sources::{self, Source};
@@ -29,9 +30,15 @@ pub async fn list(State(app): State<App>, Query(chosen): Query<Chosen>) -> Resul
     Ok(chosen.answer(app.view().sources_in_order().map(source_json).collect())?)
 }
 
-/// `GET /__api__/sources/{source}`
+/// `GET /__api__/sources/{source}`: of one that shows or takes its packages from a date of another one also that date.
 pub async fn show(State(app): State<App>, Path(source): Path<String>) -> Result<Json<Value>, ApiError> {
-    Ok(Json(source_json(app.view().source_named(&source)?)))
+    let view = app.view();
+    let source = view.source_named(&source)?;
+    let mut shown = source_json(source);
+    if let Some((_, at)) = sources::pin(app.world().db(), source.id, i64::MAX).await? {
+        shown["snapshot"] = instant(at.as_of).date_naive().to_string().into();
+    }
+    Ok(Json(shown))
 }
 
 /// The source types that can be created.

@@ -162,6 +162,8 @@ async fn curated_sources_python_and_the_blocklist() {
     shell.fails(&["create", "source", "--name=x", "--no-archived"], "curated-cran").await;
     shell.fails(&["update", "--source=alone", "--snapshot=1"], "no state at transaction 1").await;
     let moved = shell.run(&["update", "--source=chosen", "--snapshot=2024-01-05", "--commit"]).await;
+    assert_eq!(shell.json(&["info", "--source=chosen"]).await["snapshot"], "2024-01-04", "the last before");
+    assert!(shell.json(&["info", "--source=cran"]).await.get("snapshot").is_none());
     assert!(moved.contains("updated  alpha 1.0") && moved.ends_with("Done.\n"), "{moved}");
 
     let listed = |text: &str| format!("--file-in={}", write(folder.path(), "packages.txt", text.as_bytes()));

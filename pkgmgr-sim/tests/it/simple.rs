@@ -34,6 +34,10 @@ async fn files_in_both_forms() {
     assert_eq!(yanked, [None, None, Some("broken <badly>")]);
     assert_eq!(page.files[0].upload_time.as_deref(), Some("2024-01-02T12:00:00.000000Z"));
     assert_eq!(page.files[0].requires_python.as_deref(), Some(">=3.8"));
+    for written in [JSON_TYPE.to_owned(), JSON_TYPE.replace('+', "%2B")] {
+        let asked = team.get(&format!("/pypi/latest/simple/alpha-py/?format={written}")).await;
+        assert_eq!((asked.header("content-type"), &asked.body), (JSON_TYPE, &json.body), "{written}");
+    }
     // pip 22.3 cannot stand an object under this key.
     assert!(!json.text().contains("\"dist-info-metadata\""));
     let html = team.get("/pypi/latest/simple/alpha-py/").await;
