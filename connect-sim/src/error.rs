@@ -140,6 +140,7 @@ pub enum Code {
     OAuthCredentialSubjectToken = 215,
     OAuthCredentialIssClaim = 216,
     OAuthCredentialSubClaim = 217,
+    OAuthAccessTokenRefreshFailure = 219,
     OAuthSessionNotFound = 220,
     OAuthIntegrationsNotLicensed = 221,
     LockedContentBundle = 222,

@@ -7,7 +7,7 @@
 //! | integration | subject token | credential |
 //! | --- | --- | --- |
 //! | `connect` | the visitor's | an API key of the visitor, for an hour |
-//! | Viewer | the visitor's | the token of the visitor's session with the integration |
+//! | Viewer | the visitor's | the token of the visitor's session with the integration, renewed if it has run out |
 //! | Service Account | the content's | a token that says that it is simulated |
 //!
 //! Integrations of the template `aws` give keys that say the same, in place of a token.
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
 
-use super::{auth_type, find};
+use super::{auth_type, find, sessions};
 use crate::access::{Role, editable};
 use crate::app::App;
 use crate::auth::{Caller, Principal};
@@ -44,7 +44,7 @@ const CONTENT: &str = "urn:posit:connect:content-session-token";
 /// Where the key that session tokens are signed with is kept.
 const SECRET: &str = "session-token-secret";
 /// Seconds that tokens and keys hold.
-const LIFETIME: i64 = 3600;
+pub(super) const LIFETIME: i64 = 3600;
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
@@ -133,7 +133,7 @@ async fn meant(app: &App, db: &mut AnyConnection, content_guid: &str, asked: &Qu
 /// `POST /v1/oauth/integrations/credentials`, form-encoded.
 ///
 /// # Errors
-/// 400 for a bad form or token, 401 when the visitor has no session with the integration, 403 for content that the
+/// 400 for a bad form or token, 401 when the visitor has no session with the integration or one that cannot be renewed, 403 for content that the
 /// caller may not change.
 pub async fn exchange(
     State(app): State<App>,
@@ -180,18 +180,12 @@ pub async fn exchange(
         return Err(Error::bad(Code::OAuthCredentialRequestedTokenType, text));
     }
     let session = if kind == USER && given != API_KEY {
-        let sessions = store::oauth::sessions(&mut tx).await?;
-        let own = |s: &store::oauth::Session| s.user_guid == claims.sub && s.integration_guid == integration.guid;
-        Some(sessions.into_iter().find(own).ok_or_else(|| {
-            let path = format!("/__oauth__/integrations/{}/login", integration.guid);
-            let text = format!("The visitor has not signed in with the integration; send it to {path}.");
-            Error::unauthorized(Code::OAuthSessionNotFound, text)
-        })?)
+        Some(sessions::good(&app, &mut tx, &claims.sub, &integration.guid).await?)
     } else {
         None
     };
-    let (token, token_type) = match given {
-        API_KEY => (visitor_key(&app, &mut tx, &claims.sub, &integration).await?, "Key"),
+    let (token, token_type, left) = match given {
+        API_KEY => (visitor_key(&app, &mut tx, &claims.sub, &integration).await?, "Key", LIFETIME),
         AWS => {
             let keys = json!({
                 "accessKeyId": format!("simulated-{}", app.world().ids().secret(12)),
@@ -199,16 +193,18 @@ pub async fn exchange(
                 "sessionToken": format!("simulated-{}", app.world().ids().secret(32)),
                 "expiration": time(app.now() + LIFETIME * 1_000_000),
             });
-            (STANDARD.encode(keys.to_string()), "aws_credentials")
+            (STANDARD.encode(keys.to_string()), "aws_credentials", LIFETIME)
         }
         _ => {
-            let own = || format!("simulated-{}", app.world().ids().secret(32));
-            (session.map_or_else(own, |session| session.access_token), "Bearer")
+            let own = || (format!("simulated-{}", app.world().ids().secret(32)), LIFETIME);
+            let left = |session: &store::oauth::Session| (session.expires - app.now()) / 1_000_000;
+            let (token, left) = session.map_or_else(own, |session| (session.access_token.clone(), left(&session)));
+            (token, "Bearer", left)
         }
     };
     tx.commit().await?;
     Ok(Json(json!({
-        "access_token": token, "issued_token_type": given, "token_type": token_type, "expires_in": LIFETIME,
+        "access_token": token, "issued_token_type": given, "token_type": token_type, "expires_in": left,
     })))
 }
 

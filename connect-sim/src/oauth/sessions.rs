@@ -1,7 +1,11 @@
 //! Sessions of users with integrations.
 //!
 //! A browser signs in at `/__oauth__/integrations/{guid}/login`. Here no other service is asked: whoever signed in to
-//! this server is signed in there, with a token that says that it is simulated.
+//! this server is signed in there, with a token that says that it is simulated and is good for an hour.
+//!
+//! With it comes a token to renew it, which `has_refresh_token` tells of: the exchange of credentials renews what has run
+//! out. Without one the visitor signs in again. As OpenID Connect has it, a service that is asked for `openid` gives one
+//! only for `offline_access`; a service that is asked for other scopes always does.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -9,8 +13,10 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::LOCATION;
 use serde_json::{Value, json};
+use sim_kit::Tx;
 use sim_kit::origin::Origin;
 
+use super::credentials::LIFETIME;
 use super::{auth_type, find};
 use crate::access::Role;
 use crate::app::App;
@@ -18,7 +24,7 @@ use crate::auth::{Caller, Principal, login};
 use crate::error::{Code, Error, Result};
 use crate::input::Query;
 use crate::store;
-use crate::store::oauth::Session;
+use crate::store::oauth::{Integration, Session};
 use crate::users::time;
 
 /// `GET /__oauth__/integrations/{guid}/login`
@@ -40,24 +46,69 @@ pub async fn sign_in(
         let text = "Nobody signs in with this integration.";
         return Err(Error::bad(Code::InvalidOAuthIntegrationLogin, text));
     }
-    let session = Session {
+    let mut session = Session {
         guid: app.world().ids().uuid("oauth-session").to_string(),
         id: store::next(&mut tx, "oauth-session").await?,
         user_guid: principal.user.guid.clone(),
         integration_guid: guid,
-        access_token: format!("simulated-{}", app.world().ids().secret(32)),
+        access_token: String::new(),
+        refresh_token: is_renewable(&integration).then(String::new),
+        expires: now,
         created: now,
         updated: now,
     };
+    renew(&app, &mut session);
     store::oauth::sign_in(&mut tx, &session).await?;
     tx.commit().await?;
     Ok((StatusCode::FOUND, [(LOCATION, origin.url("/connect/"))]).into_response())
 }
 
+/// Whether the service gives tokens that renew those of content.
+fn is_renewable(integration: &Integration) -> bool {
+    let scopes = integration.config.get("scopes").and_then(Value::as_str).unwrap_or_default();
+    let asked = |scope: &str| scopes.split([' ', ',']).any(|one| one == scope);
+    !asked("openid") || asked("offline_access")
+}
+
+/// Gives a session new tokens, as the service does.
+fn renew(app: &App, session: &mut Session) {
+    let token = || format!("simulated-{}", app.world().ids().secret(32));
+    session.access_token = token();
+    // A used one is of no more use, as OAuth 2.1 recommends.
+    session.refresh_token = session.refresh_token.as_ref().map(|_| token());
+    session.updated = app.now();
+    session.expires = session.updated + LIFETIME * 1_000_000;
+}
+
+/// A visitor's session with an integration, its token good.
+///
+/// # Errors
+/// 401 when the visitor has to sign in.
+pub(super) async fn good(app: &App, tx: &mut Tx, user_guid: &str, integration_guid: &str) -> Result<Session> {
+    let path = format!("/__oauth__/integrations/{integration_guid}/login");
+    let sessions = store::oauth::sessions(tx).await?;
+    let own = |session: &Session| session.user_guid == user_guid && session.integration_guid == integration_guid;
+    let mut session = sessions.into_iter().find(own).ok_or_else(|| {
+        let text = format!("The visitor has not signed in with the integration; send it to {path}.");
+        Error::unauthorized(Code::OAuthSessionNotFound, text)
+    })?;
+    if session.expires <= app.now() {
+        if session.refresh_token.is_none() {
+            let text = format!(
+                "The visitor's token has run out, and the service gave none to renew it; send the visitor to {path}."
+            );
+            return Err(Error::unauthorized(Code::OAuthAccessTokenRefreshFailure, text));
+        }
+        renew(app, &mut session);
+        store::oauth::sign_in(tx, &session).await?;
+    }
+    Ok(session)
+}
+
 fn shown(session: &Session) -> Value {
     json!({
         "id": session.id.to_string(), "guid": session.guid, "user_guid": session.user_guid,
-        "oauth_integration_guid": session.integration_guid, "has_refresh_token": false,
+        "oauth_integration_guid": session.integration_guid, "has_refresh_token": session.refresh_token.is_some(),
         "created_time": time(session.created), "updated_time": time(session.updated),
     })
 }

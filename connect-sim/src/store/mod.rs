@@ -65,6 +65,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 41, name: "messages", sql: include_str!("../../migrations/0041_messages.sql") },
     Migration { version: 50, name: "search", sql: include_str!("../../migrations/0050_search.sql") },
     Migration { version: 51, name: "inactivity", sql: include_str!("../../migrations/0051_inactivity.sql") },
+    Migration { version: 52, name: "refresh_tokens", sql: include_str!("../../migrations/0052_refresh_tokens.sql") },
 ];
 
 /// The next number of `kind`, from 1; never given twice, also not after its holder is gone. Needs a write transaction.

@@ -197,21 +197,26 @@ pub struct Session {
     pub integration_guid: String,
     /// What content gets.
     pub access_token: String,
+    /// What a new one is got with, where the service gave it.
+    pub refresh_token: Option<String>,
+    /// Until when content's token is good, microseconds.
+    pub expires: i64,
     /// Microseconds.
     pub created: i64,
     /// Microseconds.
     pub updated: i64,
 }
 
-/// Inserts a session, or renews the token of the one that is there.
+/// Inserts a session, or renews the tokens of the one that is there.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn sign_in(db: &mut AnyConnection, session: &Session) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO oauth_sessions (guid, id, user_guid, integration_guid, access_token, created, updated) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (user_guid, integration_guid) DO UPDATE SET \
-         access_token = excluded.access_token, updated = excluded.updated",
+        "INSERT INTO oauth_sessions (guid, id, user_guid, integration_guid, access_token, created, updated, \
+         refresh_token, expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+         ON CONFLICT (user_guid, integration_guid) DO UPDATE SET access_token = excluded.access_token, \
+         updated = excluded.updated, refresh_token = excluded.refresh_token, expires = excluded.expires",
     )
     .bind(&session.guid)
     .bind(session.id)
@@ -220,6 +225,8 @@ pub async fn sign_in(db: &mut AnyConnection, session: &Session) -> sqlx::Result<
     .bind(&session.access_token)
     .bind(session.created)
     .bind(session.updated)
+    .bind(&session.refresh_token)
+    .bind(session.expires)
     .execute(db)
     .await?;
     Ok(())
@@ -237,6 +244,8 @@ pub async fn sessions(db: &mut AnyConnection) -> sqlx::Result<Vec<Session>> {
             user_guid: row.try_get("user_guid")?,
             integration_guid: row.try_get("integration_guid")?,
             access_token: row.try_get("access_token")?,
+            refresh_token: row.try_get("refresh_token")?,
+            expires: row.try_get("expires")?,
             created: row.try_get("created")?,
             updated: row.try_get("updated")?,
         })

@@ -105,6 +105,53 @@ async fn sessions_are_ones_own() {
 }
 
 #[tokio::test]
+async fn sessions_are_renewed_where_the_service_lets() {
+    let app = TestApp::new().await;
+    let (publisher, admin, viewer) = (app.publisher(), app.admin(), app.viewer());
+    let manifest = json!({"version": 1, "metadata": {"appmode": "python-api", "entrypoint": "app:app"}});
+    let guid = publisher.publish("api", bundle(&manifest, &[("app.py", "")])).await;
+    publisher.patch(&format!("/v1/content/{guid}"), &json!({"access_type": "logged_in"})).await.ok();
+    let exchange = || async {
+        let seen = viewer.get(&format!("/content/{guid}/")).await.ok();
+        let token = seen["headers"]["Posit-Connect-User-Session-Token"].as_str().unwrap().to_owned();
+        let form = format!(
+            "grant_type=urn:ietf:params:oauth:grant-type:token-exchange\
+             &subject_token_type=urn:posit:connect:user-session-token&subject_token={token}"
+        );
+        publisher.raw("POST", "/v1/oauth/integrations/credentials", &[], form.into()).await
+    };
+    for (scopes, renewed) in [("email", true), ("openid email", false), ("openid offline_access", true)] {
+        let mut body = custom();
+        body["config"]["scopes"] = json!(scopes);
+        let integration = admin.post("/v1/oauth/integrations", &body).await.ok()["guid"].clone();
+        let associations = json!([{"oauth_integration_guid": integration}]);
+        let path = format!("/v1/content/{guid}/oauth/integrations/associations");
+        assert_eq!(publisher.put(&path, &associations).await.status, 204);
+        let login = format!("/__oauth__/integrations/{}/login", integration.as_str().unwrap());
+        assert_eq!(viewer.page(&login).await.status, 302);
+        let session =
+            || async { viewer.get("/v1/oauth/sessions").await.ok().as_array().unwrap().last().cloned().unwrap() };
+        let begun = session().await;
+        assert_eq!((&begun["has_refresh_token"], &begun["oauth_integration_guid"]), (&json!(renewed), &integration));
+        app.world.clock().advance(std::time::Duration::from_secs(600)).await;
+        let first = exchange().await.ok();
+        assert_eq!(first["expires_in"], 3000, "{scopes}");
+        assert_eq!(exchange().await.ok()["access_token"], first["access_token"], "it is still good");
+        app.world.clock().advance(std::time::Duration::from_secs(3000)).await;
+        if !renewed {
+            assert_eq!(exchange().await.code(), (401, 219), "{scopes}");
+            assert_eq!(viewer.page(&login).await.status, 302);
+        }
+        let second = exchange().await.ok();
+        assert_ne!(second["access_token"], first["access_token"]);
+        assert_eq!(second["expires_in"], 3600);
+        let now = session().await;
+        assert_eq!((&now["guid"], &now["created_time"]), (&begun["guid"], &begun["created_time"]));
+        assert_ne!(now["updated_time"], begun["updated_time"]);
+    }
+}
+
+#[tokio::test]
 async fn older_servers_have_no_integrations() {
     let version = "2024.07.0".parse().unwrap();
     let app = TestApp::with(connect_sim::Config { version, ..connect_sim::Config::default() }).await;
