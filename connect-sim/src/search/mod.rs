@@ -96,7 +96,7 @@ pub async fn variants(State(app): State<App>, principal: Principal, asked: Query
     };
     let mut db = app.read().await?;
     let (condition, order, warnings) = asked_for(&mut db, &principal, &asked).await?;
-    let condition = condition.rendered_for(&principal.user.guid);
+    let condition = condition.rendered_for(&principal);
     let part = Part { limit: page.size, offset: page.offset() };
     let (found, total) = store::search::variants(&mut db, app.totals(), &condition, order, part).await?;
     let mut results = Vec::with_capacity(found.len());

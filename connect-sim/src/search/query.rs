@@ -45,7 +45,7 @@ pub enum Filter {
     Python(VersionSpecifiers),
     /// By the version of R.
     R(VersionSpecifiers),
-    /// By a package, of these versions.
+    /// By a package, of these versions; names of Python are the same as PEP 503 says.
     Package(String, VersionSpecifiers),
     /// By the image it runs in.
     Image(String),

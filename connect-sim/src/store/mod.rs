@@ -66,6 +66,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 50, name: "search", sql: include_str!("../../migrations/0050_search.sql") },
     Migration { version: 51, name: "inactivity", sql: include_str!("../../migrations/0051_inactivity.sql") },
     Migration { version: 52, name: "refresh_tokens", sql: include_str!("../../migrations/0052_refresh_tokens.sql") },
+    Migration { version: 53, name: "package_names", sql: include_str!("../../migrations/0053_package_names.sql") },
 ];
 
 /// The next number of `kind`, from 1; never given twice, also not after its holder is gone. Needs a write transaction.

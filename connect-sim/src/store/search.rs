@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use pep440_rs::VersionSpecifiers;
+use pkg_formats::python::name::normalize;
 use sim_kit::Db;
 use sim_kit::known::Known;
 use sqlx::any::{AnyArguments, AnyRow};
@@ -71,6 +72,9 @@ pub async fn complete(db: &mut AnyConnection) -> sqlx::Result<()> {
     }
     Ok(())
 }
+
+/// The name of a package as PEP 503 has it, as the index of the table says it.
+const NORMAL: &str = "REPLACE(REPLACE(REPLACE(REPLACE(LOWER(name), '_', '-'), '.', '-'), '---', '-'), '--', '-')";
 
 /// What rows of `listed` have to be.
 #[derive(Debug, Default)]
@@ -139,13 +143,20 @@ impl Condition {
         self
     }
 
-    /// And documents whose variants are looked at by the user `me`, who sees the private ones of its own items only.
+    /// And documents whose variants are looked at by a user, who sees the private ones of what it may change.
     #[must_use]
-    pub fn rendered_for(mut self, me: &str) -> Self {
+    pub fn rendered_for(mut self, principal: &Principal) -> Self {
         let rendered = ContentType::ALL.iter().filter(|one| one.kind() == Kind::Rendered).map(|one| one.name());
         let modes = self.one_of("listed.app_mode", rendered);
-        let me = self.value(me);
-        self.and(&format!("{modes} AND (variants.is_private = 0 OR listed.owner_guid = {me})"));
+        self.and(&modes);
+        if !principal.is_administrator() {
+            let me = self.value(&principal.user.guid);
+            self.and(&format!(
+                "(variants.is_private = 0 OR listed.owner_guid = {me} OR listed.guid IN \
+                 (SELECT content_guid FROM permissions WHERE role = 'owner' AND (principal_guid = {me} OR \
+                 principal_guid IN (SELECT group_guid FROM group_members WHERE user_guid = {me}))))"
+            ));
+        }
         self
     }
 
@@ -215,17 +226,22 @@ impl Condition {
             Filter::Python(wanted) => self.runtime(db, "py_version", wanted).await?,
             Filter::R(wanted) => self.runtime(db, "r_version", wanted).await?,
             Filter::Package(name, wanted) => {
+                let same = |normal: &str, name: &str| {
+                    format!("{NORMAL} = {normal} AND (language = 'python' OR LOWER(name) = {name})")
+                };
+                let normal = normalize(name);
                 let versions = if wanted.is_empty() {
                     String::new()
                 } else {
-                    let sql = "SELECT DISTINCT version FROM packages WHERE LOWER(name) = $1";
-                    let known = sqlx::query(sql).bind(name).fetch_all(db).await?;
+                    let sql = format!("SELECT DISTINCT version FROM packages WHERE {}", same("$1", "$2"));
+                    let known = sqlx::query(AssertSqlSafe(sql)).bind(&normal).bind(name).fetch_all(db).await?;
                     format!(" AND {}", self.one_of("version", satisfying(&known, wanted)?.iter().map(String::as_str)))
                 };
-                let name = self.value(name);
+                let (normal, name) = (self.value(normal), self.value(name));
                 format!(
                     "(listed.bundle_id IS NOT NULL AND listed.bundle_id IN \
-                     (SELECT bundle_id FROM packages WHERE LOWER(name) = {name}{versions}))"
+                     (SELECT bundle_id FROM packages WHERE {}{versions}))",
+                    same(&normal, &name)
                 )
             }
             Filter::Image(name) => {

@@ -17,6 +17,7 @@ use connect_sim::store::search::{Condition, Order, Part, Sort};
 use connect_sim::store::users::User;
 use connect_sim::store::variants::Variant;
 use connect_sim::store::{self, MIGRATIONS};
+use pkg_formats::python::name::normalize;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -125,7 +126,15 @@ fn made() -> impl Strategy<Value = Made> {
     let versions =
         (option::of(select(vec!["3.11.4", "3.12.0", "3.9", "odd"])), option::of(select(vec!["4.4.1", "4.1-2"])));
     let image = option::of(select(vec!["ghcr.example/R_Base", "local-2"]));
-    let package = (select(vec!["flask", "Flask", "shiny"]), select(vec!["1.0", "2.3.1", "1.8-1", "odd"]));
+    let package = select(vec![
+        ("r", "flask"),
+        ("r", "Flask"),
+        ("r", "shiny"),
+        ("r", "data.table"),
+        ("python", "data_table"),
+        ("python", "Data--Table"),
+    ]);
+    let package = (package, select(vec!["1.0", "2.3.1", "1.8-1", "odd"]));
     let packages = vec(package, 0..3);
     let marks = (vec(select(vec![2_i64, 3, 5]), 0..2), any::<[bool; 5]>());
     let granted = (option::of(select(vec![Grant::Viewer, Grant::Owner])), 0_i64..4, 0_i64..4);
@@ -139,8 +148,8 @@ fn made() -> impl Strategy<Value = Made> {
             };
             let mut packages: Vec<Package> = packages
                 .into_iter()
-                .map(|(name, version)| Package {
-                    language: "r",
+                .map(|((language, name), version)| Package {
+                    language,
                     name: name.to_owned(),
                     version: version.to_owned(),
                     hash: None,
@@ -209,6 +218,9 @@ fn asked() -> impl Strategy<Value = String> {
         "r:4.4",
         "r:>=4.1.2",
         "package:FLASK",
+        "package:data.table",
+        "package:Data-Table",
+        "package:data_._table>=1",
         "package:flask>=2,shiny",
         "package:flask<1",
         "package:shiny==1.8-1",
@@ -264,7 +276,11 @@ fn holds(filter: &Filter, made: &Made) -> bool {
             item.bundle_id.is_some()
                 && made.packages.iter().any(|package| {
                     let version = Some(package.version.clone());
-                    package.name.to_lowercase() == *name && (wanted.is_empty() || of(&version, wanted))
+                    let same = match package.language {
+                        "python" => normalize(&package.name) == normalize(name),
+                        _ => package.name.to_lowercase() == *name,
+                    };
+                    same && (wanted.is_empty() || of(&version, wanted))
                 })
         }
         Filter::Image(name) => {
