@@ -3,7 +3,8 @@
 //! | type | detail | on |
 //! | --- | --- | --- |
 //! | `minute`, `hour` | `{"N":n}` | every n minutes or hours from the start |
-//! | `day`, `week`, `year` | `{"N":n}` | every n of them from the day of the start |
+//! | `day`, `week` | `{"N":n}` | every n of them from the day of the start |
+//! | `year` | `{"N":n}` | the day of the start every n years, 28 February for the 29th in years without it |
 //! | `weekday` | `{}` | Monday to Friday |
 //! | `dayofweek` | `{"Days":[0,6]}` | these days of the week, 0 is Sunday |
 //! | `semimonth` | `{"First":true}` | the 1st and 15th; else the 14th and the last of a month |
@@ -12,6 +13,9 @@
 //!
 //! Days are those of the schedule's time zone, at the time of day of its start there; a time that a change of clocks
 //! skips falls on the moment of the change.
+//!
+//! Rules of iCalendar leave out what a month has not; so that nobody misses a report, runs fall on the last day before. The
+//! rule that is told says so: the last of the days up to the one that is meant.
 
 use chrono::{DateTime, Datelike as _, NaiveDate, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
@@ -127,14 +131,17 @@ impl Rule {
         }
     }
 
-    /// The same as a recurrence rule of iCalendar.
+    /// The same as a recurrence rule of iCalendar, for a schedule whose first day is `first`.
     #[must_use]
-    pub fn rrule(&self) -> String {
+    pub fn rrule(&self, first: NaiveDate) -> String {
         const DAYS: [&str; 7] = ["SU", "MO", "TU", "WE", "TH", "FR", "SA"];
         match *self {
             Self::Every(seconds) if seconds % 3600 == 0 => format!("FREQ=HOURLY;INTERVAL={}", seconds / 3600),
             Self::Every(seconds) => format!("FREQ=MINUTELY;INTERVAL={}", seconds / 60),
             Self::Days(n) => format!("FREQ=DAILY;INTERVAL={n}"),
+            Self::Years(n) if first.month() == 2 && first.day() == 29 => {
+                format!("FREQ=YEARLY;INTERVAL={n};BYMONTH=2;BYMONTHDAY=28,29;BYSETPOS=-1")
+            }
             Self::Years(n) => format!("FREQ=YEARLY;INTERVAL={n}"),
             Self::Week(week) => {
                 let days: Vec<&str> = DAYS.into_iter().zip(week).filter(|(_, on)| *on).map(|(day, _)| day).collect();
@@ -142,7 +149,11 @@ impl Rule {
             }
             Self::HalfMonths(true) => "FREQ=MONTHLY;BYMONTHDAY=1,15".to_owned(),
             Self::HalfMonths(false) => "FREQ=MONTHLY;BYMONTHDAY=14,-1".to_owned(),
-            Self::Months(n, day) => format!("FREQ=MONTHLY;INTERVAL={n};BYMONTHDAY={day}"),
+            Self::Months(n, day @ ..=28) => format!("FREQ=MONTHLY;INTERVAL={n};BYMONTHDAY={day}"),
+            Self::Months(n, day) => {
+                let days: Vec<String> = (28..=day).map(|day| day.to_string()).collect();
+                format!("FREQ=MONTHLY;INTERVAL={n};BYMONTHDAY={};BYSETPOS=-1", days.join(","))
+            }
             Self::MonthWeeks(n, day, week) => {
                 format!("FREQ=MONTHLY;INTERVAL={n};BYDAY={}{}", week.max(1), DAYS[day as usize % 7])
             }
@@ -196,8 +207,12 @@ mod tests {
             ("weekday", "{}", "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR"),
             ("semimonth", "{\"First\":false}", "FREQ=MONTHLY;BYMONTHDAY=14,-1"),
             ("dayweekofmonth", "{\"N\":1,\"Day\":2,\"Week\":0}", "FREQ=MONTHLY;INTERVAL=1;BYDAY=1TU"),
+            ("dayofmonth", "{\"N\":2,\"Day\":28}", "FREQ=MONTHLY;INTERVAL=2;BYMONTHDAY=28"),
+            ("dayofmonth", "{\"N\":1,\"Day\":31}", "FREQ=MONTHLY;INTERVAL=1;BYMONTHDAY=28,29,30,31;BYSETPOS=-1"),
+            ("year", "{\"N\":1}", "FREQ=YEARLY;INTERVAL=1;BYMONTH=2;BYMONTHDAY=28,29;BYSETPOS=-1"),
         ] {
-            assert_eq!(Rule::parse(kind, detail).unwrap().rrule(), expected, "{kind} {detail}");
+            let first = "2024-02-29".parse().unwrap();
+            assert_eq!(Rule::parse(kind, detail).unwrap().rrule(first), expected, "{kind} {detail}");
         }
     }
 

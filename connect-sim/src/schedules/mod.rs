@@ -85,11 +85,11 @@ fn shown(schedule: &Schedule, content: &Content) -> Value {
 
 /// A rule in the words of RFC 5545, as newer parts of the API show it.
 fn rule_set(schedule: &Schedule) -> Value {
-    let rules: Vec<String> =
-        Rule::parse(&schedule.kind, &schedule.detail).iter().map(|rule| format!("RRULE:{}", rule.rrule())).collect();
-    let start = DateTime::from_timestamp_micros(schedule.starts).unwrap_or_default();
     let zone: Tz = schedule.timezone.parse().unwrap_or(Tz::UTC);
-    let local = start.with_timezone(&zone).format("%Y%m%dT%H%M%S");
+    let start = DateTime::from_timestamp_micros(schedule.starts).unwrap_or_default().with_timezone(&zone);
+    let rule = Rule::parse(&schedule.kind, &schedule.detail);
+    let rules: Vec<String> = rule.iter().map(|rule| format!("RRULE:{}", rule.rrule(start.date_naive()))).collect();
+    let local = start.format("%Y%m%dT%H%M%S");
     let until = schedule.ends.and_then(DateTime::from_timestamp_micros);
     let mut shown = json!({"dtstart": format!("DTSTART;TZID={}:{local}", schedule.timezone), "rrules": rules});
     if let Some(until) = until {
