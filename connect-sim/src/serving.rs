@@ -26,6 +26,7 @@ use crate::instrumentation::{self, Of};
 use crate::runtime::{Runtime, Visit};
 use crate::store;
 use crate::store::content::Content;
+use crate::store::variants::Variant;
 use crate::{thumbnails, ui, variants};
 
 /// `* /content/{guid}` and below.
@@ -126,10 +127,12 @@ async fn visit(
     if below == "__thumbnail__" {
         return thumbnails::serve(app, &content.guid, &request.method, &request.headers).await;
     }
+    let is_administrator = matches!(caller, Caller::User(principal) if principal.is_administrator());
+    let shows = |variant: &Variant| variants::is_shown(variant, role, is_administrator);
     let draft = below.split_once('/').unwrap_or((below, "")).0.strip_prefix("_bundle");
     let mut of = Of::default();
     let (bundle, path) = match draft.and_then(|id| id.parse::<i64>().ok()) {
-        None => match rendering(app, content, below).await? {
+        None => match rendering(app, content, &shows, below).await? {
             Some(Found { path: None, .. }) => {
                 let location = origin.url(&format!("{base}{below}/"));
                 return Ok((StatusCode::FOUND, [(LOCATION, location)]).into_response());
@@ -139,14 +142,19 @@ async fn visit(
                 (bundle, path)
             }
             None => {
-                of = default_rendering(app, content).await?;
+                let Some(found) = default_rendering(app, content, &shows).await? else {
+                    let text = "This document has no version that you may see.";
+                    return match page {
+                        true => message(app, &origin, StatusCode::NOT_FOUND, "Not for you", text),
+                        false => Err(Error::not_found(Code::ObjectDoesNotExist, text)),
+                    };
+                };
+                of = found;
                 (content.bundle_id, below)
             }
         },
         Some(id) => {
-            let editor = matches!(role, AppRole::Owner | AppRole::Editor)
-                || matches!(caller, Caller::User(principal) if principal.is_administrator());
-            if !editor {
+            if !matches!(role, AppRole::Owner | AppRole::Editor) && !is_administrator {
                 return Err(Error::forbidden());
             }
             match below.split_once('/') {
@@ -198,16 +206,19 @@ async fn visit(
     }
 }
 
-/// What is shown of a document.
-async fn default_rendering(app: &App, content: &Content) -> Result<Of> {
+/// What is shown of a document; none when its default variant is not for the visitor.
+async fn default_rendering(app: &App, content: &Content, shows: &impl Fn(&Variant) -> bool) -> Result<Option<Of>> {
     if !variants::is_rendered(content) {
-        return Ok(Of::default());
+        return Ok(Some(Of::default()));
     }
     let mut db = app.read().await?;
     let variants = store::variants::of_content(&mut db, &content.guid).await?;
-    let Some(variant) = variants.into_iter().find(|variant| variant.is_default) else { return Ok(Of::default()) };
+    let Some(variant) = variants.into_iter().find(|variant| variant.is_default) else { return Ok(Some(Of::default())) };
+    if !shows(&variant) {
+        return Ok(None);
+    }
     let rendering = store::renderings::active(&mut db, variant.id).await?;
-    Ok(Of { variant: Some(variant.key), rendering: rendering.map(|rendering| rendering.id) })
+    Ok(Some(Of { variant: Some(variant.key), rendering: rendering.map(|rendering| rendering.id) }))
 }
 
 /// What a path of a variant leads to.
@@ -219,13 +230,21 @@ struct Found<'p> {
 }
 
 /// The bundle and the path of `v{key}/…` and `v{key}/_rev{id}/…`; none when `below` is no such path.
-async fn rendering<'p>(app: &App, content: &Content, below: &'p str) -> Result<Option<Found<'p>>> {
+async fn rendering<'p>(
+    app: &App,
+    content: &Content,
+    shows: &impl Fn(&Variant) -> bool,
+    below: &'p str,
+) -> Result<Option<Found<'p>>> {
     let split = |path: &'p str| path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
     let (first, rest) = split(below);
     let Some(key) = first.strip_prefix('v').filter(|key| key.len() == 8) else { return Ok(None) };
     let mut db = app.read().await?;
     let variants = store::variants::of_content(&mut db, &content.guid).await?;
     let Some(variant) = variants.iter().find(|variant| variant.key == key) else { return Ok(None) };
+    if !shows(variant) {
+        return Err(Error::missing("variant"));
+    }
     let mut of = Of { variant: Some(variant.key.clone()), rendering: None };
     let Some(rest) = rest else { return Ok(Some(Found { bundle: content.bundle_id, path: None, of })) };
     let (second, below) = split(rest);

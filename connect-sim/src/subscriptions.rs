@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use sim_kit::Tx;
 use sqlx::AnyConnection;
 
-use crate::access::{Seen, editable, visible};
+use crate::access::{Role, Seen, editable, visible};
 use crate::app::App;
 use crate::auth::Principal;
 use crate::error::{Code, Error, Result};
@@ -60,7 +60,7 @@ impl<'a> Recipients<'a> {
         }
     }
 
-    /// Their addresses.
+    /// Their addresses. Of a private variant nobody hears but those who may change the item.
     async fn addresses(
         self,
         db: &mut AnyConnection,
@@ -75,10 +75,11 @@ impl<'a> Recipients<'a> {
         if let Some(variant) = variant.filter(|_| self.subscribers) {
             users.extend(store::variants::subscribers(db, variant.id).await?);
         }
+        let is_private = variant.is_some_and(|variant| variant.is_private);
         for permission in store::permissions::of_content(db, &content.guid).await? {
             match permission.grant {
                 Grant::Owner if self.collaborators => {}
-                Grant::Viewer if self.viewers => {}
+                Grant::Viewer if self.viewers && !is_private => {}
                 _ => continue,
             }
             if permission.principal_type == "group" {
@@ -90,7 +91,14 @@ impl<'a> Recipients<'a> {
             }
         }
         for guid in users {
-            addresses.extend(store::users::by_guid(db, &guid).await?.map(|user| user.email));
+            let Some(user) = store::users::by_guid(db, &guid).await? else { continue };
+            if is_private && guid != content.owner_guid && user.role < Role::Administrator {
+                let grant = store::permissions::grant(db, &content.guid, &guid).await?;
+                if grant != Some(Grant::Owner) {
+                    continue;
+                }
+            }
+            addresses.insert(user.email);
         }
         addresses.remove("");
         Ok(addresses)
@@ -159,8 +167,8 @@ pub async fn send(
 }
 
 /// The variant that is meant: the one of the key, or the default.
-async fn meant(db: &mut AnyConnection, guid: &str, key: Option<&str>) -> Result<Variant> {
-    let all = store::variants::of_content(db, guid).await?;
+async fn meant(db: &mut AnyConnection, principal: &Principal, seen: &Seen, key: Option<&str>) -> Result<Variant> {
+    let all = variants::of_item(db, principal, seen).await?;
     let wanted = |one: &Variant| key.map_or(one.is_default, |key| one.key == key);
     all.into_iter().find(wanted).ok_or_else(|| Error::missing("variant"))
 }
@@ -180,14 +188,14 @@ pub async fn list(
     query: Query,
 ) -> Result<Json<Vec<Value>>> {
     let mut db = app.read().await?;
-    visible(&mut db, &principal, &guid).await?;
+    let seen = visible(&mut db, &principal, &guid).await?;
     let all = editable(&mut db, &principal, &guid).await.is_ok();
-    let variants = match query.text("variant_key") {
-        Some(key) => vec![meant(&mut db, &guid, Some(key)).await?],
-        None => store::variants::of_content(&mut db, &guid).await?,
+    let shown_variants = match query.text("variant_key") {
+        Some(key) => vec![meant(&mut db, &principal, &seen, Some(key)).await?],
+        None => variants::of_item(&mut db, &principal, &seen).await?,
     };
     let mut found = Vec::new();
-    for variant in variants {
+    for variant in shown_variants {
         let users = store::variants::subscribers(&mut db, variant.id).await?;
         let users = users.iter().filter(|user| all || **user == principal.user.guid);
         found.extend(users.map(|user| shown(&variant, user)));
@@ -220,9 +228,9 @@ pub async fn subscribe(
 ) -> Result<(StatusCode, Json<Value>)> {
     let (named, key) = (fields.text("user_guid")?.value(), fields.text("variant_key")?.value());
     let mut tx = app.write().await?;
-    visible(&mut tx, &principal, &guid).await?;
+    let seen = visible(&mut tx, &principal, &guid).await?;
     let user = user(&mut tx, &principal, &guid, named).await?;
-    let variant = meant(&mut tx, &guid, key.as_deref()).await?;
+    let variant = meant(&mut tx, &principal, &seen, key.as_deref()).await?;
     store::variants::subscribe(&mut tx, variant.id, &user).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json(shown(&variant, &user))))
@@ -274,12 +282,12 @@ pub async fn email(
         Error::bad(Code::InvalidParameter, text)
     })?;
     let mut tx = app.write().await?;
-    let Seen { content, .. } = visible(&mut tx, &principal, &guid).await?;
+    let seen = visible(&mut tx, &principal, &guid).await?;
     if to.user.is_none() {
         editable(&mut tx, &principal, &guid).await?;
     }
-    let variant = meant(&mut tx, &guid, key.as_deref()).await?;
-    let (task, _) = send(&app, &mut tx, &content, &variant, to, (&principal.user.guid, None)).await?;
+    let variant = meant(&mut tx, &principal, &seen, key.as_deref()).await?;
+    let (task, _) = send(&app, &mut tx, &seen.content, &variant, to, (&principal.user.guid, None)).await?;
     tx.commit().await?;
     app.ring_for_mail();
     Ok((StatusCode::ACCEPTED, Json(json!({"task_id": task.id}))))

@@ -3,6 +3,9 @@
 //! A document gets its one default variant with the deploy that renders it first. Ids are numbers and can be guessed, so
 //! a variant of an item that one may not see is not told from one that is not there. Whoever may change the item may
 //! change and render its variants.
+//!
+//! A variant whose `visibility` is private is there for those who may change the item, in lists, by its id and key, and in
+//! mail; to others it is not there, and what it rendered is not shown.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -10,7 +13,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
 
-use crate::access::{Seen, editable, visible};
+use crate::access::{AppRole, Seen, editable, visible};
 use crate::app::App;
 use crate::applications;
 use crate::auth::Principal;
@@ -54,6 +57,22 @@ pub async fn default_of(app: &App, tx: &mut AnyConnection, content_guid: &str, n
     Ok(variant)
 }
 
+/// Whether a variant is there for one to whom the item is what `role` says.
+#[must_use]
+pub fn is_shown(variant: &Variant, role: AppRole, is_administrator: bool) -> bool {
+    !variant.is_private || is_administrator || matches!(role, AppRole::Owner | AppRole::Editor)
+}
+
+/// The variants of an item that are there for a caller.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_item(db: &mut AnyConnection, principal: &Principal, seen: &Seen) -> Result<Vec<Variant>> {
+    let mut all = store::variants::of_content(db, &seen.content.guid).await?;
+    all.retain(|variant| is_shown(variant, seen.role, principal.is_administrator()));
+    Ok(all)
+}
+
 /// A variant by its number, with its item.
 ///
 /// # Errors
@@ -69,7 +88,10 @@ pub async fn find(db: &mut AnyConnection, principal: &Principal, id: &str) -> Re
         Error::Refused { .. } => missing(),
         other => other,
     })?;
-    Ok((variant, seen))
+    match is_shown(&variant, seen.role, principal.is_administrator()) {
+        true => Ok((variant, seen)),
+        false => Err(missing()),
+    }
 }
 
 fn shown(variant: &Variant, content: &Content, rendering: Option<&Rendering>) -> Value {
@@ -106,7 +128,7 @@ pub async fn list(State(app): State<App>, principal: Principal, Path(id): Path<S
     let mut db = app.read().await?;
     let seen = applications::find(&mut db, &principal, &id).await?;
     let mut all = Vec::new();
-    for variant in store::variants::of_content(&mut db, &seen.content.guid).await? {
+    for variant in of_item(&mut db, &principal, &seen).await? {
         all.push(show(&mut db, &variant, &seen.content).await?);
     }
     Ok(Json(all))

@@ -310,7 +310,13 @@ impl Viewer {
             extras.bookmarked = store::bookmarks::of_items(&mut *db, me, &guids).await?.into_iter().collect();
         }
         if include.schedule {
-            let variants = store::variants::of_items(&mut *db, &guids).await?;
+            let roles = self.roles(&mut *db, items).await?;
+            let roles: HashMap<&str, AppRole> = guids.iter().copied().zip(roles).collect();
+            let mut variants = store::variants::of_items(&mut *db, &guids).await?;
+            variants.retain(|variant| {
+                let role = roles.get(variant.content_guid.as_str()).copied().unwrap_or(AppRole::None);
+                crate::variants::is_shown(variant, role, self.principal.is_administrator())
+            });
             for schedule in store::schedules::of_items(&mut *db, &guids).await? {
                 if let Some(variant) = variants.iter().find(|variant| variant.id == schedule.variant_id) {
                     let shown = crate::schedules::in_content(&schedule, variant);

@@ -55,6 +55,111 @@ async fn a_document_has_one_default_variant_and_renders() {
 }
 
 #[tokio::test]
+async fn private_variants_are_for_those_who_may_change_the_item() {
+    let app = TestApp::new().await;
+    let (publisher, admin, viewer) = (app.publisher(), app.admin(), app.viewer());
+    let (collaborator_guid, collaborator) = app.user("helper", "publisher").await;
+    let guid = publisher.publish("document", document_bundle()).await;
+    publisher.patch(&format!("/v1/content/{guid}"), &json!({"access_type": "logged_in"})).await.ok();
+    let permission = json!({"principal_guid": collaborator_guid, "principal_type": "user", "role": "owner"});
+    publisher.post(&format!("/v1/content/{guid}/permissions"), &permission).await;
+    let list = format!("/applications/{guid}/variants");
+    let variant = publisher.get(&list).await.ok()[0].clone();
+    let (id, key) = (variant["id"].as_i64().unwrap(), variant["key"].as_str().unwrap().to_owned());
+    let schedule = json!({
+        "variant_id": id, "activate": true, "type": "day", "schedule": "{\"N\":1}", "timezone": "UTC",
+    });
+    let schedule = publisher.post("/schedules", &schedule).await.ok()["id"].clone();
+    let own = viewer.post(&format!("/v1/content/{guid}/subscriptions"), &json!({})).await;
+    assert_eq!(own.status, 201);
+
+    for (visibility, shown) in [("public", true), ("private", false)] {
+        let set = publisher.post(&format!("/variants/{id}"), &json!({"visibility": visibility})).await.ok();
+        assert_eq!(set["visibility"], visibility);
+        let (ok, redirected) = if shown { (200, 302) } else { (404, 404) };
+        for (path, status) in [
+            (format!("/variants/{id}"), ok),
+            (format!("/variants/{id}/renderings"), ok),
+            (format!("/variants/{id}/schedules"), ok),
+            (format!("/schedules/{schedule}"), ok),
+            (format!("/v1/content/{guid}/subscriptions?variant_key={key}"), ok),
+            (format!("/content/{guid}/"), ok),
+            (format!("/content/{guid}/v{key}/"), ok),
+            (format!("/content/{guid}/v{key}"), redirected),
+        ] {
+            assert_eq!(viewer.get(&path).await.status, status, "{visibility}: {path}");
+            for other in [&publisher, &collaborator] {
+                let status = other.get(&path).await.status.as_u16();
+                assert!(matches!(status, 200 | 302), "{visibility}: {path}: {status}");
+            }
+        }
+        let seen = |answer: Value| answer.as_array().unwrap().len();
+        let subscriptions = format!("/v1/content/{guid}/subscriptions");
+        let search = "/v1/search/variants?include=schedule";
+        let with_schedules = format!("/v1/content/{guid}?include=schedule");
+        for (caller, count) in [(&viewer, usize::from(shown)), (&publisher, 1), (&collaborator, 1), (&admin, 1)] {
+            assert_eq!(seen(caller.get(&list).await.ok()), count, "{visibility}");
+            assert_eq!(seen(caller.get(search).await.ok()["results"].clone()), count, "{visibility}");
+            assert_eq!(seen(caller.get(&with_schedules).await.ok()["schedules"].clone()), count, "{visibility}");
+        }
+        assert_eq!(seen(viewer.get(&subscriptions).await.ok()), usize::from(shown), "{visibility}");
+        assert_eq!(seen(publisher.get(&subscriptions).await.ok()), 1, "{visibility}");
+        let me = viewer.post(&format!("/variants/{id}/sender?email=me"), &json!({})).await;
+        assert_eq!(me.status, ok, "{visibility}");
+        let again = viewer.post(&subscriptions, &json!({"variant_key": key})).await;
+        assert_eq!(again.status, if shown { 201 } else { 404 }, "{visibility}");
+    }
+    let page = viewer.page(&format!("/content/{guid}/")).await;
+    assert!(page.status == 404 && page.text().contains("no version that you may see"), "{}", page.text());
+
+    // Who subscribed while it was public gets nothing any more.
+    let sent = publisher.post(&format!("/v1/content/{guid}/email"), &json!({"recipients": "subscribers"})).await;
+    assert_eq!(sent.code(), (400, 200));
+}
+
+#[tokio::test]
+async fn schedules_fall_on_the_last_day_of_shorter_months() {
+    let app = TestApp::new().await;
+    let publisher = app.publisher();
+    let guid = publisher.publish("document", document_bundle()).await;
+    let variant = publisher.get(&format!("/applications/{guid}/variants")).await.ok()[0]["id"].clone();
+    let mut body = json!({
+        "variant_id": variant, "activate": true, "type": "dayofmonth", "schedule": "{\"N\":1,\"Day\":31}",
+        "timezone": "UTC", "start_time": "2026-01-31T06:00:00Z",
+    });
+    let made = publisher.post("/schedules", &body).await.ok();
+    let path = format!("/schedules/{}", made["id"]);
+    let next = async || publisher.get(&path).await.ok()["next_run"].clone();
+    let until = async |at: &str| {
+        let at: chrono::DateTime<chrono::Utc> = at.parse().unwrap();
+        app.world.clock().advance((at - app.world.clock().now()).to_std().unwrap()).await;
+    };
+    for day in ["2026-01-31T06:00:00Z", "2026-02-28T06:00:00Z", "2026-03-31T06:00:00Z", "2026-04-30T06:00:00Z"] {
+        assert_eq!(next().await, day);
+        until(day).await;
+    }
+    assert_eq!(next().await, "2026-05-31T06:00:00Z");
+    // Tasks of one item are carried out in their order.
+    publisher.deploy(&guid, &json!({})).await;
+    let runs = publisher.get(&format!("/variants/{variant}/renderings")).await.ok();
+    assert_eq!(runs.as_array().unwrap().len(), 6, "two deploys and four runs: {runs}");
+
+    let rule = async || {
+        let item = publisher.get(&format!("/v1/content/{guid}?include=schedule")).await.ok();
+        item["schedules"][0]["schedule"]["rrules"][0].as_str().unwrap().to_owned()
+    };
+    assert_eq!(rule().await, "RRULE:FREQ=MONTHLY;INTERVAL=1;BYMONTHDAY=28,29,30,31;BYSETPOS=-1");
+    body["type"] = json!("year");
+    body["schedule"] = json!("{\"N\":1}");
+    body["start_time"] = json!("2024-02-29T06:00:00Z");
+    publisher.post(&path, &body).await.ok();
+    assert_eq!(next().await, "2027-02-28T06:00:00Z");
+    until("2027-02-28T06:00:00Z").await;
+    assert_eq!(next().await, "2028-02-29T06:00:00Z");
+    assert_eq!(rule().await, "RRULE:FREQ=YEARLY;INTERVAL=1;BYMONTH=2;BYMONTHDAY=28,29;BYSETPOS=-1");
+}
+
+#[tokio::test]
 async fn schedules_fire_when_the_clock_passes_them() {
     let app = TestApp::new().await;
     let publisher = app.publisher();
