@@ -339,14 +339,14 @@ impl FromRequestParts<App> for Adder {
 pub async fn create(State(app): State<App>, origin: Origin, Adder(adder): Adder, body: Fields) -> Result<Json<Value>> {
     let given = Given::of(&body)?;
     let missing = || Error::bad(Code::ParameterMissing, "`username` is missing.");
-    let password = body.text("password")?.value();
+    // Forms send what was left open as empty.
+    let password = body.text("password")?.value().filter(|password| !password.is_empty());
     if let Some(password) = &password {
         set_password::adequate(password)?;
     }
     // Passwords are of no use where others say who somebody is.
-    let must_set = body.flag("user_must_set_password")?.value().unwrap_or(false);
-    let must_set = must_set && app.config().identity_provider.is_none();
-    set_password::check(must_set, adder.is_none(), password.is_some(), given.email.as_deref().unwrap_or_default())?;
+    let by_password = app.config().identity_provider.is_none();
+    let must_set = body.flag("user_must_set_password")?.value().unwrap_or(false) && by_password;
     let id = |name: &str| match body.text(name)?.value() {
         Some(id) if id.chars().count() > 255 => {
             Err(Error::bad(Code::InvalidParameter, format!("`{name}` must not be longer than 255 characters.")))
@@ -357,6 +357,10 @@ pub async fn create(State(app): State<App>, origin: Origin, Adder(adder): Adder,
         Some(id) => Some(id),
         None => id("unique_id")?,
     };
+    if by_password {
+        let email = given.email.as_deref().unwrap_or_default();
+        set_password::check(must_set, adder.is_none(), password.is_some(), email)?;
+    }
     let draft = Draft {
         username: given.username.ok_or_else(missing)?,
         email: given.email.unwrap_or_default(),

@@ -32,7 +32,7 @@ const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 ///
 /// # Errors
 /// 400: the first user of a server must come with one; others with a password of their own to set, or without an address,
-/// cannot set it.
+/// cannot set it; who neither has one nor is to set one could not sign in.
 pub fn check(must_set: bool, is_first: bool, has_password: bool, email: &str) -> Result<()> {
     if is_first && must_set {
         let text = "The first user cannot set its password later: leave `user_must_set_password` out.";
@@ -45,6 +45,10 @@ pub fn check(must_set: bool, is_first: bool, has_password: bool, email: &str) ->
     if must_set && has_password {
         let text = "`password` cannot be set where `user_must_set_password` is true.";
         return Err(Error::bad(Code::InvalidParameter, text));
+    }
+    if !must_set && !has_password {
+        let text = "`password` is missing: give one, or an `email` and `user_must_set_password`.";
+        return Err(Error::bad(Code::InadequatePassword, text));
     }
     if must_set && email.is_empty() {
         let text = "`email` is missing: the link by which the user sets a password is sent there.";

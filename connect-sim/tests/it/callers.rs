@@ -104,7 +104,7 @@ fn rows() -> Vec<Row> {
         ("GET /__api__/me", "", everyone),
         ("GET /__api__/users/current", "", everyone),
         ("GET /__api__/v1/users", "", everyone),
-        ("POST /__api__/v1/users", "{\"username\":\"{unique}\"}", administrators),
+        ("POST /__api__/v1/users", "{\"username\":\"{unique}\",\"password\":\"a-password\"}", administrators),
         // The users of this server come from no directory.
         ("PUT /__api__/v1/users", "{}", then(publishers, 400)),
         ("GET /__api__/v1/users/remote", "", then(publishers, 400)),

@@ -292,8 +292,10 @@ async fn claims_choose_one_principal() {
 async fn a_federation_integration_maps_tokens_to_users() {
     let issuer = Issuer::start().await;
     let app = TestApp::new().await;
-    let user =
-        json!({"username": "alice", "email": "alice@example.com", "user_role": "publisher", "external_id": "sub-1"});
+    let user = json!({
+        "username": "alice", "email": "alice@example.com", "user_role": "publisher", "external_id": "sub-1",
+        "password": "a-password",
+    });
     let alice = app.admin().post("/v1/users", &user).await.ok()["guid"].as_str().unwrap().to_owned();
     let integration = json!({
         "name": "Workbench", "template": "workbench-federation",

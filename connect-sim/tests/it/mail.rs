@@ -277,7 +277,8 @@ async fn nothing_gets_into_the_head_of_a_mail() {
         let refused = admin.post("/v1/tasks/send-test-email", &json!({"to": to})).await;
         assert_eq!(refused.status, 400, "{to:?}");
         if !to.is_empty() {
-            let user = admin.post("/v1/users", &json!({"username": "injected", "email": to})).await;
+            let user =
+                admin.post("/v1/users", &json!({"username": "injected", "email": to, "password": "a-password"})).await;
             assert_eq!(user.code(), (400, 264), "{to:?}");
         }
     }

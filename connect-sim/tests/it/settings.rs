@@ -66,7 +66,8 @@ async fn what_people_may_do_follows_settings() {
     assert_eq!(viewer.get(&format!("/v1/users/{other}")).await.status, 404);
     assert_eq!(publisher.get("/v1/users").await.ok()["total"], 3);
 
-    let made = admin.post("/v1/users", &json!({"username": "newcomer", "email": ""})).await.ok();
+    let made =
+        admin.post("/v1/users", &json!({"username": "newcomer", "email": "", "password": "a-password"})).await.ok();
     assert_eq!(made["user_role"], "publisher");
     assert_eq!(app.anonymous().get("/server_settings").await.ok()["version"], "");
     assert_ne!(viewer.get("/server_settings").await.ok()["version"], "");
