@@ -118,7 +118,7 @@ async fn whole(
         let given = &permission.principal_guid;
         let list = if permission.principal_type == "group" { &mut groups } else { &mut people };
         let mut one = match permission.principal_type.as_str() {
-            "group" => store::groups::by_guid(db, given).await?.as_ref().map(crate::groups::shown),
+            "group" => store::groups::by_guid(db, given).await?.as_ref().map(|group| crate::groups::shown(app, group)),
             _ => store::users::by_guid(db, given).await?.map(|user| users::shown(app, &user, principal)),
         };
         if let Some(one) = &mut one {

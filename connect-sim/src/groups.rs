@@ -20,8 +20,12 @@ use crate::store::permissions::Grant;
 use crate::store::users::Filter;
 use crate::users;
 
-pub(crate) fn shown(group: &Group) -> Value {
-    json!({"guid": group.guid, "name": group.name, "owner_guid": group.owner_guid, "gid": group.gid})
+pub(crate) fn shown(app: &App, group: &Group) -> Value {
+    let mut shown = json!({"guid": group.guid, "name": group.name, "owner_guid": group.owner_guid, "gid": group.gid});
+    if app.config().version.with(Difference::GroupMemberCount) {
+        shown["member_count"] = json!(group.members);
+    }
+    shown
 }
 
 async fn find(db: &mut AnyConnection, guid: &str) -> Result<Group> {
@@ -50,7 +54,7 @@ pub async fn list(State(app): State<App>, principal: Principal, query: Query) ->
     let pages = prefix.is_none() || app.config().version.with(Difference::GroupPagesWithPrefix);
     let offset = if pages { page.offset() } else { 0 };
     let (groups, total) = store::groups::list(&mut db, prefix, descending, (page.size, offset)).await?;
-    Ok(page.answer(&groups.iter().map(shown).collect::<Vec<_>>(), total))
+    Ok(page.answer(&groups.iter().map(|group| shown(&app, group)).collect::<Vec<_>>(), total))
 }
 
 /// `GET /v1/groups/{guid}`
@@ -61,7 +65,7 @@ pub async fn get(State(app): State<App>, principal: Principal, Path(guid): Path<
     if users::sees_nobody_else(&app, &principal) {
         return Err(Error::missing("group"));
     }
-    Ok(Json(shown(&find(&mut *app.read().await?, &guid).await?)))
+    Ok(Json(shown(&app, &find(&mut *app.read().await?, &guid).await?)))
 }
 
 fn apply(fields: &Fields, group: &mut Group) -> Result<()> {
@@ -108,7 +112,7 @@ pub async fn create(State(app): State<App>, principal: Principal, fields: Fields
     let mut tx = app.write().await?;
     store::groups::put(&mut tx, &group).await.map_err(duplicate)?;
     tx.commit().await?;
-    Ok(Json(shown(&group)))
+    Ok(Json(shown(&app, &group)))
 }
 
 /// `PATCH`, `POST /v1/groups/{guid}`
@@ -132,7 +136,7 @@ pub async fn update(
     }
     store::groups::put(&mut tx, &group).await.map_err(duplicate)?;
     tx.commit().await?;
-    Ok(Json(shown(&group)))
+    Ok(Json(shown(&app, &group)))
 }
 
 /// `DELETE /v1/groups/{guid}`

@@ -166,14 +166,15 @@ pub async fn add_group(State(app): State<App>, principal: Principal, fields: Fie
         return Err(Error::conflict(Code::DuplicateGroupName, "A group of this name exists already."));
     }
     let guid = app.world().ids().uuid("group").to_string();
-    let group = Group { guid, name, owner_guid: None, gid: None, members: 0 };
+    let mut group = Group { guid, name, owner_guid: None, gid: None, members: 0 };
     store::groups::put(&mut tx, &group).await?;
     store::sign_in::provided(&mut tx, &group.guid).await?;
     for person in people.iter().filter(|person| person.groups.contains(&group.name)) {
         if let Some(user) = store::users::by_external_id(&mut tx, &person.sub).await? {
             store::groups::add(&mut tx, &group.guid, &user.guid).await?;
+            group.members += 1;
         }
     }
     tx.commit().await?;
-    Ok(Json(crate::groups::shown(&group)))
+    Ok(Json(crate::groups::shown(&app, &group)))
 }

@@ -4,7 +4,7 @@
 //!
 //! | route | result |
 //! | --- | --- |
-//! | `GET /repo/branches?url=` | `git-repo-branches-result`: `{branches: [{branch, ref}]}` |
+//! | `GET /repo/branches?url=` | `git-repo-branches-result`: `{branches: [{branch, ref}]}`; of older releases `git-repo-ref-branch-array`: `[{branch, ref}]` |
 //! | `GET /repo/manifest-dirs?url=&branch=` | `git-repo-branch-manifest-dirs-array`: `[directory]` |
 
 use axum::Json;
@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::auth::Principal;
 use crate::build::log::Log;
 use crate::build::steps::Stop;
+use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::input::Query;
 use crate::store;
@@ -100,7 +101,10 @@ pub(crate) async fn look(app: &App, task: &Task, log: &Log) -> std::result::Resu
         log.line(format!("Listing the branches of {url}..."));
         let heads = heads(app, url, "").await?;
         let shown: Vec<Value> = heads.iter().map(|(branch, commit)| json!({"branch": branch, "ref": commit})).collect();
-        return Ok(json!({"type": "git-repo-branches-result", "data": {"branches": shown}}));
+        return Ok(match app.config().version.with(Difference::BranchesResult) {
+            true => json!({"type": "git-repo-branches-result", "data": {"branches": shown}}),
+            false => json!({"type": "git-repo-ref-branch-array", "data": shown}),
+        });
     }
     log.line(format!("Looking for manifests in {} of {url}...", detail("ref")));
     let fetched = fetch::fetch(app, url, &format!("refs/heads/{}", detail("ref"))).await?;

@@ -127,6 +127,19 @@ impl Remote {
 
 pub(crate) const STATIC: &str = r#"{"version":1,"metadata":{"appmode":"static","primary_html":"index.html"}}"#;
 
+#[tokio::test]
+async fn older_servers_list_branches_in_another_type() {
+    let Some(remote) = Remote::start().await else { return };
+    let commit = remote.site("one");
+    let version = "2025.07.0".parse().unwrap();
+    let app = TestApp::with(Config { version, ..Config::default() }).await;
+    let publisher = app.publisher();
+    let started = publisher.get(&format!("/repo/branches?url={}", remote.url)).await.ok();
+    let task = publisher.finished(started["id"].as_str().unwrap()).await;
+    let expected = json!({"type": "git-repo-ref-branch-array", "data": [{"branch": "main", "ref": commit}]});
+    assert_eq!(task["result"], expected);
+}
+
 async fn git_app(settings: git::Settings) -> TestApp {
     let world = WorldConfig { frozen_at: Some(start()), ..WorldConfig::default() };
     TestApp::on(Config { git: settings, ..Config::default() }, world).await

@@ -43,7 +43,7 @@ async fn users_have_the_documented_shapes() {
 #[tokio::test]
 async fn users_are_ordered_and_told_as_csv() {
     let app = TestApp::new().await;
-    let odd = json!({"username": "zed", "first_name": "A, \"B\"", "user_role": "viewer"});
+    let odd = json!({"username": "zed", "first_name": "A, \"B\"", "user_role": "viewer", "password": "a-password"});
     app.world.clock().advance(Duration::from_secs(60)).await;
     app.admin().post("/v1/users", &odd).await.ok();
     let names = async |query: &str| -> Vec<String> {
@@ -105,7 +105,7 @@ async fn searches_find_the_best_first() {
     for (username, first, last) in
         [("annabel", "Zoe", "Z"), ("ann", "Yves", "Y"), ("bob", "Ann", "Longname"), ("anne", "Alan", "A")]
     {
-        let body = json!({"username": username, "first_name": first, "last_name": last});
+        let body = json!({"username": username, "first_name": first, "last_name": last, "password": "a-password"});
         app.admin().post("/v1/users", &body).await.ok();
     }
     let names = async |path: &str, member: &str| -> Vec<String> {
@@ -159,6 +159,12 @@ async fn users_set_their_first_password_by_a_link() {
         body
     };
     let admin = app.admin();
+    for password in [json!(null), json!("")] {
+        let body = json!({"username": "new", "email": "new@example.com", "password": password});
+        let refused = admin.post("/v1/users", &body).await;
+        assert_eq!(refused.code(), (400, 6), "nobody could sign in");
+        assert!(refused.text().contains("user_must_set_password"), "{}", refused.text());
+    }
     assert_eq!(admin.post("/v1/users", &new(json!({"password": "a-password"}))).await.code(), (400, 25));
     assert_eq!(admin.post("/v1/users", &new(json!({"email": ""}))).await.code(), (400, 44));
     let made = admin.post("/v1/users", &new(json!({}))).await.ok();
@@ -224,7 +230,8 @@ async fn the_first_user_of_a_server_makes_itself() {
 async fn users_are_made_changed_and_locked() {
     let app = TestApp::new().await;
     let (guid, caller) = app.user("new.user", "publisher").await;
-    assert_eq!(app.admin().post("/v1/users", &json!({"username": "NEW.user"})).await.code(), (409, 8));
+    let taken = json!({"username": "NEW.user", "password": "a-password"});
+    assert_eq!(app.admin().post("/v1/users", &taken).await.code(), (409, 8));
     let path = format!("/v1/users/{guid}");
     assert_eq!(caller.put(&path, &json!({"first_name": "N"})).await.ok()["first_name"], "N");
     assert_eq!(caller.put(&path, &json!({"user_role": "administrator"})).await.code(), (403, 22));
@@ -288,7 +295,19 @@ async fn groups_belong_to_somebody() {
     assert_eq!(app.publisher().post("/v1/groups", &json!({"name": ""})).await.code(), (400, 14));
     let me = app.viewer().get("/v1/user").await.ok()["guid"].as_str().unwrap().to_owned();
     app.publisher().post(&format!("{path}/members"), &json!({"user_guid": me})).await;
+    let counted = async || {
+        let list = app.viewer().get("/v1/groups").await.ok()["results"][0]["member_count"].clone();
+        (list, app.viewer().get(&path).await.ok()["member_count"].clone())
+    };
+    assert_eq!(counted().await, (json!(1), json!(1)));
+    let renamed = app.admin().patch(&path, &json!({"name": "Ours"})).await.ok();
+    assert_eq!(renamed["member_count"], 1, "a change of the group tells it too");
     insta::assert_json_snapshot!("group_members", app.viewer().get(&format!("{path}/members")).await.ok());
     assert_eq!(app.publisher().delete(&format!("{path}/members/{me}")).await.status, 204);
+    assert_eq!(counted().await, (json!(0), json!(0)));
+    let version = "2025.04.0".parse().unwrap();
+    let older = TestApp::with(Config { version, ..Config::default() }).await;
+    let made = older.publisher().post("/v1/groups", &json!({"name": "Team"})).await.ok();
+    assert_eq!(made.get("member_count"), None);
     assert_eq!(app.publisher().delete(&format!("{path}/members/{me}")).await.code(), (404, 4));
 }
