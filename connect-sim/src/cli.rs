@@ -49,6 +49,9 @@ pub async fn run(args: Cli) -> anyhow::Result<()> {
     }
     if let Some(address) = place.https.open(&mut running, server.address()).await? {
         println!("Starting HTTPS server on [::]:{}", address.port());
+        if let Some(redirect) = place.https.open_redirect(&mut running, server.address(), address).await? {
+            println!("Starting HTTP redirect server on [::]:{}", redirect.port());
+        }
     }
     asked_to_stop().await;
     running.stop().await;

@@ -7,6 +7,8 @@ mod values;
 
 use std::time::Duration;
 
+use sim_kit::origin::Origin;
+
 use crate::access::{AccessType, Role};
 use crate::access_log;
 use crate::git;
@@ -100,6 +102,8 @@ pub struct Config {
     pub authentication_notice: String,
     /// Whether cookies are `Secure` even where the client came by plain HTTP.
     pub force_secure: bool,
+    /// Whether browsers that came by HTTPS are to come by nothing else.
+    pub https_permanent: bool,
     /// The role of an account that is made without one.
     pub default_role: Role,
     /// Whether vanity URLs are not for administrators only.
@@ -197,6 +201,7 @@ impl Default for Config {
             authentication_name: None,
             authentication_notice: String::new(),
             force_secure: false,
+            https_permanent: false,
             default_role: Role::Viewer,
             publishers_can_manage_vanities: true,
             viewers_can_only_see_themselves: false,
@@ -208,6 +213,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Whether cookies are for HTTPS only, for a visitor who came by `origin`.
+    #[must_use]
+    pub fn secures_cookies(&self, origin: &Origin) -> bool {
+        origin.is_secure() || self.force_secure || self.https_permanent
+    }
+
     /// Whether the built-in identity provider answers.
     #[must_use]
     pub fn serves_identity(&self) -> bool {

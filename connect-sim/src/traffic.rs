@@ -7,9 +7,11 @@ use std::time::Instant;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, Method};
+use http::header::STRICT_TRANSPORT_SECURITY;
+use http::{HeaderMap, HeaderValue, Method};
 use sim_kit::counted::counted;
 use sim_kit::host::OtherPort;
+use sim_kit::origin::Origin;
 use sim_kit::routing::{Matched, Principal, Unmatched};
 
 use crate::access_log::Line;
@@ -24,7 +26,12 @@ pub async fn watch(State(app): State<App>, request: Request, next: Next) -> Resp
         return metrics::get(&app).await.unwrap_or_else(|error| error.into_response());
     }
     let mut end = End::of(&app, &request);
+    let stays = app.config().https_permanent && Origin::from_headers(request.headers()).is_secure();
     let mut response = next.run(request).await;
+    // By HTTP it means nothing, and browsers leave it alone.
+    if stays {
+        response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=2592000"));
+    }
     end.connection = response.extensions_mut().remove();
     let extensions = response.extensions();
     end.status = response.status().as_u16();

@@ -143,7 +143,7 @@ pub async fn start_session(
     audit::event(app, Some(user), "user_login", "");
     let cookie = |name, value, hidden| {
         let cookie = Cookie::build((name, value)).path("/").http_only(hidden).same_site(SameSite::Lax);
-        cookie.secure(origin.is_secure() || app.config().force_secure).build()
+        cookie.secure(app.config().secures_cookies(origin)).build()
     };
     let jar = jar.add(cookie(SESSION_COOKIE, secret, true)).add(cookie(XSRF_COOKIE, session.xsrf, false));
     Ok((jar, (StatusCode::SEE_OTHER, [(http::header::LOCATION, origin.url(return_to))])).into_response())

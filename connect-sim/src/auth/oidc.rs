@@ -118,7 +118,7 @@ pub async fn begin(
         .append_pair("code_challenge", &URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes())))
         .append_pair("code_challenge_method", "S256");
     let cookie = Cookie::build((COOKIE, browser)).path("/__login__").http_only(true).same_site(SameSite::Lax);
-    let jar = jar.add(cookie.secure(origin.is_secure() || app.config().force_secure).build());
+    let jar = jar.add(cookie.secure(app.config().secures_cookies(origin)).build());
     let head = [(LOCATION, url.to_string()), (CACHE_CONTROL, "no-store".to_owned())];
     Ok((StatusCode::SEE_OTHER, jar, head).into_response())
 }

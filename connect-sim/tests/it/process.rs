@@ -169,20 +169,28 @@ async fn https_beside_http() {
     let Some((certificate, key)) = sim_kit::testing::own_certificate(folder.path()) else { return };
     let start = |key: &std::path::Path| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_connect-sim"));
-        command.args(["--port", "0", "--set", "HTTPS.Listen=:0", "--set"]);
+        command.args(["--port", "0", "--set", "HTTPS.Listen=:0", "--set", "HTTPS.Permanent=true"]);
+        command.args(["--set", "HTTPRedirect.Listen=127.0.0.1:0", "--set"]);
         command.arg(format!("HTTPS.Certificate={}", certificate.display())).arg("--set");
         command.arg(format!("HTTPS.Key={}", key.display())).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     };
     let mut child = start(&key).spawn().unwrap();
     let printed: Vec<String> =
-        BufReader::new(child.stdout.take().unwrap()).lines().take(3).map(Result::unwrap).collect();
+        BufReader::new(child.stdout.take().unwrap()).lines().take(4).map(Result::unwrap).collect();
     let port = printed[2].strip_prefix("Starting HTTPS server on [::]:").unwrap().parse().unwrap();
+    let redirect = printed[3].strip_prefix("Starting HTTP redirect server on [::]:").unwrap().to_owned();
     let server = Server { child, url: format!("https://127.0.0.1:{port}"), port, printed };
+    let client = sim_kit::http_client::client(|builder| builder.redirect(reqwest::redirect::Policy::none()));
+    let sent = client.get(format!("http://127.0.0.1:{redirect}/connect/?a=%20b")).send().await.unwrap();
+    assert!(sent.status().is_redirection(), "{sent:?}");
+    assert_eq!(sent.headers()["location"], format!("{}/connect/?a=%20b", server.url));
     let key_of_publisher = format!("Key {}", sim_kit::seed::users(1)[1].api_key);
     let client = sim_kit::http_client::trusting_client();
     let asked = client.post(format!("{}/__api__/v1/content", server.url)).header("authorization", key_of_publisher);
-    let made: Value = asked.body(r#"{"name": "safe"}"#).send().await.unwrap().json().await.unwrap();
+    let made = asked.body(r#"{"name": "safe"}"#).send().await.unwrap();
+    assert_eq!(made.headers()["strict-transport-security"], "max-age=2592000");
+    let made: Value = made.json().await.unwrap();
     assert!(made["content_url"].as_str().unwrap().starts_with(&format!("{}/content/", server.url)), "{made}");
     // The certificate is nobody's.
     let strict = sim_kit::http_client::client(|builder| builder);

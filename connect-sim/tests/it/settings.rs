@@ -89,6 +89,37 @@ async fn warnings_and_secure_cookies() {
     let answer = app.anonymous().raw("POST", "/__login__", &[], form.into()).await;
     let cookies: Vec<_> = answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect();
     assert!(!cookies.is_empty() && cookies.iter().all(|cookie| cookie.contains("Secure")), "{cookies:?}");
+    assert!(!answer.headers.contains_key("strict-transport-security"), "{answer:?}");
+}
+
+/// Browsers believe it by HTTPS only.
+#[tokio::test]
+async fn permanent_https_is_told_to_who_came_by_it() {
+    let app = TestApp::with(Config { https_permanent: true, ..Config::default() }).await;
+    let form = "username=viewer&password=viewer-password";
+    let by = |scheme: &'static str| app.anonymous().with("x-forwarded-proto", scheme);
+    for (scheme, told) in [("http", None), ("https", Some("max-age=2592000"))] {
+        let answer = by(scheme).raw("POST", "/__login__", &[], form.into()).await;
+        let header = answer.headers.get("strict-transport-security").map(|value| value.to_str().unwrap());
+        assert_eq!(header, told, "{scheme}");
+        let cookies: Vec<_> =
+            answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect();
+        assert!(cookies.len() == 2 && cookies.iter().all(|cookie| cookie.contains("Secure")), "{cookies:?}");
+        for path in ["/__ping__", "/none/such", "/__api__/v1/user"] {
+            let answer = by(scheme).page(path).await;
+            assert_eq!(answer.headers.contains_key("strict-transport-security"), told.is_some(), "{scheme} {path}");
+        }
+    }
+    // Without the setting cookies are as the visit is.
+    let app = TestApp::new().await;
+    for (scheme, secure) in [("http", false), ("https", true)] {
+        let by = app.anonymous().with("x-forwarded-proto", scheme);
+        let answer = by.raw("POST", "/__login__", &[], form.into()).await;
+        assert!(!answer.headers.contains_key("strict-transport-security"));
+        let cookies: Vec<_> =
+            answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect();
+        assert!(cookies.iter().all(|cookie| cookie.contains("Secure") == secure), "{cookies:?}");
+    }
 }
 
 #[tokio::test]
