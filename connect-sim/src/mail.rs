@@ -4,13 +4,17 @@
 //! no mail is lost with one. Where no server is set up, that is all: mail is kept, for the dashboard and for
 //! `/__sim__/v1/outbox`. Where one is (`SMTP.Host`), it is sent from there, and tried again on the World's clock until it
 //! has left, the server has refused it for good, or [`MOST_ATTEMPTS`] tries have failed. A server that dies between a
-//! mail's leaving and the note of it sends it again.
+//! mail's leaving and the note of it sends it again. `Server.EmailProvider` may also name a program in place of a server
+//! ([`program`]).
 //!
 //! | route of the control plane | what |
 //! |---|---|
 //! | `GET /__sim__/v1/outbox` | the newest 1000 mails, newest first: `id`, `time`, `to`, `subject`, `body`, `state`, `attempts`, `error` |
 //! | `DELETE /__sim__/v1/outbox` | none of them is there any more, sent or not |
 
+pub mod program;
+
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use axum::Json;
@@ -56,9 +60,11 @@ pub enum Encryption {
     Tls,
 }
 
-/// A mail server, and what mail by it looks like.
+/// A mail server or a program, and what mail by it looks like.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The program that mail is given to, in place of a server.
+    pub program: Option<PathBuf>,
     /// Name or address.
     pub host: String,
     /// Port.
@@ -75,6 +81,17 @@ pub struct Settings {
     pub subject_prefix: String,
     /// Where all mail goes, whoever it is for.
     pub redirect: Option<Address>,
+}
+
+impl Settings {
+    /// How mail leaves, for people.
+    #[must_use]
+    pub fn by(&self) -> String {
+        match &self.program {
+            Some(program) => program.display().to_string(),
+            None => format!("{}:{}", self.host, self.port),
+        }
+    }
 }
 
 /// Whether mail can be sent to an address. Nothing that could end a line of a mail's head is one.
@@ -119,7 +136,7 @@ pub async fn write(app: &App, db: &mut AnyConnection, to: &str, about: &str, bod
 #[must_use]
 pub fn told(app: &App, to: &str) -> String {
     match &app.config().mail {
-        Some(settings) => format!("Sending a mail to {to} by {}:{}", settings.host, settings.port),
+        Some(settings) => format!("Sending a mail to {to} by {}", settings.by()),
         None => format!("Kept a mail to {to} (simulated)"),
     }
 }
@@ -169,9 +186,10 @@ struct Failure {
 
 /// Journals a try.
 fn note(app: &App, settings: &Settings, sent: &std::result::Result<(), Failure>) {
-    let url = format!("smtp://{}:{}", settings.host, settings.port);
+    let peer = if settings.program.is_some() { "sendmail" } else { "smtp" };
+    let url = format!("{peer}://{}", settings.by());
     let mut entry = Entry::new(Direction::Out, app.world().clock().now(), "MAIL", &url);
-    entry.peer = Some("smtp".to_owned());
+    entry.peer = Some(peer.to_owned());
     match sent {
         Ok(()) => entry.status = Some(250),
         Err(failure) => entry.error = Some(failure.text.clone()),
@@ -196,6 +214,9 @@ async fn send(settings: &Settings, mail: &Mail) -> std::result::Result<(), Failu
         .header(ContentType::TEXT_PLAIN)
         .body(mail.body.clone())
         .map_err(|error| bad(&error))?;
+    if let Some(program) = &settings.program {
+        return program::send(program, &message.formatted()).await.map_err(|text| Failure { text, for_good: false });
+    }
     let transport = transport(settings).map_err(|error| bad(&error))?;
     match transport.send(message).await {
         Ok(_) => Ok(()),

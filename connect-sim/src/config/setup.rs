@@ -93,7 +93,7 @@ pub enum ConfigError {
     #[error("Server.EmailProvider is SMTP, but there is no SMTP.Host")]
     NoMailServer,
     /// Mail without a sender.
-    #[error("mail leaves by SMTP.Host, but there is no Server.SenderEmail")]
+    #[error("mail leaves by SMTP.Host or sendmail, but there is no Server.SenderEmail")]
     NoSender,
     /// The file with certificates.
     #[error("--smtp-ca {0} cannot be read: {1}")]
@@ -191,11 +191,15 @@ pub struct Setup {
     pub(super) forwarded: bool,
 }
 
+/// Where systems have sendmail.
+const SENDMAIL: &str = "/usr/sbin/sendmail";
+
 /// Settings of mail.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Mail {
-    /// `smtp`, or one that keeps mail here; none: by whether there is a host.
+    /// `smtp`, `sendmail`, or one that keeps mail here; none: by whether there is a host.
     pub(super) provider: Option<String>,
+    pub(super) program: Option<PathBuf>,
     pub(super) host: Option<String>,
     pub(super) port: Option<u16>,
     pub(super) user: Option<String>,
@@ -210,10 +214,12 @@ pub(super) struct Mail {
 
 impl Mail {
     fn settings(self) -> Result<Option<mail::Settings>, ConfigError> {
-        let smtp = self.provider.map_or(self.host.is_some(), |provider| provider == "smtp");
-        if !smtp {
-            return Ok(None);
-        }
+        let usual = if self.host.is_some() { "smtp" } else { "none" };
+        let (program, host) = match self.provider.as_deref().unwrap_or(usual) {
+            "smtp" => (None, self.host.ok_or(ConfigError::NoMailServer)?),
+            "sendmail" => (Some(self.program.unwrap_or_else(|| PathBuf::from(SENDMAIL))), String::new()),
+            _ => return Ok(None),
+        };
         let encryption = match self.starttls.as_deref() {
             _ if self.ssl => Encryption::Tls,
             Some("always") => Encryption::StartTls,
@@ -221,7 +227,8 @@ impl Mail {
             _ => Encryption::Detect,
         };
         Ok(Some(mail::Settings {
-            host: self.host.ok_or(ConfigError::NoMailServer)?,
+            program,
+            host,
             port: self.port.unwrap_or(if self.ssl { 465 } else { 25 }),
             credentials: self.user.map(|user| (user, self.password)),
             encryption,

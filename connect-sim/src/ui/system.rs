@@ -171,7 +171,7 @@ async fn tags(visit: &Visit) -> Result<Response> {
 
 async fn mail(visit: &Visit) -> Result<Response> {
     let (mails, total) = store::mail::newest(&mut *visit.app.read().await?, 200).await?;
-    let server = visit.app.config().mail.as_ref().map(|settings| format!("{}:{}", settings.host, settings.port));
+    let server = visit.app.config().mail.as_ref().map(crate::mail::Settings::by);
     let mails: Vec<_> = mails.iter().map(mail::shown).collect();
     page(visit, "mail", json!({"mails": mails, "total": total, "server": server}))
 }

@@ -120,6 +120,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
 
 fn settings(port: u16, encryption: Encryption) -> Settings {
     Settings {
+        program: None,
         host: "127.0.0.1".to_owned(),
         port,
         credentials: None,
@@ -344,4 +345,71 @@ async fn the_control_plane_has_an_outbox() {
     assert_eq!(answer["content"]["application/json"]["schema"]["$ref"], "#/components/schemas/Outbox");
     assert!(document["paths"].get("/__sim__/v1/idp/choose").is_some());
     running.stop().await;
+}
+
+/// A program of this test: it keeps its arguments and what it reads beside itself, and ends with `status`.
+fn program(folder: &std::path::Path, name: &str, status: u8) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = folder.join(name);
+    let kept = folder.join(format!("{name}.kept"));
+    let script = format!(
+        "#!/bin/sh\n{{ echo \"$#: $*\"; echo \"variables: $CONNECT_API_KEY$HOME\"; cat; }} > '{}'\n\
+         if [ {status} != 0 ]; then echo 'no route; try later' >&2; fi\nexit {status}\n",
+        kept.display()
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn a_program_takes_mail_in_place_of_a_server() {
+    let folder = tempfile::tempdir().unwrap();
+    // A name that a shell would take apart.
+    let path = program(folder.path(), "send mail; exit 1 #$(x)", 0);
+    let app = app(Settings { program: Some(path.clone()), ..settings(0, Encryption::None) }).await;
+    let started = app.admin().post("/v1/tasks/send-test-email", &test_mail()).await.ok();
+    let task = app.admin().finished(started["task_id"].as_str().unwrap()).await;
+    assert!(task["output"][0].as_str().unwrap().contains(path.to_str().unwrap()), "{task}");
+    newest(&app, "sent").await;
+    let kept = std::fs::read_to_string(folder.path().join("send mail; exit 1 #$(x).kept")).unwrap();
+    assert!(kept.starts_with("2: -t -i\nvariables: \n"), "{kept}");
+    for line in ["To: somebody@example.com", "Subject: [Tests] Test mail of Posit Connect (simulated)"] {
+        assert!(kept.lines().any(|one| one == line), "{line}: {kept}");
+    }
+    assert!(!kept.contains('\r'), "{kept:?}");
+    let tries = app.world.journal().entries(0, 100, |entry| entry.peer.as_deref() == Some("sendmail"));
+    assert!(tries.len() == 1 && tries[0].error.is_none(), "{tries:?}");
+}
+
+/// The newest mail, once it was tried so often.
+async fn tried(app: &TestApp, times: i64) -> connect_sim::store::mail::Mail {
+    loop {
+        let mail = newest(app, "queued").await;
+        if mail.attempts == times && !mail.error.is_empty() {
+            return mail;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn mail_that_a_program_does_not_take_is_kept_and_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = program(folder.path(), "sendmail", 75);
+    let app = app(Settings { program: Some(path), ..settings(0, Encryption::None) }).await;
+    app.admin().post("/v1/tasks/send-test-email", &test_mail()).await.ok();
+    let tried = tried(&app, 1).await;
+    assert!(tried.state == "queued" && tried.error.contains("exit status: 75: no route; try later"), "{tried:?}");
+    // It is well again.
+    program(folder.path(), "sendmail", 0);
+    app.world.clock().advance(Duration::from_secs(60)).await;
+    let sent = newest(&app, "sent").await;
+    assert_eq!(sent.attempts, 2);
+
+    let missing = Some(folder.path().join("none"));
+    let app = self::app(Settings { program: missing, ..settings(0, Encryption::None) }).await;
+    app.admin().post("/v1/tasks/send-test-email", &test_mail()).await.ok();
+    let tried = self::tried(&app, 1).await;
+    assert!(tried.error.contains("none cannot be run"), "{tried:?}");
 }
