@@ -62,7 +62,11 @@ pub fn normal(path: &str) -> Result<String> {
         return bad("`path` must not have an empty segment.");
     }
     let first = path.split('/').nth(1).unwrap_or_default();
-    if first.is_empty() || first.starts_with("__") || PROHIBITED.contains(&format!("/{first}").as_str()) {
+    if first.is_empty() {
+        let text = "`path` must be more than the server's own address: give it a name.";
+        return Err(Error::bad(Code::ProhibitedVanityPath, text));
+    }
+    if first.starts_with("__") || PROHIBITED.contains(&format!("/{first}").as_str()) {
         let text = format!("`path` must not begin with /{first}: that is the server's own.");
         return Err(Error::bad(Code::ProhibitedVanityPath, text));
     }
@@ -124,7 +128,10 @@ pub async fn put(
         }
         let mine = editable(&mut tx, &principal, &other.content_guid).await.is_ok();
         if !(force && mine && other.path == path) {
-            let text = format!("The path {path} is in use as {}; choose another.", other.path);
+            let text = match other.path == path {
+                true => format!("The path {path} is in use; choose another."),
+                false => format!("The path {path} is too near to {}, which is in use; choose another.", other.path),
+            };
             return Err(Error::conflict(Code::VanityPathInUse, text));
         }
         store::vanities::delete(&mut tx, &other.content_guid).await?;

@@ -124,6 +124,10 @@ pub fn repository_url(settings: &Settings, field: &str, text: &str) -> Result<St
     match Remote::parse(text, &settings.command.folders) {
         // As it was written: clients compare it.
         Ok(_) => Ok(text.to_owned()),
+        // `user@host:path` is SSH, too.
+        Err(RemoteError::NoAddress) if text.split_once(':').is_some_and(|(host, _)| host.contains('@')) => {
+            bad(Code::GitUnsupportedProtocol, "must be an https or http URL; repositories by SSH are not taken")
+        }
         Err(RemoteError::NoAddress) => bad(
             Code::GitUnsupportedParameters,
             "must be an https or http URL of at most 2048 characters, without spaces",

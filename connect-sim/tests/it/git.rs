@@ -296,7 +296,10 @@ async fn bundles_are_made_of_any_reference() {
     assert_eq!(dirs["result"], expected);
     assert_eq!(look(format!("/repo/manifest-dirs?url={}&branch=none", remote.url)).await["code"], 1);
     assert_eq!(publisher.get(&format!("/repo/account?url={}", remote.host)).await.ok(), json!({"username": ""}));
-    assert_eq!(publisher.get("/repo/account?url=ssh://host").await.code(), (400, 164));
+    for ssh in ["ssh://host", "ssh://git@host/a/b", "git@host:a/b.git"] {
+        assert_eq!(publisher.get(&format!("/repo/account?url={ssh}")).await.code(), (400, 164), "{ssh}");
+    }
+    assert_eq!(publisher.get("/repo/account?url=host").await.code(), (400, 146));
     assert_eq!(publisher.get("/repo/branches").await.code(), (400, 12));
     assert_eq!(std::fs::read_dir(app.world.folder("clones").unwrap()).unwrap().count(), 0, "nothing is left");
 }
