@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sim_kit::identity::{Claims, is_for, text};
-use sim_kit::origin::Origin;
 
 use crate::app::{App, View};
 use crate::auth::{Grants, SCOPES, Which};
@@ -90,7 +89,7 @@ pub struct Trust {
     pub name: String,
     /// As tokens name it.
     pub issuer: String,
-    /// For whom tokens must be; none: for this server's address.
+    /// For whom tokens must be; none: for the address of this server in its settings.
     pub audience: Option<String>,
     /// Of whom tokens must be.
     pub subject: Option<String>,
@@ -138,12 +137,16 @@ impl Trust {
         }
     }
 
-    /// Whether a verified token of the issuer is meant.
-    fn admits(&self, claims: &Claims, own: &Origin) -> Result<(), String> {
-        let own = own.base().trim_end_matches('/');
-        let good = match &self.audience {
-            Some(audience) => is_for(claims, audience),
-            None => is_for(claims, own) || is_for(claims, &format!("{own}/")),
+    /// Whether a verified token of the issuer is meant. `own` is this server's address as it is set: what a request says about that
+    /// is not to be trusted, for it could name whom the token is really for.
+    fn admits(&self, claims: &Claims, own: Option<&str>) -> Result<(), String> {
+        let good = match (&self.audience, own.map(|own| own.trim_end_matches('/'))) {
+            (Some(audience), _) => is_for(claims, audience),
+            (None, Some(own)) => is_for(claims, own) || is_for(claims, &format!("{own}/")),
+            (None, None) => {
+                let text = "this server does not know for whom it must be: set Server.Address, or Audience of";
+                return Err(format!("{text} IdentityFederation {:?}", self.name));
+            }
         };
         if !good {
             return Err("it is for another audience".to_owned());
@@ -273,11 +276,11 @@ impl App {
     ///
     /// # Errors
     /// Why it is not exchanged.
-    pub(crate) async fn exchanged(&self, issuer: &str, token: &str, own: &Origin) -> Result<Person, String> {
+    pub(crate) async fn exchanged(&self, issuer: &str, token: &str) -> Result<Person, String> {
         let claims = self.0.issuers.verify(issuer, token).await?;
         let mut why = String::new();
         for trust in self.0.config.identity.trusted().filter(|trust| trust.issuer == issuer) {
-            match trust.admits(&claims, own).and_then(|()| self.person(trust, &claims)) {
+            match trust.admits(&claims, self.0.config.address.as_deref()).and_then(|()| self.person(trust, &claims)) {
                 Ok(person) => return Ok(person),
                 Err(problem) => why = problem,
             }
@@ -359,22 +362,25 @@ mod tests {
 
     #[test]
     fn who_is_meant() {
-        let own = Origin::fixed("https://pm.example/rspm");
+        let own = Some("https://pm.example/rspm");
         let mut trust = Trust::new("ci");
         let token = |aud: &str| claims(&json!({"aud": aud, "sub": "s", "azp": "p"}));
-        assert!(trust.admits(&token("https://pm.example/rspm"), &own).is_ok());
-        assert!(trust.admits(&token("https://pm.example/rspm/"), &own).is_ok());
-        assert!(trust.admits(&token("https://pm.example"), &own).is_err(), "of another server");
+        assert!(trust.admits(&token("https://pm.example/rspm"), own).is_ok());
+        assert!(trust.admits(&token("https://pm.example/rspm/"), own).is_ok());
+        assert!(trust.admits(&token("https://pm.example"), own).is_err(), "of another server");
+        let unknown = trust.admits(&token("https://pm.example/rspm"), None).unwrap_err();
+        assert!(unknown.contains("set Server.Address, or Audience of IdentityFederation \"ci\""), "{unknown}");
         trust.audience = Some("pm".to_owned());
-        assert!(trust.admits(&token("pm"), &own).is_ok() && trust.admits(&token("pm2"), &own).is_err());
+        assert!(trust.admits(&token("pm"), None).is_ok());
+        assert!(trust.admits(&token("pm"), own).is_ok() && trust.admits(&token("pm2"), own).is_err());
         trust.subject = Some("s".to_owned());
         trust.authorized_party = Some("p".to_owned());
-        assert!(trust.admits(&token("pm"), &own).is_ok());
+        assert!(trust.admits(&token("pm"), own).is_ok());
         trust.subject = Some("t".to_owned());
-        assert!(trust.admits(&token("pm"), &own).is_err());
+        assert!(trust.admits(&token("pm"), own).is_err());
         (trust.subject, trust.authorized_party) = (None, Some("q".to_owned()));
-        assert!(trust.admits(&token("pm"), &own).is_err());
-        assert!(trust.admits(&claims(&json!({"aud": "pm"})), &own).is_err(), "without a party");
+        assert!(trust.admits(&token("pm"), own).is_err());
+        assert!(trust.admits(&claims(&json!({"aud": "pm"})), own).is_err(), "without a party");
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //! a proxy, Publisher without.
 //!
 //! The product does not document how it guards against replays. Here a signature is good while its `Date` is within a
-//! window of the World's clock, and one that changes something is good once. Reading twice within one second signs the
-//! same text twice, as Publisher does while it polls, so reads may repeat.
+//! window of the World's clock, and one that changes something is good for a second from when it first came. A client that
+//! makes the same request twice within a second signs the same text twice: Publisher while it polls, rsconnect for R when it
+//! deploys the same folder again. Reads may repeat.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use http::Method;
 use http::request::Parts;
 use rsa::PublicKey;
@@ -99,10 +100,18 @@ pub fn check(claim: &Claim<'_>, key: &str, parts: &Parts, prefix: &str) -> Resul
     }
 }
 
+/// How long a client signs the same request alike: `Date` tells seconds.
+const ALIKE: TimeDelta = TimeDelta::seconds(1);
+
 /// The signatures seen within the window.
 pub struct Replays {
     window: Duration,
-    seen: Mutex<HashMap<Vec<u8>, DateTime<Utc>>>,
+    seen: Mutex<HashMap<Vec<u8>, Seen>>,
+}
+
+struct Seen {
+    date: DateTime<Utc>,
+    first: DateTime<Utc>,
 }
 
 impl Replays {
@@ -115,7 +124,7 @@ impl Replays {
     /// Notes a signature that [`check`] found good.
     ///
     /// # Errors
-    /// 401 when its date is too far from `now`, or when it changes something and came before.
+    /// 401 when its date is too far from `now`, or when it changes something and came more than a second before.
     pub fn check(&self, claim: &Claim<'_>, parts: &Parts, now: DateTime<Utc>) -> Result<()> {
         let date = NaiveDateTime::parse_from_str(claim.date, "%a, %d %b %Y %H:%M:%S GMT");
         let date = date.map_err(|_| refused("The Date of the request is not an HTTP date.".to_owned()))?.and_utc();
@@ -129,10 +138,11 @@ impl Replays {
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // What is older is refused by its date.
-        seen.retain(|_, at| (now - *at).abs().to_std().unwrap_or(Duration::MAX) <= self.window);
-        match seen.insert(claim.signature.clone(), date) {
-            None => Ok(()),
-            Some(_) => Err(refused("This signed request was made before; sign it anew.".to_owned())),
+        seen.retain(|_, seen| (now - seen.date).abs().to_std().unwrap_or(Duration::MAX) <= self.window);
+        let first = seen.entry(claim.signature.clone()).or_insert(Seen { date, first: now }).first;
+        match (now - first).abs() < ALIKE {
+            true => Ok(()),
+            false => Err(refused("This signed request was made before; sign it anew.".to_owned())),
         }
     }
 }

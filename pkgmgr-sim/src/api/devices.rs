@@ -272,7 +272,7 @@ async fn federated(
     issuer: &str,
     subject: &str,
 ) -> Result<Result<serde_json::Value, Refusal>, Error> {
-    let person = match app.exchanged(issuer, subject, &app.origin(origin.clone())).await {
+    let person = match app.exchanged(issuer, subject).await {
         Ok(person) => person,
         Err(why) => return refused("invalid_grant", format!("the subject_token is not good: {why}")),
     };

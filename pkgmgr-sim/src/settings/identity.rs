@@ -62,7 +62,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     honoured(PROVIDER, "Logging", "false", LOGGING, |value, to| value.bool().map(|read| to.provider.trust.logging = read)),
     nothing(PROVIDER, "EnableDevicePKCE", "devices ask this server, always with PKCE, and not the provider"),
     named(FEDERATION, "Issuer", "", ISSUER, |value, name, to| issuer(value).map(|read| trust(to, name).issuer = read)),
-    named(FEDERATION, "Audience", "", "for whom tokens must be; without it for this server's address", |value, name, to| some(&mut trust(to, name).audience, value)),
+    named(FEDERATION, "Audience", "", "for whom tokens must be; without it for `Server.Address`", |value, name, to| some(&mut trust(to, name).audience, value)),
     named(FEDERATION, "Subject", "", "whose tokens are meant (`sub`); without it everybody's", |value, name, to| some(&mut trust(to, name).subject, value)),
     named(FEDERATION, "AuthorizedParty", "", "for which party they must have been made (`azp`)", |value, name, to| some(&mut trust(to, name).authorized_party, value)),
     named(FEDERATION, "Scope", "", SCOPE, |value, name, to| scope(value).map(|read| trust(to, name).scope.extend(read))),

@@ -90,8 +90,13 @@ fn with(claims: &Value, more: &Value) -> Value {
 
 /// With the private repository `vault`.
 async fn team(identity: Settings) -> Team {
+    team_at(None, identity).await
+}
+
+/// One that says itself where it is.
+async fn team_at(address: Option<&str>, identity: Settings) -> Team {
     let service = Service::with_packages().await;
-    let config = Config { identity, ..config(&service) };
+    let config = Config { identity, address: address.map(str::to_owned), ..config(&service) };
     let team = Team::with(service, config, host()).await;
     team.sync().await;
     team.does("POST", "/__api__/repos", json!({"name": "vault", "authenticated": true})).await;
@@ -198,9 +203,9 @@ async fn groups_roles_and_what_grants_nothing() {
     let trust = Trust { role_claim: Some("roles".to_owned()), ..idp.trust("ci", "repos:read:none") };
     let mut settings = Settings { federation: vec![trust], ..Settings::default() };
     settings.groups.insert("writers".to_owned(), Access::list("sources:write:team").unwrap());
-    let team = team(settings).await;
+    let team = team_at(Some("https://packages.example"), settings).await;
     // Without an audience of its own, tokens are for the server's address.
-    let claims = idp.claims(&team.running.url());
+    let claims = idp.claims("https://packages.example");
     let refused = team.offer(&signed(&claims, &key(0))).await;
     assert!(refused.status == 400 && refused.text().contains("nothing is granted"), "{}", refused.text());
     let token = signed(&with(&claims, &json!({"groups": ["writers"], "roles": ["metadata:admin", "love"]})), &key(0));
