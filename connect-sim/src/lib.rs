@@ -6,6 +6,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`routes`], [`differences`] | every route, in one table; what else releases differ in |
+//! | `around` | what surrounds the routes: who asks, correlation ids, the audit log |
 //! | [`auth`], [`access`] | who asks, and what it may do |
 //! | [`content`], [`bundles`], [`git`], [`deploy`], [`tasks`] | publishing |
 //! | [`build`] | the work behind a deploy |
@@ -29,6 +30,7 @@ pub mod access;
 pub mod access_log;
 pub mod app;
 pub mod applications;
+mod around;
 pub mod audit;
 pub mod auth;
 pub mod bookmarks;

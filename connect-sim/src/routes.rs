@@ -3,19 +3,16 @@
 //! A route that came with a later release than the server's is not there: its path gets the plain 404, by which clients
 //! know to use an older one.
 
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
-use http::HeaderValue;
 use sim_kit::openapi::{Doc, doc};
-use sim_kit::routing::{Matched, Principal as JournalPrincipal, Unmatched};
 use sim_kit::{Fidelity, Route, Table};
 
 use crate::app::App;
-use crate::auth::{self, Caller};
-use crate::error::{Code, Error};
+use crate::around::{around, unknown};
+use crate::auth;
 use crate::ui::{self, api::Routes, dashboard};
 use crate::version::Version;
 use crate::{
@@ -562,56 +559,4 @@ pub fn router(app: App) -> (Router, Vec<Route>) {
     let pages = Extension(Routes(router.clone()));
     // Views ask the API in process; that is no traffic.
     (router.layer(pages).layer(from_fn_with_state(app, traffic::watch)), rows)
-}
-
-/// The answer to a path, or a method of a path, that is in no row.
-async fn unknown() -> Response {
-    let mut response = Error::NoRoute.into_response();
-    response.extensions_mut().insert(Unmatched);
-    response
-}
-
-/// What happens around every request: who asks is found out once, for the handler and for the journal; API answers get
-/// their correlation id; a NUL character, which no column can hold, is refused.
-async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
-    let is_api = request.uri().path().starts_with("/__api__/");
-    let correlation = is_api.then(|| {
-        let given = request.headers().get("x-correlation-id").cloned();
-        given.unwrap_or_else(|| {
-            let id = app.world().ids().uuid("correlation").to_string();
-            HeaderValue::try_from(id).expect("a UUID is a header value")
-        })
-    });
-    if request.uri().path_and_query().is_some_and(|text| text.as_str().contains("%00")) {
-        let text = "The address must not hold a NUL character.";
-        return Error::bad(Code::BadRequest, text).into_response();
-    }
-    let (mut parts, body) = request.into_parts();
-    // A bad credential is the handler's to refuse: some routes need none.
-    let caller = <Caller as axum::extract::FromRequestParts<App>>::from_request_parts(&mut parts, &app).await;
-    let user = match caller {
-        Ok(Caller::User(principal)) => Some(principal.user),
-        _ => None,
-    };
-    let change = is_api && parts.method != http::Method::GET;
-    let (method, path) = (parts.method.clone(), if change { parts.uri.path().to_owned() } else { String::new() });
-    let bearer = parts.headers.get("authorization").is_some_and(|value| value.as_bytes().starts_with(b"Bearer "));
-    let mut response = next.run(Request::from_parts(parts, body)).await;
-    if bearer && response.status() == http::StatusCode::UNAUTHORIZED {
-        let value = HeaderValue::from_static("Bearer error=\"invalid_token\"");
-        response.headers_mut().insert(http::header::WWW_AUTHENTICATE, value);
-    }
-    if let Some(user) = user {
-        if change
-            && response.status().is_success()
-            && let Some(route) = response.extensions().get::<Matched>()
-        {
-            audit::record(&app, &user, &method, route.0.as_str(), &path);
-        }
-        response.extensions_mut().insert(JournalPrincipal(user.username.clone()));
-    }
-    if let Some(id) = correlation {
-        response.headers_mut().insert("x-correlation-id", id);
-    }
-    response
 }

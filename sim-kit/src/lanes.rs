@@ -3,8 +3,7 @@
 //! A connection stays on its lane, so that a small answer costs no handing over between threads: in a runtime whose threads share
 //! their work that is a quarter of what such an answer takes. Longer requests ([`Product::quick`](crate::host::Product::quick)), and
 //! work that belongs to none, run where their World was opened ([`World::spawn`](crate::world::World::spawn)), so that a lane is not
-//! kept from its connections by it. The lanes belong
-//! to the process and serve all its simulators; they end with it.
+//! kept from its connections by it. The lanes belong to the process and serve all its simulators; they end with it.
 
 use std::future::pending;
 use std::sync::OnceLock;
