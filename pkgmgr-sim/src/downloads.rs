@@ -47,15 +47,18 @@ impl Download {
     pub(crate) fn of(answer: &Response) -> Option<&Arc<Self>> {
         answer.extensions().get()
     }
+
+    /// As [`Download::of`], if the answer gives a whole file, or says where it is.
+    pub(crate) fn given<'a>(method: &Method, answer: &'a Response) -> Option<&'a Arc<Self>> {
+        let is_given =
+            method == Method::GET && matches!(answer.status(), StatusCode::OK | StatusCode::TEMPORARY_REDIRECT);
+        if is_given { Self::of(answer) } else { None }
+    }
 }
 
 impl App {
-    /// Counts `answer` if it is a download: it gives a whole file, or says where it is.
-    pub(crate) fn count_download(&self, method: &Method, answer: &Response) {
-        let Some(download) = Download::of(answer) else { return };
-        if method != Method::GET || !matches!(answer.status(), StatusCode::OK | StatusCode::TEMPORARY_REDIRECT) {
-            return;
-        }
+    /// Counts a download that was given.
+    pub(crate) fn count_download(&self, download: &Download) {
         self.0.metrics.downloads.inc();
         if let Some((distro, binary)) = &download.routed {
             self.0.metrics.routed(distro, *binary);

@@ -21,6 +21,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pkg_formats::psp::{self, Digest};
 use sha2::{Digest as _, Sha256};
+use sim_kit::at_hand::Repeatable;
 use sim_kit::http_client::Link;
 use sim_kit::serve_bytes::{Content, Source, serve};
 use sim_kit::{Blobs, World};
@@ -29,7 +30,6 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::hot::Repeatable;
 use crate::snapshot::Freshness;
 
 /// No package file is larger.

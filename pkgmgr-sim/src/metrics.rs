@@ -25,6 +25,7 @@
 //! A reset begins anew, as a restart of the real server would.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Extension;
@@ -39,6 +40,7 @@ use prometheus::{
     TextEncoder,
 };
 use sim_kit::World;
+use sim_kit::at_hand::{Answer, Ready};
 use sim_kit::counted::counted;
 use sim_kit::host::OtherPort;
 
@@ -73,6 +75,9 @@ pub(crate) struct Metrics {
     requests: IntCounterVec,
     inflight: IntGauge,
     sent: IntCounterVec,
+    /// Of both, those of what is fetched: GET and 200.
+    fetched: IntCounter,
+    fetched_bytes: IntCounter,
     pub(crate) downloads: IntCounter,
     routed: IntCounterVec,
     binaries: IntCounter,
@@ -98,16 +103,17 @@ impl Metrics {
             "ppm_repo_source_sync_duration_seconds",
             "How long synchronisations took, by the type of the source.",
         );
+        let requests = Opts::new("ppm_http_requests_total", "Answers by status and method.");
+        let requests = IntCounterVec::new(requests, &["code", "method"])?;
+        let sent = Opts::new("ppm_http_response_size_bytes_total", "Bytes of bodies sent, by status.");
+        let sent = IntCounterVec::new(sent, &["code"])?;
         let metrics = Self {
-            requests: IntCounterVec::new(
-                Opts::new("ppm_http_requests_total", "Answers by status and method."),
-                &["code", "method"],
-            )?,
+            // Dashboards want to see what has not happened yet.
+            fetched: requests.with_label_values(&["200", "GET"]),
+            fetched_bytes: sent.with_label_values(&["200"]),
+            requests,
+            sent,
             inflight: IntGauge::new("ppm_http_requests_inflight", "Requests that are being answered.")?,
-            sent: IntCounterVec::new(
-                Opts::new("ppm_http_response_size_bytes_total", "Bytes of bodies sent, by status."),
-                &["code"],
-            )?,
             downloads: IntCounter::new("ppm_pkg_downloads_total", "Package files sent, and redirects to them.")?,
             routed: IntCounterVec::new(
                 Opts::new("ppm_binary_routing_distro", "Downloads of R packages for a Linux distribution."),
@@ -137,9 +143,6 @@ impl Metrics {
         #[allow(clippy::cast_precision_loss)] // the unit is the format's
         let began = world.clock().now_micros() as f64 / 1e6;
         let began = constant("ppm_process_start_time_seconds", "When it began, by the simulated clock.", began)?;
-        // Dashboards want to see what has not happened yet.
-        metrics.requests.with_label_values(&["200", "GET"]);
-        metrics.sent.with_label_values(&["200"]);
         for kind in ["cran", "pypi", "bioconductor"] {
             metrics.syncs.with_label_values(&[kind]);
         }
@@ -180,8 +183,14 @@ impl Metrics {
     }
 
     /// Counts a GET request whose answer is at hand, to the end of that.
-    pub(crate) fn at_once(&self, answer: Response) -> Response {
-        self.answered(Inflight::enter(&self.inflight), &Method::GET, answer)
+    pub(crate) fn at_once(&self, answer: Arc<Answer>) -> Ready {
+        self.fetched.inc();
+        let bytes = answer.body().len() as u64;
+        if bytes <= SMALL {
+            self.fetched_bytes.inc_by(bytes);
+            return Ready { answer, count: None };
+        }
+        Ready { answer, count: Some(Box::new(count(Inflight::enter(&self.inflight), self.fetched_bytes.clone()))) }
     }
 
     fn answered(&self, inflight: Inflight, method: &Method, response: Response) -> Response {
@@ -193,13 +202,7 @@ impl Metrics {
             sent.inc_by(bytes);
             return response;
         }
-        response.map(|body| {
-            counted(body, move |bytes| {
-                // It is under way for as long as its body is.
-                let _ = &inflight;
-                sent.inc_by(bytes);
-            })
-        })
+        response.map(|body| counted(body, count(inflight, sent)))
     }
 
     fn measure(&self, folder: &Path) -> std::io::Result<()> {
@@ -267,6 +270,14 @@ impl Inflight {
 impl Drop for Inflight {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+/// Counts bytes of a body, which is under way for as long as this lives.
+fn count(inflight: Inflight, sent: IntCounter) -> impl FnMut(u64) + Send + Unpin + 'static {
+    move |bytes| {
+        let _ = &inflight;
+        sent.inc_by(bytes);
     }
 }
 

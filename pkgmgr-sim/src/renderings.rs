@@ -21,10 +21,10 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pkg_formats::archive::{Compression, gzip};
 use pkg_formats::psp::Digest;
+use sim_kit::at_hand::Repeatable;
 use sim_kit::serve_bytes::{Content, Source, accepts_gzip, serve};
 
 use crate::error::Error;
-use crate::hot::Repeatable;
 use crate::snapshot::Freshness;
 
 /// Bytes of renderings in memory at most.

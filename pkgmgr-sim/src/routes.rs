@@ -8,19 +8,20 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY};
-use http::{HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderName, HeaderValue, Uri};
 use serde_json::json;
 use sim_kit::Table;
+use sim_kit::at_hand::{Asked, AtHand};
 use sim_kit::db::Engine;
-use sim_kit::host::{AtHand, OtherPort};
+use sim_kit::host::OtherPort;
 use sim_kit::openapi::doc;
 use sim_kit::origin::Origin;
 use sim_kit::routing::Fidelity::{ClientProven, Documented, Inferred};
 use tower::ServiceExt as _;
 
 use crate::app::App;
+use crate::downloads::Download;
 use crate::error::{ApiError, Error};
-use crate::hot::Asked;
 use crate::{api, bioc, cran, openapi, simple, ui, vsx};
 
 /// Bytes of a form with a package file.
@@ -352,7 +353,9 @@ pub(crate) fn with_plain_paths(router: Router, app: App) -> Router {
             let method = request.method().clone();
             let stays = app.0.config.https_only && Origin::from_headers(request.headers()).is_secure();
             let mut response = app.0.metrics.around(method.clone(), plain(router, &app, request)).await;
-            app.count_download(&method, &response);
+            if let Some(download) = Download::given(&method, &response) {
+                app.count_download(download);
+            }
             // By HTTP it means nothing, and browsers leave it alone.
             if stays {
                 response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=2592000"));
@@ -369,13 +372,15 @@ pub(crate) fn at_hand(app: &App) -> Option<AtHand> {
         return None;
     }
     let app = app.clone();
-    Some(Arc::new(move |request| {
-        if app.away(request.uri().path()).is_some() {
+    Some(Arc::new(move |asked| {
+        if app.away(asked.path()).is_some() {
             return None;
         }
-        let answer = app.0.metrics.at_once(app.0.hot.answer(&Asked::of(request)?)?);
-        app.count_download(&Method::GET, &answer);
-        Some(answer)
+        let kept = app.0.hot.answer(asked)?;
+        if let Some(download) = &kept.download {
+            app.count_download(download);
+        }
+        Some(app.0.metrics.at_once(kept.answer.clone()))
     }))
 }
 
@@ -393,10 +398,11 @@ async fn plain(router: Router, app: &App, mut request: Request) -> Response {
     let age = app.0.hot.age();
     if let Some(asked) = &asked
         && app.look_again().await.is_ok()
-        && let Some(answer) = app.0.hot.answer(asked)
+        && let Some(kept) = app.0.hot.answer(asked)
     {
-        return answer;
+        return kept.response();
     }
+    let asked = asked.map(Asked::into_owned);
     let is_repository = !request.uri().path().starts_with("/__");
     if request.uri().path_and_query().is_some_and(|asked| asked.as_str().contains("%00")) {
         return without_nul(request.uri());
@@ -419,7 +425,7 @@ async fn plain(router: Router, app: &App, mut request: Request) -> Response {
         headers.insert(FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     }
     if let Some(asked) = asked {
-        app.0.hot.keep(&asked, age, &response);
+        app.0.hot.keep(asked, age, &response);
     }
     response
 }

@@ -245,6 +245,12 @@ impl Faults {
         self.rules().clone()
     }
 
+    /// Whether there are rules at all.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        !self.rules().is_empty()
+    }
+
     /// The rule that fires for this request, if any; counts it.
     #[must_use]
     pub fn check(&self, subject: Subject<'_>) -> Option<Firing> {

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use futures_util::future::BoxFuture;
@@ -18,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::ServiceExt as _;
 
+use crate::at_hand::{Asked, AtHand, Ready};
 use crate::connections;
 use crate::control::{self, Control};
 use crate::db::Migration;
@@ -27,12 +27,9 @@ use crate::routing::Route;
 use crate::tls;
 use crate::world::{Home, World, WorldConfig, WorldError};
 
-/// Gives the answer to a request if it is at hand.
-pub type AtHand = Arc<dyn Fn(&Request) -> Option<Response> + Send + Sync>;
-
 /// What a product makes of a World: its router and the rows of its table.
 pub struct Simulator {
-    /// Asked before the router: for the few answers that most requests are for, the way through its services is half of the work.
+    /// Asked before the router.
     pub at_hand: Option<AtHand>,
     /// Answers everything outside the control plane.
     pub router: Router,
@@ -137,10 +134,20 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
+    /// Whether there may be answers at hand.
+    pub(crate) fn has_answers_at_hand(&self) -> bool {
+        self.at_hand.is_some()
+    }
+
+    /// The product's answer, if it is at hand.
+    pub(crate) fn at_hand(&self, asked: &Asked<'_>) -> Option<Ready> {
+        self.at_hand.as_ref()?(asked)
+    }
+
     /// The product's answer.
     pub(crate) async fn answer(&self, request: Request) -> Response {
-        if let Some(answer) = self.at_hand.as_ref().and_then(|at_hand| at_hand(&request)) {
-            return answer;
+        if let Some(ready) = Asked::of(&request).and_then(|asked| self.at_hand(&asked)) {
+            return ready.into();
         }
         match self.router.clone().oneshot(request).await {
             Ok(response) => response,
@@ -190,12 +197,7 @@ impl Shared {
     }
 
     /// The answer to a request that came by a connection.
-    pub(crate) async fn handle(
-        self: Arc<Self>,
-        control: Router,
-        request: http::Request<hyper::body::Incoming>,
-    ) -> Response {
-        let request = request.map(Body::new);
+    pub(crate) async fn handle(self: Arc<Self>, control: Router, request: Request) -> Response {
         let instance = self.instance();
         let is_control = request.uri().path().starts_with(control::PREFIX);
         if !is_control && (self.product.quick)(request.method(), request.uri().path()) {

@@ -22,6 +22,7 @@
 //! | [`gcfg`] | settings files in git's syntax, and the variables that go before them |
 //! | [`identity`] | identity tokens of other issuers, and their keys |
 //! | [`host`] | a running simulator, its reset and its start and stop on a port |
+//! | [`at_hand`], `short_way` | answers that are kept whole, and how a request gets to them without the whole server |
 //! | `connections`, `lanes` | connections of a port, and the threads that answer them |
 //! | [`control`] | `/__sim__/v1/` |
 //! | [`origin`] | absolute URLs built from the request |
@@ -32,6 +33,7 @@
 //! | [`testing`] | a real PostgreSQL server and the rule for missing tools, for tests (feature `testing`) |
 //! | [`cli`], [`logging`], [`http_client`] | what every server's command line, log and client share |
 
+pub mod at_hand;
 pub mod blobs;
 pub mod cli;
 pub mod clock;
@@ -57,6 +59,7 @@ pub mod routing;
 pub mod seed;
 pub mod sendfile;
 pub mod serve_bytes;
+mod short_way;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tls;

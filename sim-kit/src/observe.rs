@@ -12,11 +12,13 @@ use http::header::{CONTENT_LENGTH, DATE, HOST, RETRY_AFTER, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, StatusCode};
 
+use crate::at_hand::Repeatable;
 use crate::faults::{Effect, Firing, Phase, Subject, spoil};
 use crate::host::Instance;
-use crate::journal::{Direction, put};
+use crate::journal::{Direction, Entry, put};
 use crate::routing::{Matched, Principal, Unmatched, nearest};
 use crate::serve_bytes::http_date;
+use crate::world::World;
 
 /// Set on an answer that must not be sent: the connection closes instead.
 #[derive(Debug, Clone, Copy)]
@@ -54,28 +56,51 @@ pub(crate) async fn observe(instance: Arc<Instance>, mut request: Request) -> Re
     if unmatched {
         tracing::warn!(%method, %uri, nearest = nearest.as_deref(), "unmatched request");
     }
-    let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    world.journal().write(|entry| {
-        entry.time = now;
-        entry.direction = Direction::In;
-        entry.peer = None;
-        method.as_str().clone_into(&mut entry.method);
-        entry.set_path(uri.path_and_query().map_or("/", PathAndQuery::as_str));
+    let address = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let asker = Asker { started, method: method.as_str(), address, agent: agent.as_ref().map(HeaderValue::as_bytes) };
+    note(world, now, &asker, |entry| {
         entry.status = status;
-        entry.duration_us = duration_us;
         put(&mut entry.route, extensions.get::<Matched>().map(|matched| matched.0.as_str()));
         entry.unmatched = unmatched;
         entry.nearest = nearest;
         put(&mut entry.principal, extensions.get::<Principal>().map(|principal| principal.0.as_str()));
-        put(&mut entry.user_agent, agent.as_ref().and_then(|value| value.to_str().ok()).map(shortened));
         entry.fault = firing.map(|firing| firing.rule);
-        entry.error = None;
     });
     response
 }
 
+/// What the journal wants to know of a request.
+pub(crate) struct Asker<'a> {
+    pub(crate) started: Instant,
+    pub(crate) method: &'a str,
+    /// Path and query.
+    pub(crate) address: &'a str,
+    /// The value of `User-Agent`.
+    pub(crate) agent: Option<&'a [u8]>,
+}
+
+/// Journals a request that was answered at `now`. `fill` adds what is known of the answer to an entry that says nothing of it.
+pub(crate) fn note(world: &World, now: DateTime<Utc>, asker: &Asker<'_>, fill: impl FnOnce(&mut Entry)) {
+    let duration_us = u64::try_from(asker.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    world.journal().write(|entry| {
+        entry.time = now;
+        entry.direction = Direction::In;
+        entry.peer = None;
+        asker.method.clone_into(&mut entry.method);
+        entry.set_path(asker.address);
+        entry.status = None;
+        entry.duration_us = duration_us;
+        entry.unmatched = false;
+        entry.nearest = None;
+        put(&mut entry.user_agent, asker.agent.and_then(|agent| str::from_utf8(agent).ok()).map(shortened));
+        entry.fault = None;
+        entry.error = None;
+        fill(entry);
+    });
+}
+
 /// The value of `Date`. Every answer has one, and most have that of the one before.
-fn date(now: DateTime<Utc>) -> HeaderValue {
+pub(crate) fn date(now: DateTime<Utc>) -> HeaderValue {
     thread_local! {
         static LAST: RefCell<Option<(i64, HeaderValue)>> = const { RefCell::new(None) };
     }
@@ -142,6 +167,7 @@ fn spoil_body(response: Response, effect: Effect) -> Response {
         return response;
     }
     let (mut parts, body) = response.into_parts();
+    parts.extensions.remove::<Repeatable>();
     // The promise of a length must stand, or a cut body would look like a whole one.
     if !parts.headers.contains_key(CONTENT_LENGTH)
         && let Some(length) = http_body::Body::size_hint(&body).exact()

@@ -124,13 +124,29 @@ fn part(bytes: &[u8]) -> Option<Part> {
 }
 
 /// A connection that sends shared bytes from their file.
-pub struct Stream(TcpStream);
+pub struct Stream {
+    socket: TcpStream,
+    /// What was read from the socket already, and is to be read again.
+    unread: Bytes,
+}
 
 impl Stream {
     /// Takes the connection over.
     #[must_use]
-    pub fn new(stream: TcpStream) -> Self {
-        Self(stream)
+    pub fn new(socket: TcpStream) -> Self {
+        Self { socket, unread: Bytes::new() }
+    }
+
+    /// Takes bytes back that were read, so that they are read again.
+    pub(crate) fn unread(&mut self, bytes: Bytes) {
+        self.unread = bytes;
+    }
+
+    /// Waits for the other side to go away. Bytes that came instead hide it.
+    pub(crate) async fn gone(&self) {
+        if let Ok(1..) = self.socket.peek(&mut [0]).await {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Calls `write` until the socket takes something.
@@ -140,8 +156,8 @@ impl Stream {
         mut write: impl FnMut(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            match self.0.try_io(Interest::WRITABLE, || write(&self.0)) {
+            ready!(self.socket.poll_write_ready(cx))?;
+            match self.socket.try_io(Interest::WRITABLE, || write(&self.socket)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 other => return Poll::Ready(other),
             }
@@ -151,7 +167,12 @@ impl Stream {
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        if !self.unread.is_empty() {
+            let many = self.unread.len().min(buffer.remaining());
+            buffer.put_slice(&self.unread.split_to(many));
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
     }
 }
 
@@ -159,7 +180,7 @@ impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match long(bytes).then(|| part(bytes)).flatten() {
             Some(part) => self.poll_with(cx, |stream| system::send(stream, &part)),
-            None => Pin::new(&mut self.0).poll_write(cx, bytes),
+            None => Pin::new(&mut self.socket).poll_write(cx, bytes),
         }
     }
 
@@ -173,7 +194,7 @@ impl AsyncWrite for Stream {
         match found {
             Some((0, part)) => self.poll_with(cx, |stream| system::send(stream, &part)),
             Some((before, _)) => self.poll_with(cx, |stream| system::announce(stream, &slices[..before])),
-            None => Pin::new(&mut self.0).poll_write_vectored(cx, slices),
+            None => Pin::new(&mut self.socket).poll_write_vectored(cx, slices),
         }
     }
 
@@ -182,11 +203,11 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
 

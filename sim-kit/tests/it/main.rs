@@ -4,6 +4,7 @@
 mod control;
 mod db;
 mod host;
+mod short_way;
 
 use std::sync::Arc;
 
