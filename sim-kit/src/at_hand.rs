@@ -165,3 +165,36 @@ impl From<Ready> for Response {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn special_requests_ask_for_nothing_that_is_kept() {
+        let asked = |request: http::request::Builder| {
+            let request = request.body(Body::empty()).unwrap();
+            Asked::of(&request).map(Asked::into_owned)
+        };
+        let plain = asked(Request::get("/x?y").header(ACCEPT, "a")).unwrap();
+        assert_eq!((plain.path(), plain.address(), plain.agent()), ("/x", "/x?y", None));
+        assert_ne!(asked(Request::get("/x?y").header(ACCEPT, "b")), Some(plain));
+        for name in SPECIAL {
+            assert_eq!(asked(Request::get("/x").header(name, "x")), None);
+        }
+        assert_eq!(asked(Request::head("/x")), None);
+        assert_eq!(asked(Request::get("/x").header(ACCEPT, "a").header(ACCEPT, "b")), None);
+        let raw = |name| Asked::new("/x", [(name, b"Basic x".as_slice())].into_iter());
+        assert!(raw("AUTHORIZATION").is_none() && raw("authorization").is_none() && raw("Host").is_some());
+    }
+
+    #[test]
+    fn an_answer_goes_out_as_it_was() {
+        let mut response = Response::new(Body::empty());
+        response.headers_mut().insert(http::header::ETAG, http::HeaderValue::from_static("\"e\""));
+        let answer = Answer::of(&response, Bytes::from_static(b"body")).unwrap();
+        assert_eq!(answer.head(), b"HTTP/1.1 200 OK\r\netag: \"e\"\r\ncontent-length: 4\r\ndate: ");
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        assert!(Answer::of(&response, Bytes::new()).is_none());
+    }
+}
