@@ -30,12 +30,13 @@ const BUDGET: u64 = 16 << 20;
 
 /// The answers kept: those asked for often stay.
 pub(crate) struct Hot {
-    answers: Cache<Key, Arc<Kept>, ByLength>,
+    answers: Cache<Key, Kept, ByLength>,
     /// Grows with every change, so that an answer that was on its way during a change is not kept.
     age: Mutex<u64>,
 }
 
 /// An answer, and the download that it is.
+#[derive(Clone)]
 pub(crate) struct Kept {
     pub(crate) answer: Arc<Answer>,
     pub(crate) download: Option<Arc<Download>>,
@@ -55,8 +56,8 @@ impl Kept {
 #[derive(Clone)]
 struct ByLength;
 
-impl Weighter<Key, Arc<Kept>> for ByLength {
-    fn weight(&self, _: &Key, kept: &Arc<Kept>) -> u64 {
+impl Weighter<Key, Kept> for ByLength {
+    fn weight(&self, _: &Key, kept: &Kept) -> u64 {
         // The head and the entry, roughly.
         kept.answer.body().len() as u64 + 1024
     }
@@ -71,7 +72,7 @@ impl Default for Hot {
 
 impl Hot {
     /// The answer, if it is kept.
-    pub(crate) fn answer(&self, asked: &Asked<'_>) -> Option<Arc<Kept>> {
+    pub(crate) fn answer(&self, asked: &Asked<'_>) -> Option<Kept> {
         self.answers.get(asked)
     }
 
@@ -87,7 +88,7 @@ impl Hot {
         let kept = Kept { answer: Arc::new(answer), download: Download::of(response).cloned() };
         let now = self.age.lock().unwrap_or_else(PoisonError::into_inner);
         if *now == age {
-            self.answers.insert(Key(asked), Arc::new(kept));
+            self.answers.insert(Key(asked), kept);
         }
     }
 

@@ -380,7 +380,7 @@ pub(crate) fn at_hand(app: &App) -> Option<AtHand> {
         if let Some(download) = &kept.download {
             app.count_download(download);
         }
-        Some(app.0.metrics.at_once(kept.answer.clone()))
+        Some(app.0.metrics.at_once(kept.answer))
     }))
 }
 

@@ -4,6 +4,7 @@
 //! are off by default, tried in the order they were added, and the first that fires is the only one. Products ask for
 //! domain effects (a build that fails, a feed that is stale) by name with [`Faults::domain`].
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -170,6 +171,8 @@ pub struct Faults(Arc<Inner>);
 struct Inner {
     ids: Ids,
     rules: Mutex<Vec<Active>>,
+    /// Whether there are any: asked by every request, most of which are not to meet at the lock.
+    any: AtomicBool,
 }
 
 /// A rule with its counters.
@@ -188,7 +191,7 @@ impl Faults {
     /// No rules.
     #[must_use]
     pub fn new(ids: Ids) -> Self {
-        Self(Arc::new(Inner { ids, rules: Mutex::default() }))
+        Self(Arc::new(Inner { ids, rules: Mutex::default(), any: AtomicBool::new(false) }))
     }
 
     fn rules(&self) -> std::sync::MutexGuard<'_, Vec<Active>> {
@@ -223,6 +226,7 @@ impl Faults {
             return Err(RuleError::TooMany(MOST_RULES));
         }
         rules.push(Active { rule, seen: 0, fired: 0 });
+        self.0.any.store(true, Ordering::Release);
         Ok(id)
     }
 
@@ -231,12 +235,15 @@ impl Faults {
         let mut rules = self.rules();
         let before = rules.len();
         rules.retain(|active| active.rule.id != id);
+        self.0.any.store(!rules.is_empty(), Ordering::Release);
         rules.len() < before
     }
 
     /// Takes all rules away.
     pub fn clear(&self) {
-        self.rules().clear();
+        let mut rules = self.rules();
+        rules.clear();
+        self.0.any.store(false, Ordering::Release);
     }
 
     /// The rules with their counters.
@@ -248,7 +255,7 @@ impl Faults {
     /// Whether there are rules at all.
     #[must_use]
     pub fn any(&self) -> bool {
-        !self.rules().is_empty()
+        self.0.any.load(Ordering::Acquire)
     }
 
     /// The rule that fires for this request, if any; counts it.
