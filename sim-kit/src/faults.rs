@@ -261,6 +261,9 @@ impl Faults {
     /// The rule that fires for this request, if any; counts it.
     #[must_use]
     pub fn check(&self, subject: Subject<'_>) -> Option<Firing> {
+        if !self.any() {
+            return None;
+        }
         let mut rules = self.rules();
         for active in rules.iter_mut() {
             let domain = matches!(active.rule.effect, Effect::Domain { .. });
@@ -274,6 +277,9 @@ impl Faults {
     /// The parameter of the domain effect `name`, if a rule of that name fires; counts it.
     #[must_use]
     pub fn domain(&self, name: &str) -> Option<Value> {
+        if !self.any() {
+            return None;
+        }
         for active in self.rules().iter_mut() {
             match &active.rule.effect {
                 Effect::Domain { name: own, value } if own == name => {

@@ -1,7 +1,7 @@
 //! Large bodies that are in memory and go out without a copy.
 //!
 //! Handing a body to a socket copies it into the kernel, which for a body of a mebibyte is most of the work. [`share`] puts the
-//! bytes into an anonymous file as well, and [`share_from`] notes the file that they were read from; a [`Stream`] that is asked to
+//! bytes into a file without a name as well, and [`share_from`] notes the file that they were read from; a [`Stream`] that is asked to
 //! write any of them has the kernel send that part of the file (`sendfile(2)`), which copies nothing. Everything between the two
 //! sees ordinary [`Bytes`] and may slice or drop them.
 

@@ -50,15 +50,15 @@ pub(crate) async fn answer(
     stopping: &CancellationToken,
     patience: Duration,
 ) -> io::Result<Next> {
+    if !connection.shared.instance().has_answers_at_hand() {
+        return Ok(Next::Whole(Bytes::new(), None));
+    }
     let mut came = BytesMut::new();
     let mut head = Vec::new();
     let mut stopped = pin!(stopping.cancelled());
     // Set anew only when it is due, and not with every request.
     let mut impatient = pin!(tokio::time::sleep(patience));
     let mut last = Instant::now();
-    if !connection.shared.instance().has_answers_at_hand() {
-        return Ok(Next::Whole(Bytes::new(), None));
-    }
     loop {
         if came.is_empty() {
             came.reserve(4096);
