@@ -73,20 +73,45 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// A bundle of static content, with `noise` in a file. No two of different names are alike.
-fn bundle(name: &str, noise: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let manifest = json!({"version": 1, "metadata": {"appmode": "static", "primary_html": "index.html"}}).to_string();
-    let gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
-    let mut tar = tar::Builder::new(gz);
-    for (path, bytes) in [("manifest.json", manifest.as_bytes()), ("index.html", name.as_bytes()), ("data.bin", noise)]
-    {
+/// Files, gzipped without being compressed: a part of an archive, whose parts may follow one another.
+fn part(files: &[(&str, &[u8])], is_last: bool) -> anyhow::Result<Vec<u8>> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, bytes) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
         header.set_cksum();
-        tar.append_data(&mut header, path, bytes)?;
+        tar.append_data(&mut header, path, *bytes)?;
     }
-    Ok(tar.into_inner()?.finish()?)
+    Ok(match is_last {
+        true => stored(&tar.into_inner()?),
+        false => stored(tar.get_ref()),
+    })
+}
+
+/// Gzip without compression (RFC 1951, 1952), for which no compressor is set up.
+fn stored(bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    let mut chunks = bytes.chunks(0xffff).peekable();
+    while let Some(chunk) = chunks.next() {
+        let length = u16::try_from(chunk.len()).expect("a chunk of a block's length");
+        out.push(u8::from(chunks.peek().is_none()));
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(&(!length).to_le_bytes());
+        out.extend_from_slice(chunk);
+    }
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    out.extend_from_slice(&crc.sum().to_le_bytes());
+    out.extend_from_slice(&crc.amount().to_le_bytes());
+    out
+}
+
+/// A bundle of static content that ends with `data`. No two of different names are alike.
+fn bundle(name: &str, data: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let manifest = json!({"version": 1, "metadata": {"appmode": "static", "primary_html": "index.html"}}).to_string();
+    let head = part(&[("manifest.json", manifest.as_bytes()), ("index.html", name.as_bytes())], false)?;
+    Ok([&head, data].concat())
 }
 
 #[tokio::main]
@@ -124,16 +149,16 @@ async fn main() -> anyhow::Result<()> {
     let (clients, seconds): (u64, u64) = (clients.parse()?, amount.parse()?);
     let started = Instant::now();
     let until = started + Duration::from_secs(seconds);
-    // Made once: what is measured is the server, and this machine makes bundles for it, too.
-    let noise: Arc<[u8]> = noise(u64::from(run), 1 << 20).into();
+    // Packed once: what is measured is the server, and this machine makes bundles for it, too.
+    let data: Arc<[u8]> = part(&[("data.bin", &noise(u64::from(run), 1 << 20))], true)?.into();
     let work = (0..clients).map(|worker| {
-        let (client, noise) = (client.clone(), noise.clone());
+        let (client, data) = (client.clone(), data.clone());
         tokio::spawn(async move {
             let mut took = Vec::new();
             while Instant::now() < until {
                 let n = took.len() as u64;
                 let name = format!("p-{run}-{clients}-{worker}-{n}");
-                let made = bundle(&name, &noise)?;
+                let made = bundle(&name, &data)?;
                 let began = Instant::now();
                 client.publish(&name, made).await?;
                 took.push(began.elapsed());
