@@ -23,6 +23,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
+use crate::direct;
 use crate::sendfile::{is_shared, share_from};
 
 /// The SHA-256 of a blob; prints and parses as 64 lower-case hexadecimal digits.
@@ -100,6 +101,8 @@ pub struct Blobs {
     recent: Arc<Cache<Digest, Bytes, ByLength>>,
 }
 
+/// The folder of what is being written.
+const INCOMING: &str = "incoming";
 /// Bytes of all recent blobs at most.
 const RECENT: u64 = 16 << 20;
 /// Bytes of a blob that is read in one go, at most.
@@ -137,7 +140,7 @@ impl Blobs {
     /// # Errors
     /// When the store cannot be listed.
     pub async fn sweep(&self) -> Result<(), BlobError> {
-        let incoming = Path::from("incoming");
+        let incoming = Path::from(INCOMING);
         let left: Vec<_> = self.store.list(Some(&incoming)).try_collect().await?;
         for object in left {
             self.store.delete(&object.location).await?;
@@ -156,7 +159,7 @@ impl Blobs {
     /// # Errors
     /// When the store refuses.
     pub async fn writer(&self, name: &str, limit: u64) -> Result<BlobWriter, BlobError> {
-        let path = Path::from(format!("incoming/{name}"));
+        let path = Path::from(format!("{INCOMING}/{name}"));
         let upload = self.store.put_multipart(&path).await?;
         Ok(BlobWriter {
             blobs: self.clone(),
@@ -186,11 +189,25 @@ impl Blobs {
         Ok(digest)
     }
 
-    /// Stores `bytes` whose digest is known.
+    /// Stores `bytes` whose digest is known, and which nobody is likely to ask for soon.
     ///
     /// # Errors
     /// When the store refuses.
-    pub async fn put_as(&self, digest: Digest, bytes: Bytes) -> Result<(), BlobError> {
+    pub async fn put_aside(&self, digest: Digest, bytes: Vec<u8>) -> Result<(), BlobError> {
+        if bytes.len() < direct::LEAST {
+            return self.put_as(digest, bytes.into()).await;
+        }
+        let target = self.root.join(Self::path(&digest).as_ref());
+        let incoming = self.root.join(INCOMING);
+        let written = tokio::task::spawn_blocking(move || match target.exists() {
+            true => Ok(()),
+            false => direct::write(&incoming, &target, &bytes),
+        });
+        let written = written.await.unwrap_or_else(|error| Err(error.into()));
+        written.map_err(|error| object_store::Error::Generic { store: "files", source: error.into() }.into())
+    }
+
+    async fn put_as(&self, digest: Digest, bytes: Bytes) -> Result<(), BlobError> {
         let path = Self::path(&digest);
         // Not by the store, which asks the system on another thread.
         if self.root.join(path.as_ref()).exists() {

@@ -41,6 +41,7 @@ mod connections;
 pub mod control;
 pub mod counted;
 pub mod db;
+mod direct;
 pub mod faults;
 pub mod gcfg;
 pub mod git;

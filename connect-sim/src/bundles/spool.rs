@@ -96,11 +96,12 @@ impl Spool {
                 let sha256 = Digest::from(<[u8; 32]>::from(sha256.finalize()));
                 return Ok(Digests { md5: md5.finalize().into(), sha1: sha1.finalize().into(), sha256 });
             }
-            // In pieces that stay in the processor's cache from one digest to the next.
-            let bytes = &bytes[..bytes.len().min(64 * 1024)];
-            md5.update(bytes);
-            sha1.update(bytes);
-            sha256.update(bytes);
+            // Block by block: the steps of one digest wait for each other, and the processor does those of the others meanwhile.
+            for block in bytes.chunks(64) {
+                md5.update(block);
+                sha1.update(block);
+                sha256.update(block);
+            }
             let length = bytes.len();
             reader.consume(length);
         }
@@ -126,7 +127,7 @@ impl Spool {
     /// When the file or the store fails.
     pub async fn store(self, digest: Digest, blobs: &Blobs, name: &str) -> Result<()> {
         match self.bytes {
-            Kept::Memory(bytes) => blobs.put_as(digest, Bytes::from(bytes)).await?,
+            Kept::Memory(bytes) => blobs.put_aside(digest, bytes).await?,
             Kept::File(mut file) => {
                 file.seek(SeekFrom::Start(0))?;
                 let stream = ReaderStream::with_capacity(tokio::fs::File::from_std(file), 256 * 1024);
