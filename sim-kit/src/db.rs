@@ -84,12 +84,18 @@ struct Changes {
     all: AtomicU64,
     /// Those of [`Tx::routine`] left out.
     rare: AtomicU64,
+    /// Since the last checkpoint.
+    logged: AtomicU64,
 }
+
+/// SQLite writes to a log, which checkpoints move to the file. One is due after so many transactions: 20 MB of log, if they are as
+/// large as those of a publish.
+const CHECKPOINT: u64 = 500;
 
 /// A write transaction. Rolls back unless committed.
 pub struct Tx {
     inner: sqlx::Transaction<'static, Any>,
-    changes: Arc<Changes>,
+    db: Db,
     routine: bool,
     turn: Option<OwnedMutexGuard<()>>,
 }
@@ -107,13 +113,16 @@ impl Tx {
     /// # Errors
     /// When the engine cannot commit; then nothing was written.
     pub async fn commit(self) -> sqlx::Result<()> {
-        let Self { inner, changes, routine, turn } = self;
+        let Self { inner, db, routine, turn } = self;
         let commit = tokio::spawn(async move {
             let committed = inner.commit().await;
             // Also when it failed: the engine may have got it all the same.
-            changes.all.fetch_add(1, Ordering::Release);
-            changes.rare.fetch_add(u64::from(!routine), Ordering::Release);
+            db.changes.all.fetch_add(1, Ordering::Release);
+            db.changes.rare.fetch_add(u64::from(!routine), Ordering::Release);
             drop(turn);
+            if db.engine == Engine::Sqlite && db.changes.logged.fetch_add(1, Ordering::Relaxed) + 1 == CHECKPOINT {
+                tokio::spawn(async move { db.checkpoint().await });
+            }
             committed
         });
         commit.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
@@ -180,10 +189,10 @@ impl Db {
                             "PRAGMA busy_timeout = 10000",
                             "PRAGMA foreign_keys = ON",
                             "PRAGMA cache_size = -2000",
-                            // What is written moves from the log to the file every 32 MB, which waits for the disk;
-                            // the log keeps that size.
-                            "PRAGMA wal_autocheckpoint = 8000",
-                            "PRAGMA journal_size_limit = 33554432",
+                            // Where `Db::checkpoint` does not keep up, the log is moved to the file whenever it has 64 MB,
+                            // by the writer, who waits for the disk; it keeps that size.
+                            "PRAGMA wal_autocheckpoint = 16000",
+                            "PRAGMA journal_size_limit = 67108864",
                         ] {
                             sqlx::query(pragma).execute(&mut *connection).await?;
                         }
@@ -245,15 +254,31 @@ impl Db {
     /// # Errors
     /// When no connection comes free within ten seconds, or another process holds the write lock.
     pub async fn write(&self) -> sqlx::Result<Tx> {
-        let changes = self.changes.clone();
+        let db = self.clone();
         match self.engine {
             Engine::Sqlite => {
                 let turn = self.writer.clone().lock_owned().await;
                 let inner = self.writing.begin_with("BEGIN IMMEDIATE").await?;
-                Ok(Tx { inner, changes, routine: false, turn: Some(turn) })
+                Ok(Tx { inner, db, routine: false, turn: Some(turn) })
             }
-            Engine::Postgres => Ok(Tx { inner: self.pool.begin().await?, changes, routine: false, turn: None }),
+            Engine::Postgres => Ok(Tx { inner: self.pool.begin().await?, db, routine: false, turn: None }),
         }
+    }
+
+    /// Moves the log of SQLite to the file while others write, and what they wrote meanwhile in the turn of a writer: they wait for
+    /// the disk shortly, and the log begins anew.
+    async fn checkpoint(&self) {
+        let moved = async {
+            let mut connection = self.pool.acquire().await?;
+            let sql = "PRAGMA wal_checkpoint(PASSIVE)";
+            sqlx::query(sql).execute(&mut *connection).await?;
+            let _turn = self.writer.lock().await;
+            sqlx::query(sql).execute(&mut *connection).await
+        };
+        if let Err(error) = moved.await {
+            tracing::debug!(%error, "no checkpoint");
+        }
+        self.changes.logged.store(0, Ordering::Relaxed);
     }
 
     /// Closes the connections.

@@ -67,6 +67,31 @@ async fn sqlite() {
     assert!(matches!(Db::sqlite(&path, &[]).await, Err(DbError::Newer(1))));
 }
 
+/// What is written all the time moves on from SQLite's log, so that this stays as long as it is.
+#[tokio::test]
+async fn the_log_is_written_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Db::sqlite(&folder.path().join("db.sqlite"), MIGRATIONS).await.unwrap();
+    let length = || std::fs::metadata(folder.path().join("db.sqlite-wal")).unwrap().len();
+    let text = "x".repeat(4000);
+    let mut before = 0;
+    loop {
+        for number in 0..1000_i64 {
+            let mut tx = db.write().await.unwrap();
+            let sql = "INSERT INTO notes (id, text, number) VALUES ('a', $1, $2) \
+                 ON CONFLICT (id) DO UPDATE SET number = excluded.number";
+            sqlx::query(sql).bind(&text).bind(number).execute(&mut *tx).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        // Here a writer would move it, with all others waiting.
+        assert!(length() < 60 << 20);
+        if length() == before {
+            break;
+        }
+        before = length();
+    }
+}
+
 #[tokio::test]
 async fn postgres() {
     let Some(server) = Postgres::start() else { return };
