@@ -18,8 +18,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::host::Shared;
+use crate::lanes::Place;
 use crate::observe::CutConnection;
-use crate::{control, lanes, sendfile, short_way};
+use crate::{control, sendfile, short_way};
 
 /// How long a client may take to agree on TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -53,6 +54,7 @@ pub(crate) async fn serve(
             }
         };
         let _ = stream.set_nodelay(true);
+        let place = Place::of(&stream);
         // Known to this runtime no longer: the lane's watches it.
         let stream = match stream.into_std() {
             Ok(stream) => stream,
@@ -63,7 +65,9 @@ pub(crate) async fn serve(
         };
         let connection = Connection { shared: shared.clone(), control: control.clone(), peer, secure: tls.is_some() };
         let (tls, watcher, stopping) = (tls.clone(), graceful.watcher(), stopping.clone());
+        let runtime = place.runtime();
         let answering = async move {
+            let _place = place;
             let stream = match TcpStream::from_std(stream) {
                 Ok(stream) => stream,
                 Err(error) => return tracing::warn!(%error, "cannot take over a connection"),
@@ -77,7 +81,7 @@ pub(crate) async fn serve(
                 },
             }
         };
-        connections.spawn_on(answering, &lanes::next());
+        connections.spawn_on(answering, &runtime);
         while connections.try_join_next().is_some() {}
     }
     drop(listener);

@@ -239,6 +239,12 @@ async fn listen(name: &'static str, wanted: SocketAddr) -> Result<(TcpListener, 
         std::io::ErrorKind::AddrInUse => StartError::PortInUse { name, port: wanted.port() },
         _ => StartError::Listen { name, address: wanted, source },
     })?;
+    // A kernel may be set to pace what it sends (BBR). Within a machine that gains nothing, and its timers take longer than sending.
+    // A connection that was begun so would stay so.
+    #[cfg(target_os = "linux")]
+    if wanted.ip().is_loopback() {
+        let _ = rustix::net::sockopt::set_tcp_congestion(&listener, "reno");
+    }
     let address = listener.local_addr().map_err(|source| StartError::Listen { name, address: wanted, source })?;
     Ok((listener, address))
 }
