@@ -66,7 +66,7 @@ macro_rules! differences {
 differences! {
     TensorFlow "2024.05.0" ContentType "`tensorflow-saved-model`; older releases refuse its bundles",
     UnclaimedTokenIs401 "2024.05.0" Status "a signature with a token that nobody has claimed is answered with 401; before, with 500",
-    VanityUrlInclude "2024.06.0" Parameter "`include=vanity_url` of content",
+    VanityUrlInclude "2024.06.0" Parameter "`include=vanity_url` of content; older releases add nothing for it",
     ContentLock "2024.08.0" Field "`locked` and `locked_message` of content; older releases ignore them",
     TypedLicense "2024.09.0" Setting "the licence of the server's settings has numbers and true or false; older releases say both as text (`\"1\"`)",
     OAuthLicense "2024.09.0" Setting "the licence of the server's settings has `oauth-integrations`",

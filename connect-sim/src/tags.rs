@@ -1,8 +1,7 @@
 //! Tags: a forest that administrators tend, and its leaves on content.
 //!
-//! Tags without a parent are categories and cannot be assigned. An assigned tag brings the tags above it along.
-
-use std::collections::BTreeSet;
+//! Tags without a parent are categories and cannot be assigned. Assigning a tag assigns those above it, too, but for the category, and
+//! taking one away takes those below it away; so the integration suite of posit-sdk finds it on real servers.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -50,11 +49,10 @@ pub fn path_of(all: &[Tag], id: i64) -> Vec<String> {
     names
 }
 
-/// The tags of an item: those assigned, and those above them.
+/// Those of the tags that are assigned to an item.
 #[must_use]
-pub fn with_ancestors(all: &[Tag], assigned: &[i64]) -> Value {
-    let ids: BTreeSet<i64> = assigned.iter().flat_map(|id| ancestors(all, *id)).map(|tag| tag.id).collect();
-    all.iter().filter(|tag| ids.contains(&tag.id)).map(shown).collect()
+pub fn of_item(all: &[Tag], assigned: &[i64]) -> Value {
+    all.iter().filter(|tag| assigned.contains(&tag.id)).map(shown).collect()
 }
 
 /// `GET /v1/tags`
@@ -201,7 +199,7 @@ pub async fn of_content(State(app): State<App>, principal: Principal, Path(guid)
     let mut db = app.read().await?;
     visible(&mut db, &principal, &guid).await?;
     let all = store::tags::all(&mut db).await?;
-    Ok(Json(with_ancestors(&all, &store::tags::of_content(&mut db, &guid).await?)))
+    Ok(Json(of_item(&all, &store::tags::of_content(&mut db, &guid).await?)))
 }
 
 /// `POST /v1/content/{guid}/tags`
@@ -224,7 +222,10 @@ pub async fn assign(
         let text = "A category cannot be assigned to content; assign a tag below it.";
         return Err(Error::bad(Code::NoCategoryAppAssignment, text));
     }
-    store::tags::assign(&mut tx, &guid, tag.id).await?;
+    let all = store::tags::all(&mut tx).await?;
+    for tag in ancestors(&all, tag.id).filter(|tag| tag.parent_id.is_some()) {
+        store::tags::assign(&mut tx, &guid, tag.id).await?;
+    }
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json(shown(&tag))))
 }

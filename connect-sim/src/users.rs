@@ -453,7 +453,6 @@ pub async fn lock(
     let mut tx = app.write().await?;
     let mut user = store::users::by_guid(&mut tx, &guid).await?.ok_or_else(|| Error::missing("user"))?;
     user.locked = locked;
-    user.updated = app.now();
     store::users::update(&mut tx, &user).await?;
     tx.commit().await?;
     Ok(StatusCode::OK.into_response())

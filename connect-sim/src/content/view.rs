@@ -51,7 +51,8 @@ impl Include {
             match word {
                 "owner" => include.owner = true,
                 "tags" => include.tags = true,
-                "vanity_url" if app.config().version.with(Difference::VanityUrlInclude) => include.vanity_url = true,
+                // Older releases know it and add nothing: the suite of posit-sdk, which asks for it always, is for them, too.
+                "vanity_url" => include.vanity_url = app.config().version.with(Difference::VanityUrlInclude),
                 "bookmarked" => include.bookmarked = true,
                 "schedule" | "schedules" => include.schedule = true,
                 other => {
@@ -389,10 +390,8 @@ impl Viewer {
             extension: false,
             id: content.id.to_string(),
             owner: include.owner.then(|| extras.owners.get(&content.owner_guid).unwrap_or(&Value::Null)),
-            tags: include.tags.then(|| {
-                let assigned = extras.assigned.get(&content.guid).map_or(&[][..], Vec::as_slice);
-                crate::tags::with_ancestors(&extras.tags, assigned)
-            }),
+            // Without tags there is no such member, as recordings and the suite of posit-sdk show.
+            tags: extras.assigned.get(&content.guid).map(|assigned| crate::tags::of_item(&extras.tags, assigned)),
             vanity_url: extras.vanities.get(&content.guid).map(|path| self.origin.url(path)),
             bookmarked: include.bookmarked.then(|| extras.bookmarked.contains(&content.guid)),
             schedules: include.schedule.then(|| extras.schedules.get(&content.guid).map_or(&[][..], Vec::as_slice)),

@@ -74,7 +74,7 @@ pub async fn delete(db: &mut AnyConnection, id: i64) -> sqlx::Result<bool> {
     Ok(sqlx::query("DELETE FROM tags WHERE id = $1").bind(id).execute(db).await?.rows_affected() > 0)
 }
 
-/// The ids of the tags that were assigned to an item, without those above them.
+/// The ids of the tags that are assigned to an item.
 ///
 /// # Errors
 /// When the database fails.

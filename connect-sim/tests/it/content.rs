@@ -280,17 +280,26 @@ async fn tags_form_trees() {
     let path = format!("/v1/content/{guid}/tags");
     let assign = |id: &Value| json!({"tag_id": id});
     assert_eq!(app.publisher().post(&path, &assign(&category["id"])).await.code(), (400, 79));
+    let with_tags =
+        async || app.publisher().get(&format!("/v1/content/{guid}?include=tags")).await.ok().get("tags").cloned();
+    assert_eq!(with_tags().await, None);
     assert_eq!(app.publisher().post(&path, &assign(&leaf["id"])).await.status, 201);
     let names = |list: Value| -> Vec<String> {
         list.as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(names(app.publisher().get(&path).await.ok()), ["Topic", "Sales", "North"]);
+    assert_eq!(names(app.publisher().get(&path).await.ok()), ["Sales", "North"]);
+    assert_eq!(names(with_tags().await.unwrap()), ["Sales", "North"]);
     let id = category["id"].as_str().unwrap();
     assert_eq!(names(app.publisher().get(&format!("/v1/tags/{id}/content")).await.ok()), ["tagged"]);
     assert_eq!(app.publisher().get("/v1/tags/Topic,Sales,North").await.ok(), leaf);
     let below_itself = json!({"parent_id": leaf["id"]});
     assert_eq!(admin.patch(&format!("/v1/tags/{id}"), &below_itself).await.code(), (400, 157));
     assert_eq!(admin.post("/v1/tags", &json!({"name": "Topic"})).await.code(), (409, 81));
+    // The tag above one that goes stays.
+    let leaf = leaf["id"].as_str().unwrap();
+    assert_eq!(app.publisher().delete(&format!("{path}/{leaf}")).await.status, 204);
+    assert_eq!(names(app.publisher().get(&path).await.ok()), ["Sales"]);
+    app.publisher().post(&path, &json!({"tag_id": leaf})).await.ok();
     let middle = middle["id"].as_str().unwrap();
     assert_eq!(app.publisher().delete(&format!("{path}/{middle}")).await.status, 204);
     assert!(names(app.publisher().get(&path).await.ok()).is_empty());

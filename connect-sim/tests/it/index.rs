@@ -72,7 +72,8 @@ impl Index {
         self.shelf.lock().unwrap().get_mut(path).unwrap().1[20] ^= 1;
     }
 
-    fn python(&self, releases: &[(&str, &str, &[&str])]) {
+    /// Wheels of projects, in place of those that they had.
+    pub(crate) fn python(&self, releases: &[(&str, &str, &[&str])]) {
         let mut pages: BTreeMap<&str, ProjectPage> = BTreeMap::new();
         for (name, version, requires) in releases {
             let mut metadata = Metadata::new(*name, *version);

