@@ -1,4 +1,4 @@
-//! Tags: a forest that administrators tend, and its leaves on content.
+//! Tags: a forest that administrators tend, and their assignment to content.
 //!
 //! Tags without a parent are categories and cannot be assigned. Assigning a tag assigns those above it, too, but for the category, and
 //! taking one away takes those below it away; so the integration suite of posit-sdk finds it on real servers.

@@ -495,6 +495,18 @@ mod tests {
         assert!(is_shared(&all[0]) && all[0] == vec![9_u8; 200_000]);
         blobs.delete(&middling).await.unwrap();
 
+        // What is stored aside, in one way or the other, is there as well.
+        for archive in [vec![3_u8; 10], vec![4_u8; direct::LEAST + 1]] {
+            let digest = Digest::of(&archive);
+            for _ in 0..2 {
+                blobs.put_aside(digest, archive.clone()).await.unwrap();
+            }
+            assert!(blobs.get(&digest).await.unwrap() == archive);
+            blobs.delete(&digest).await.unwrap();
+        }
+        // As a process leaves it that died over it.
+        tempfile::NamedTempFile::new_in(folder.path().join(INCOMING)).unwrap().keep().unwrap();
+
         let endless = futures_util::stream::repeat_with(|| Ok::<_, BlobError>(Bytes::from_static(&[0; 4096]))).boxed();
         assert!(matches!(blobs.put_stream("two", 10_000, endless).await, Err(BlobError::TooLarge(10_000))));
         let broken = futures_util::stream::iter([Ok(Bytes::from_static(b"x")), Err(std::io::Error::other("cut"))]);

@@ -112,10 +112,6 @@ def fails(code, call):
     raise AssertionError(f"no error {code}")
 
 
-def get(guid):
-    return client.content.get(guid)
-
-
 def pack(folder):
     archive = folder + ".tar.gz"
     if not os.path.exists(archive):
@@ -129,7 +125,7 @@ def publish(folder, **more):
     task = item.bundles.create(pack(folder)).deploy()
     task.wait_for()
     assert task.is_finished and task.error_code == 0 and not task.error_message, dict(task)
-    item = get(item["guid"])
+    item = client.content.get(item["guid"])
     assert item["bundle_id"], dict(item)
     return item
 
@@ -177,7 +173,7 @@ task = bundle.deploy()
 task.update(first=0, wait=1)
 task.wait_for()
 assert task.is_finished and task.error_code == 0 and client.tasks.get(task["id"]).is_finished
-content = get(content["guid"])
+content = client.content.get(content["guid"])
 assert content["app_mode"] == "static" and not content.is_interactive and not content.is_rendered
 assert content.owner["username"] == "publisher"
 assert client.me.content.find_one(name="from-sdk")["guid"] == content["guid"]
@@ -202,7 +198,7 @@ if not refused("2025.02.0", content.bundles.active):
     assert content.bundles.active()["id"] == bundle["id"]
 second.delete()
 content.update(description="Described")
-assert get(content["guid"])["description"] == "Described"
+assert client.content.get(content["guid"])["description"] == "Described"
 bundle.download("copy.tar.gz")
 assert open("copy.tar.gz", "rb").read() == open("bundle.tar.gz", "rb").read()
 whole = io.BytesIO()

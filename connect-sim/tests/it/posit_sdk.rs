@@ -118,7 +118,7 @@ async fn posit_sdk_works_with_every_release() {
 /// Looks for the job of a deploy that it does not wait for. Here a job is written when its work is done, which may be too late.
 const TOO_EARLY: &str = "integration/tests/posit/connect/test_jobs.py::TestJobs::test";
 
-/// The suite that the authors of posit-sdk run against real servers. It wants one whose only user is an administrator.
+/// The suite that the authors of posit-sdk run against real servers, but for one test. It wants one whose only user is an administrator.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_of_its_authors_passes() {
     let index = Index::start().await;
