@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use sim_kit::WorldConfig;
 use sim_kit::testing::Postgres;
 
-use connect_sim::store::MIGRATIONS;
 use connect_sim::store::tasks::{self, End, Task};
+use connect_sim::store::{MIGRATIONS, tags};
 
 use super::app::{TestApp, document_bundle, python_bundle, start, static_bundle};
 use super::identity::{self, Issuer};
@@ -40,6 +40,17 @@ async fn behaves(database_url: Option<String>) {
     let category = app.admin().post("/v1/tags", &json!({"name": "c"})).await.ok();
     let tag = app.admin().post("/v1/tags", &json!({"name": "t", "parent_id": category["id"]})).await.ok();
     publisher.post(&format!("/v1/content/{guid}/tags"), &json!({"tag_id": tag["id"]})).await.ok();
+    // A tag as it was assigned before, without those above it.
+    let leaf = app.admin().post("/v1/tags", &json!({"name": "l", "parent_id": tag["id"]})).await.ok();
+    let older = publisher.create("older").await;
+    let mut tx = app.world.db().write().await.unwrap();
+    let id = |tag: &Value| tag["id"].as_str().unwrap().parse::<i64>().unwrap();
+    tags::assign(&mut tx, &older, id(&leaf)).await.unwrap();
+    let migration = MIGRATIONS.iter().find(|migration| migration.name == "assigned_tags").unwrap();
+    sqlx::raw_sql(migration.sql).execute(&mut *tx).await.unwrap();
+    assert_eq!(tags::of_content(&mut tx, &older).await.unwrap(), [id(&tag), id(&leaf)]);
+    drop(tx);
+    assert_eq!(publisher.delete(&format!("/v1/content/{older}")).await.status, 204);
     let below = format!("/v1/tags/{}/content", category["id"].as_str().unwrap());
     assert_eq!(publisher.get(&below).await.ok().as_array().unwrap().len(), 1);
     let all = publisher.get(&format!("/v1/content/{guid}?include=owner,tags,vanity_url")).await.ok();
