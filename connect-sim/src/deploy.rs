@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::access::{Seen, editable};
 use crate::app::App;
 use crate::auth::Principal;
+use crate::build::jobs;
 use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::git;
@@ -36,19 +37,21 @@ async fn start(app: &App, principal: &Principal, guid: &str, fields: &Fields, ki
         activate: activate.value().unwrap_or(true),
         ..Task::new(app.world().ids().token("task", 16), kind, &principal.user.guid, app.now())
     };
-    if let Some(id) = wanted.value() {
+    let bundle = if let Some(id) = wanted.value() {
         let found = store::bundles::get(&mut tx, id).await?.filter(|bundle| bundle.content_guid == guid);
-        task.bundle_id = Some(found.ok_or_else(|| Error::missing("bundle"))?.id);
+        Some(found.ok_or_else(|| Error::missing("bundle"))?)
     } else if let Some(repository) = store::repositories::get(&mut tx, guid).await? {
         // The task fetches its bundle.
         task.detail = git::location(&repository);
+        None
     } else {
         let newest = store::bundles::newest(&mut tx, guid).await?.ok_or_else(|| {
             Error::bad(Code::BundleMissing, "The content has no bundle; upload one before you deploy.")
         })?;
-        task.bundle_id = Some(newest.id);
-    }
-    store::tasks::insert(&mut tx, &task).await?;
+        Some(newest)
+    };
+    task.bundle_id = bundle.as_ref().map(|bundle| bundle.id);
+    jobs::submit(app, &mut tx, &task, bundle.as_ref().map(|bundle| bundle.app_mode.as_str())).await?;
     tx.commit().await?;
     app.ring_for_work();
     Ok(Json(json!({"task_id": task.id})))

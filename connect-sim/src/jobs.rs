@@ -1,7 +1,7 @@
 //! Jobs: what ran for an item, and its log. Owners, collaborators and administrators see them.
 //!
-//! These are the restores and renders of deploys, which are over when they are listed, and the processes that answer
-//! visits, see [`crate::runtime::processes`].
+//! These are the parts of deploys and renders, see [`crate::build::jobs`], and the processes that answer visits, see
+//! [`crate::runtime::processes`].
 //!
 //! What the product writes into the stream of `…/tail` is known as log entries; here it is one JSON object a line.
 
@@ -62,12 +62,12 @@ fn shown(app: &App, seen: &Seen, job: &Job, keys: &BTreeMap<i64, String>) -> Val
         "tag": job.tag,
         "exit_code": job.exit_code,
         "error": job.error,
-        "status": if job.ended.is_some() { 2 } else { 0 },
+        "status": match (job.ended, &job.skip_reason) { (None, _) => 0, (_, None) => 2, (_, Some(_)) => 3 },
         "hostname": HOSTNAME,
         "cluster": null,
         "image": null,
         "run_as": job.run_as.as_deref().unwrap_or(RUN_AS),
-        "skip_reason": null,
+        "skip_reason": job.skip_reason,
     });
     if app.config().version.with(Difference::JobContentIds) {
         shown["content_id"] = json!(seen.content.id.to_string());
@@ -148,7 +148,7 @@ pub async fn log(
     let most = query.integer("maxLogLines", i64::MAX, -1..=i64::MAX)?;
     let mut db = app.read().await?;
     let (_, job) = find(&mut db, &principal, &guid, &key).await?;
-    let text = store::jobs::log(&mut db, job.id).await?;
+    let text = store::jobs::log(&mut db, &job).await?;
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let lines: Vec<&str> = text.lines().collect();
     let entries: Vec<Value> =
@@ -181,7 +181,7 @@ pub async fn tail(
             let mut db = app.read().await?;
             // Deleted meanwhile.
             let Some(job) = store::jobs::get(&mut db, &guid, &key).await? else { break };
-            let text = store::jobs::log(&mut db, job.id).await?;
+            let text = store::jobs::log(&mut db, &job).await?;
             drop(db);
             for line in text.lines().skip(told) {
                 told += 1;
@@ -282,11 +282,11 @@ pub async fn summary(State(app): State<App>, principal: Principal, query: Query)
     let count = |jobs: &[&&Job], what: fn(&Job) -> bool| jobs.iter().filter(|job| what(job)).count();
     let succeeded: fn(&Job) -> bool = |job| job.exit_code == Some(0);
     let failed: fn(&Job) -> bool = |job| job.exit_code.is_some_and(|code| code != 0);
+    let skipped: fn(&Job) -> bool = |job| job.skip_reason.is_some();
     let all: Vec<&&Job> = jobs.iter().collect();
     let totals = json!({
         "waiting": waiting, "running": running, "succeeded": count(&all, succeeded), "failed": count(&all, failed),
-        // Runs do not overtake each other here: none is left out.
-        "skipped": 0,
+        "skipped": count(&all, skipped),
     });
     let mut buckets = Vec::new();
     if let (Some(first), Some(last)) = (jobs.first(), jobs.last()) {
@@ -300,7 +300,7 @@ pub async fn summary(State(app): State<App>, principal: Principal, query: Query)
         for (bar, jobs) in by_bar {
             buckets.push(json!({
                 "timestamp": time(bar * width), "succeeded": count(&jobs, succeeded),
-                "failed": count(&jobs, failed), "skipped": 0,
+                "failed": count(&jobs, failed), "skipped": count(&jobs, skipped),
             }));
         }
     }
@@ -319,7 +319,7 @@ pub async fn download(
 ) -> Result<Response> {
     let mut db = app.read().await?;
     let (_, job) = find(&mut db, &principal, &guid, &key).await?;
-    let text = store::jobs::log(&mut db, job.id).await?;
+    let text = store::jobs::log(&mut db, &job).await?;
     let own = format!("{}.log", job.key);
     // What could end the quoted name, or is no character of a header, is not part of it.
     let plain = |c: char| if c.is_ascii_alphanumeric() || " ._-()+".contains(c) { c } else { '_' };
@@ -403,7 +403,7 @@ pub async fn legacy_get(
     let mut shown = legacy_shown(&seen, &job);
     shown["ppid"] = json!(1);
     shown["origin"] = json!(time(job.started));
-    shown["stdout"] = json!(store::jobs::log(&mut db, job.id).await?);
+    shown["stdout"] = json!(store::jobs::log(&mut db, &job).await?);
     shown["stderr"] = json!("");
     shown["logged_error"] = json!(job.error);
     Ok(Json(shown))

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::access::Role;
 use crate::app::App;
 use crate::auth::Principal;
+use crate::build::jobs;
 use crate::error::{Code, Error, Result};
 use crate::input::{Page, Query};
 use crate::store;
@@ -61,10 +62,12 @@ pub async fn delete(State(app): State<App>, principal: Principal, Path(id): Path
     let mut tx = app.write().await?;
     let waiting = store::tasks::waiting(&mut tx).await?;
     let (_, task) = waiting.into_iter().find(|(known, _)| *known == number).ok_or_else(missing)?;
-    if !store::tasks::cancel(&mut tx, &task.id, app.now(), "The task was taken out of the queue.").await? {
+    let reason = "The task was taken out of the queue.";
+    if !store::tasks::cancel(&mut tx, &task.id, app.now(), reason).await? {
         let text = "The item is being worked on; wait for its end.";
         return Err(Error::conflict(Code::QueueItemInProgress, text));
     }
+    jobs::skip(&app, &mut tx, &task, reason).await?;
     tx.commit().await?;
     app.ring(&task.id);
     // Others of the same item may have waited for it.

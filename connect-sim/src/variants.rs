@@ -17,6 +17,7 @@ use crate::access::{AppRole, Seen, editable, visible};
 use crate::app::App;
 use crate::applications;
 use crate::auth::Principal;
+use crate::build::jobs;
 use crate::content_type::{ContentType, Kind};
 use crate::error::{Code, Error, Result};
 use crate::input::{Fields, Json as Body, Query};
@@ -246,7 +247,7 @@ pub async fn render_content(
     let wanted = |variant: &&Variant| key.as_ref().map_or(variant.is_default, |key| *key == variant.key);
     let variant = variants.iter().find(wanted).ok_or_else(|| Error::missing("variant"))?;
     let task = render_task(&app, &content, variant, &principal.user.guid);
-    store::tasks::insert(&mut tx, &task).await?;
+    jobs::submit(&app, &mut tx, &task, Some(&content.app_mode)).await?;
     tx.commit().await?;
     app.ring_for_work();
     Ok((StatusCode::ACCEPTED, Json(json!({"task_id": task.id}))))
@@ -262,7 +263,7 @@ pub async fn render(State(app): State<App>, principal: Principal, Path(id): Path
     editable(&mut tx, &principal, &seen.content.guid).await?;
     renderable(&seen.content)?;
     let task = render_task(&app, &seen.content, &variant, &principal.user.guid);
-    store::tasks::insert(&mut tx, &task).await?;
+    jobs::submit(&app, &mut tx, &task, Some(&seen.content.app_mode)).await?;
     tx.commit().await?;
     app.ring_for_work();
     Ok(Json(tasks::legacy(&task, &[], principal.user.id)))

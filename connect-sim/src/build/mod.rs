@@ -3,6 +3,7 @@
 //! Workers claim tasks from the database with a lease, so that another server, or this one after a restart, takes up
 //! what a dead one left. A task ends in one transaction: its last lines, its result, and the activation of the bundle.
 
+pub mod jobs;
 pub mod log;
 mod python;
 mod r;
@@ -17,7 +18,6 @@ use serde_json::Value;
 use sim_kit::db::Engine;
 
 use crate::app::App;
-use crate::content_type::ContentType;
 use crate::error::Result;
 use crate::git;
 use crate::oauth;
@@ -25,11 +25,8 @@ use crate::runtime::processes;
 use crate::store;
 use crate::store::bundles::Bundle;
 use crate::store::content::Content;
-use crate::store::jobs::Job;
-use crate::store::renderings::Rendering;
 use crate::store::tasks::{End, Task};
-use crate::subscriptions::{self, Recipients};
-use crate::variants;
+use crate::subscriptions;
 use log::Log;
 use steps::{Built, Failure, Stop};
 
@@ -199,10 +196,14 @@ async fn run(app: &App, worker: &str, mut task: Task) -> Result<()> {
     }
     if task.attempts > 1 {
         log.line("The server went down during this task; it starts anew.");
+        jobs::interrupted(app, &task).await?;
     }
     let id = task.id.clone();
     let build = async {
-        let built = carry_out(app, worker, &mut task, &log).await;
+        let built = tokio::select! {
+            built = carry_out(app, worker, &mut task, &log) => built,
+            () = jobs::killed(app, &id) => Err(jobs::terminated().into()),
+        };
         log.close();
         built
     };
@@ -248,27 +249,34 @@ async fn finish(
         Some(id) => store::bundles::get(&mut tx, id).await?,
         None => None,
     };
+    let jobs = store::jobs::of_task(&mut tx, &task.id).await?;
+    let done = if jobs.iter().any(jobs::was_killed) { Err(jobs::terminated()) } else { done };
     let mut result = Value::Null;
     let mut restarted = false;
     let end = match (done, held, bundle) {
         (Ok(Done::Found(found)), ..) => {
+            jobs::succeeded(app, &mut tx, task, jobs, None).await?;
             result = found;
             Ok(())
         }
         (Ok(Done::Built(built)), Some(content), Some(bundle)) => {
             log.last(&built.closing);
             store::tasks::append(&mut tx, &task.id, &log.rest()).await?;
-            jobs(app, &mut tx, task, &bundle, &built, now).await?;
+            jobs::succeeded(app, &mut tx, task, jobs, Some(&bundle)).await?;
             restarted = keep(app, &mut tx, task, content, &bundle, &built, now).await?;
             Ok(())
         }
-        (Ok(_), _, _) => Err(Failure::new(1, "The content or its bundle was deleted during the task.")),
-        (Err(failure), Some(content), bundle) => {
+        (Ok(_), _, _) => {
+            let failure = Failure::new(1, "The content or its bundle was deleted during the task.");
+            jobs::failed(app, &mut tx, task, jobs, &failure).await?;
+            Err(failure)
+        }
+        (Err(failure), Some(content), _) => {
             store::tasks::append(&mut tx, &task.id, &log.rest()).await?;
             if task.kind == "render" && task.detail.get("scheduled").is_some() {
                 subscriptions::mail_failure(app, &mut tx, &content, &failure.text).await?;
             }
-            failed(app, &mut tx, task, bundle.as_ref(), &failure, now).await?;
+            jobs::failed(app, &mut tx, task, jobs, &failure).await?;
             Err(failure)
         }
         (Err(failure), _, _) => Err(failure),
@@ -341,110 +349,4 @@ async fn keep(
         return processes::restart(app, tx, &content, &format!("bundle {} is the active one", bundle.id)).await;
     }
     Ok(false)
-}
-
-/// The log of a job of a task: that of the task, with what the product writes before.
-async fn job_log(tx: &mut sim_kit::Tx, task: &Task, bundle: Option<i64>) -> Result<String> {
-    let mut log = store::tasks::output(tx, &task.id, 0).await?;
-    log.insert(0, format!("[rsc-session] Content GUID: {}", task.content_guid.as_deref().unwrap_or_default()));
-    if let Some(id) = bundle {
-        log.insert(1, format!("[rsc-session] Bundle ID: {id}"));
-    }
-    Ok(log.join("\n"))
-}
-
-/// A job of a task.
-async fn job_of(app: &App, tx: &mut sim_kit::Tx, task: &Task, tag: &str, now: i64) -> Result<Job> {
-    let id = store::next(&mut *tx, "job").await?;
-    let guid = task.content_guid.as_deref().unwrap_or_default();
-    Ok(Job {
-        bundle_id: task.bundle_id,
-        variant_id: task.variant_id,
-        queued: task.detail.get("scheduled").and_then(Value::as_i64),
-        ended: Some(now),
-        exit_code: Some(0),
-        ..Job::new(id, app.world().ids().token("job", 16), guid, tag, task.created)
-    })
-}
-
-/// Notes the process that has failed.
-async fn failed(
-    app: &App,
-    tx: &mut sim_kit::Tx,
-    task: &Task,
-    bundle: Option<&Bundle>,
-    failure: &Failure,
-    now: i64,
-) -> Result<()> {
-    let mode = bundle.and_then(|bundle| ContentType::of(&bundle.app_mode));
-    let git = task.detail.get("repository").filter(|_| bundle.is_none()).map(|_| "git");
-    // What fails before any process is started has no job.
-    let render = mode.filter(|_| task.kind == "render").map(ContentType::job_tag);
-    let Some(tag) = failure.tag.or(git).or(render) else { return Ok(()) };
-    let log = job_log(tx, task, task.bundle_id).await?;
-    let job = job_of(app, tx, task, tag, now).await?;
-    let job = Job { exit_code: Some(1), error: Some(failure.text.clone()), ..job };
-    store::jobs::insert(&mut *tx, &job, &log).await?;
-    Ok(())
-}
-
-/// Mails what a schedule that mails has rendered: to those whom the variant's settings name, and to its subscribers.
-async fn mail(app: &App, tx: &mut sim_kit::Tx, task: &Task, content_guid: &str) -> Result<()> {
-    let wanted = task.detail.get("email") == Some(&Value::Bool(true));
-    let (true, Some(id)) = (wanted, task.variant_id) else { return Ok(()) };
-    if let Some(variant) = store::variants::get(tx, id).await?
-        && let Some(content) = store::content::by_guid(tx, content_guid).await?
-    {
-        let settings = &variant.settings;
-        let to = Recipients {
-            user: None,
-            collaborators: settings.email_collaborators || settings.email_all,
-            viewers: settings.email_viewers || settings.email_all,
-            subscribers: true,
-        };
-        subscriptions::mail_rendering(app, tx, &content, &variant, to).await?;
-    }
-    Ok(())
-}
-
-/// Notes the processes that the real product would have started, and what they rendered.
-async fn jobs(app: &App, tx: &mut sim_kit::Tx, task: &Task, bundle: &Bundle, built: &Built, now: i64) -> Result<()> {
-    let mode = ContentType::of(&bundle.app_mode);
-    let rendered = mode.filter(|mode| {
-        mode.kind() == crate::content_type::Kind::Rendered
-            && ((task.activate && task.kind == "deploy") || task.kind == "render")
-    });
-    let fetched = task.detail.get("repository").map(|_| "git");
-    let tags: Vec<_> =
-        fetched.into_iter().chain(built.restored.iter().copied()).chain(rendered.map(ContentType::job_tag)).collect();
-    if tags.is_empty() {
-        return Ok(());
-    }
-    let log = job_log(tx, task, Some(bundle.id)).await?;
-    let default = match rendered {
-        Some(_) => Some(variants::default_of(app, &mut *tx, &bundle.content_guid, now).await?),
-        None => None,
-    };
-    let mut last = String::new();
-    for tag in tags {
-        let mut job = job_of(app, tx, task, tag, now).await?;
-        if rendered.map(ContentType::job_tag) == Some(tag) {
-            job.variant_id = task.variant_id.or(default.as_ref().map(|variant| variant.id));
-        }
-        store::jobs::insert(&mut *tx, &job, &log).await?;
-        last = job.key;
-    }
-    if let Some(default) = default {
-        let rendering = Rendering {
-            id: store::next(&mut *tx, "rendering").await?,
-            variant_id: task.variant_id.unwrap_or(default.id),
-            bundle_id: bundle.id,
-            job_key: last,
-            rendered: now,
-            duration: (now - task.created).max(0).saturating_mul(1_000),
-        };
-        store::renderings::insert(&mut *tx, &rendering).await?;
-        mail(app, tx, task, &bundle.content_guid).await?;
-    }
-    Ok(())
 }

@@ -31,6 +31,7 @@ pub(super) async fn restore(job: &Job<'_>, built: &mut Built) -> Result<(), Stop
         }
     };
     log.line("Building Python environment...");
+    job.restoring(built, "python_restore").await?;
     let file = manager.package_file.as_deref().unwrap_or("requirements.txt");
     let text = read_file(job.app, &job.bundle, file, LARGEST).await?.ok_or_else(|| {
         let text = format!("The manifest names the package file {file}, which is not in the bundle.");
@@ -43,7 +44,6 @@ pub(super) async fn restore(job: &Job<'_>, built: &mut Built) -> Result<(), Stop
         log.line(format!("WARNING: {file}: {note}"));
     }
     built.runtime.py_environment_management = Some(true);
-    built.restored.push("python_restore");
     if requirements.is_empty() {
         log.line(format!("No packages are required by {file}"));
         return Ok(());

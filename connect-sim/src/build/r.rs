@@ -25,7 +25,7 @@ pub(super) async fn restore(job: &Job<'_>, built: &mut Built) -> Result<(), Stop
         return Ok(());
     }
     built.runtime.r_environment_management = Some(true);
-    built.restored.push("packrat_restore");
+    job.restoring(built, "packrat_restore").await?;
     let empty = Default::default();
     let packages = job.manifest.packages.as_ref().unwrap_or(&empty);
     if packages.is_empty() {

@@ -7,7 +7,7 @@ use pkg_client::{Client, Download, Event, Received};
 use pkg_formats::manifest::{self, Manifest};
 
 use super::log::Log;
-use super::{python, r, versions};
+use super::{jobs, python, r, versions};
 use crate::app::App;
 use crate::bundles::{check, spool::Archive};
 use crate::content_type::{ContentType, Kind};
@@ -39,15 +39,13 @@ pub(crate) struct Failure {
     pub(crate) code: i64,
     /// One line.
     pub(crate) text: String,
-    /// Of the job that failed; none when it did not come to one.
-    pub(crate) tag: Option<&'static str>,
 }
 
 impl Failure {
     /// A failure.
     #[must_use]
     pub(crate) fn new(code: i64, text: impl Into<String>) -> Self {
-        Self { code, text: text.into(), tag: None }
+        Self { code, text: text.into() }
     }
 }
 
@@ -58,16 +56,6 @@ pub(crate) enum Stop {
     Failed(Failure),
     /// This server is.
     Broken(Error),
-}
-
-impl Stop {
-    /// Says which job it stopped.
-    fn during(self, tag: &'static str) -> Self {
-        match self {
-            Self::Failed(failure) => Self::Failed(Failure { tag: Some(tag), ..failure }),
-            broken @ Self::Broken(_) => broken,
-        }
-    }
 }
 
 impl From<Failure> for Stop {
@@ -96,10 +84,23 @@ const NOT_RENDERED: &str = "The document is not rendered: this is the simulated 
 /// What a build works on.
 pub(crate) struct Job<'a> {
     pub(crate) app: &'a App,
+    pub(crate) task: &'a Task,
     pub(crate) log: &'a Log,
     pub(crate) content: Content,
     pub(crate) bundle: Bundle,
     pub(crate) manifest: Manifest,
+}
+
+impl Job<'_> {
+    /// Begins the job `tag`, which restores packages.
+    ///
+    /// # Errors
+    /// [`Stop`]
+    pub(super) async fn restoring(&self, built: &mut Built, tag: &'static str) -> Result<(), Stop> {
+        jobs::begin(self.app, self.task, tag).await?;
+        built.restored.push(tag);
+        Ok(())
+    }
 }
 
 /// Builds the bundle of a task.
@@ -146,12 +147,12 @@ pub(crate) async fn build(app: &App, task: &Task, log: &Log) -> Result<Box<Built
     let mut built = Box::new(Built::default());
     if mode.kind() != Kind::Static {
         let manifest = read_manifest(app, &bundle).await?;
-        let job = Job { app, log, content, bundle, manifest };
+        let job = Job { app, task, log, content, bundle, manifest };
         log.line("# This is the simulated runtime: packages are resolved and downloaded, and not installed.");
         built.integrations.clone_from(&job.manifest.integration_requests);
         languages(&job, &mut built)?;
-        r::restore(&job, &mut built).await.map_err(|stop| stop.during("packrat_restore"))?;
-        python::restore(&job, &mut built).await.map_err(|stop| stop.during("python_restore"))?;
+        r::restore(&job, &mut built).await?;
+        python::restore(&job, &mut built).await?;
         if mode.kind() == Kind::Rendered {
             built.closing.push(NOT_RENDERED.to_owned());
         }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use sim_kit::git::{Git, GitError};
 
 use crate::app::App;
+use crate::build::jobs;
 use crate::build::log::Log;
 use crate::build::steps::{Failure, Stop};
 use crate::bundles::spool::Spool;
@@ -95,6 +96,7 @@ pub(crate) async fn bundle(app: &App, task: &Task, worker: &str, log: &Log) -> R
     let (url, name, directory) = (detail("repository"), detail("ref"), detail("directory"));
     let guid = task.content_guid.as_deref().unwrap_or_default();
     let tracked = task.detail.get("tracked") == Some(&Value::Bool(true));
+    jobs::begin(app, task, "git").await?;
     log.line(format!("Fetching {name} of {url}..."));
     let wanted = if tracked { format!("refs/heads/{name}") } else { name.to_owned() };
     let fetched = fetch(app, url, &wanted).await?;

@@ -30,7 +30,7 @@ const GRACE: i64 = 1_000_000;
 /// The last line of the log of a process whose server died.
 const WENT_DOWN: &str = "[rsc-session] Stopped: the server went down";
 /// The exit code of a job that was killed: that of SIGTERM.
-const KILLED: i64 = 143;
+pub(crate) const KILLED: i64 = 143;
 
 /// What is known of the processes that this server sent visits to.
 #[derive(Default)]
@@ -332,6 +332,9 @@ async fn settle(app: &App) -> Result<Option<i64>> {
         let mut tx = app.write().await?;
         store::jobs::end(&mut tx, job.id, now, KILLED, "[rsc-session] Stopped: its end was ordered").await?;
         tx.commit().await?;
+        if let Some(task) = &job.task_id {
+            app.ring(task);
+        }
         cold.insert(job.content_guid);
     }
     for guid in cold {

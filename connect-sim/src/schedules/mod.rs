@@ -16,6 +16,7 @@ use sqlx::AnyConnection;
 use crate::access::{Role, editable};
 use crate::app::App;
 use crate::auth::Principal;
+use crate::build::jobs;
 use crate::content_type::ContentType;
 use crate::error::{Code, Error, Result};
 use crate::input::{self, Fields, Given, Query};
@@ -50,7 +51,7 @@ async fn run_due(app: &App) -> Result<Option<i64>> {
         {
             let detail = json!({ "scheduled": at, "email": schedule.email });
             let task = variants::render_task(app, &content, &variant, &content.owner_guid);
-            store::tasks::insert(&mut tx, &Task { detail, ..task }).await?;
+            jobs::submit(app, &mut tx, &Task { detail, ..task }, Some(&content.app_mode)).await?;
         }
         tx.commit().await?;
         app.ring_for_work();

@@ -14,6 +14,8 @@ pub struct Job {
     pub key: String,
     /// For what.
     pub content_guid: String,
+    /// The task that it is a part of, whose output is its log; none for a process.
+    pub task_id: Option<String>,
     /// For which bundle.
     pub bundle_id: Option<i64>,
     /// For which variant of a document.
@@ -26,10 +28,12 @@ pub struct Job {
     pub started: i64,
     /// Microseconds; none while it runs.
     pub ended: Option<i64>,
-    /// None while it runs.
+    /// None while it runs, and for one that was skipped.
     pub exit_code: Option<i64>,
     /// Why it failed.
     pub error: Option<String>,
+    /// Why it ended without having begun.
+    pub skip_reason: Option<String>,
     /// The Unix user; none for the server's.
     pub run_as: Option<String>,
     /// Whether it answers visits.
@@ -44,6 +48,7 @@ impl Job {
             id,
             key,
             content_guid: content_guid.to_owned(),
+            task_id: None,
             bundle_id: None,
             variant_id: None,
             tag: tag.to_owned(),
@@ -52,6 +57,7 @@ impl Job {
             ended: None,
             exit_code: None,
             error: None,
+            skip_reason: None,
             run_as: None,
             is_process: false,
         }
@@ -63,6 +69,7 @@ fn job(row: &AnyRow) -> sqlx::Result<Job> {
         id: row.try_get("id")?,
         key: row.try_get("job_key")?,
         content_guid: row.try_get("content_guid")?,
+        task_id: row.try_get("task_id")?,
         bundle_id: row.try_get("bundle_id")?,
         variant_id: row.try_get("variant_id")?,
         tag: row.try_get("tag")?,
@@ -71,35 +78,33 @@ fn job(row: &AnyRow) -> sqlx::Result<Job> {
         ended: row.try_get("ended")?,
         exit_code: row.try_get("exit_code")?,
         error: row.try_get("error")?,
+        skip_reason: row.try_get("skip_reason")?,
         run_as: row.try_get("run_as")?,
         is_process: flag(row, "is_process")?,
     })
 }
 
-const COLUMNS: &str = "SELECT id, job_key, content_guid, bundle_id, variant_id, tag, queued, started, ended, exit_code, \
-     error, run_as, is_process FROM jobs";
+const COLUMNS: &str = "SELECT id, job_key, content_guid, task_id, bundle_id, variant_id, tag, queued, started, ended, \
+     exit_code, error, skip_reason, run_as, is_process FROM jobs";
 
-/// Inserts a job with its log, one line a line.
+/// Inserts a job that runs, with its log, one line a line. That of a job of a task is its task's output, with `log` after it.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn insert(db: &mut AnyConnection, job: &Job, log: &str) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO jobs (id, job_key, content_guid, bundle_id, variant_id, tag, queued, started, ended, exit_code, \
-         error, run_as, is_process, log) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        "INSERT INTO jobs (id, job_key, content_guid, task_id, bundle_id, variant_id, tag, queued, started, run_as, \
+         is_process, log) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(job.id)
     .bind(&job.key)
     .bind(&job.content_guid)
+    .bind(&job.task_id)
     .bind(job.bundle_id)
     .bind(job.variant_id)
     .bind(&job.tag)
     .bind(job.queued)
     .bind(job.started)
-    .bind(job.ended)
-    .bind(job.exit_code)
-    .bind(&job.error)
     .bind(&job.run_as)
     .bind(i64::from(job.is_process))
     .bind(log)
@@ -126,12 +131,43 @@ pub async fn get(db: &mut AnyConnection, content_guid: &str, key: &str) -> sqlx:
     sqlx::query(sql).bind(content_guid).bind(key).fetch_optional(db).await?.as_ref().map(job).transpose()
 }
 
-/// The log of a job.
+/// The jobs of a task, oldest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_task(db: &mut AnyConnection, task_id: &str) -> sqlx::Result<Vec<Job>> {
+    let sql = AssertSqlSafe(format!("{COLUMNS} WHERE task_id = $1 ORDER BY id"));
+    sqlx::query(sql).bind(task_id).fetch_all(db).await?.iter().map(job).collect()
+}
+
+/// Writes how a job ended, and what is known of it only then: its bundle and its variant.
+///
+/// # Errors
+/// When the database fails.
+pub async fn finish(db: &mut AnyConnection, job: &Job) -> sqlx::Result<()> {
+    let sql = "UPDATE jobs SET ended = $2, exit_code = $3, error = $4, skip_reason = $5, bundle_id = $6, variant_id = $7 \
+         WHERE id = $1";
+    let query = sqlx::query(sql).bind(job.id).bind(job.ended).bind(job.exit_code).bind(&job.error);
+    query.bind(&job.skip_reason).bind(job.bundle_id).bind(job.variant_id).execute(db).await?;
+    Ok(())
+}
+
+/// The log of a job: of one that is a part of a task, the output of all of that task so far.
 ///
 /// # Errors
 /// When the database fails, or there is no such job.
-pub async fn log(db: &mut AnyConnection, id: i64) -> sqlx::Result<String> {
-    sqlx::query("SELECT log FROM jobs WHERE id = $1").bind(id).fetch_one(db).await?.try_get(0)
+pub async fn log(db: &mut AnyConnection, job: &Job) -> sqlx::Result<String> {
+    let own: String =
+        sqlx::query("SELECT log FROM jobs WHERE id = $1").bind(job.id).fetch_one(&mut *db).await?.try_get(0)?;
+    let Some(task) = &job.task_id else { return Ok(own) };
+    let mut log = super::tasks::output(db, task, 0).await?;
+    log.insert(0, format!("[rsc-session] Content GUID: {}", job.content_guid));
+    // One that fetches a repository makes its bundle in the course of its log.
+    if let Some(id) = job.bundle_id.filter(|_| job.tag != "git") {
+        log.insert(1, format!("[rsc-session] Bundle ID: {id}"));
+    }
+    log.extend(own.lines().filter(|line| !line.is_empty()).map(str::to_owned));
+    Ok(log.join("\n"))
 }
 
 /// How many jobs of a variant failed, and when the last of them did, in microseconds.

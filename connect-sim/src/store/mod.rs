@@ -68,6 +68,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 52, name: "refresh_tokens", sql: include_str!("../../migrations/0052_refresh_tokens.sql") },
     Migration { version: 53, name: "package_names", sql: include_str!("../../migrations/0053_package_names.sql") },
     Migration { version: 54, name: "assigned_tags", sql: include_str!("../../migrations/0054_assigned_tags.sql") },
+    Migration { version: 55, name: "jobs_of_tasks", sql: include_str!("../../migrations/0055_jobs_of_tasks.sql") },
 ];
 
 /// The next number of `kind`, from 1; never given twice, also not after its holder is gone. Needs a write transaction.

@@ -118,7 +118,7 @@ async fn jobs(visit: &Visit) -> Result<Response> {
         let title = content.map(|content| content.title.unwrap_or(content.name));
         jobs.push(json!({
             "key": job.key, "guid": job.content_guid, "title": title, "tag": job.tag, "started": time(job.started),
-            "ended": job.ended.map(time), "exit_code": job.exit_code,
+            "ended": job.ended.map(time), "exit_code": job.exit_code, "skip_reason": job.skip_reason,
         }));
     }
     drop(db);

@@ -1,6 +1,7 @@
 //! Deploys: what a build does, what it says, and why it fails.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use connect_sim::Config;
 use serde_json::{Value, json};
@@ -243,7 +244,7 @@ async fn a_build_goes_on_after_a_restart() {
         app.publisher().upload(&guid, python_bundle("python-api", "flask")).await.ok();
         let started = app.publisher().post(&format!("/v1/content/{guid}/deploy"), &json!({})).await.ok();
         let task = started["task_id"].as_str().unwrap().to_owned();
-        while app.publisher().get(&format!("/v1/tasks/{task}")).await.ok()["last"] == 0 {
+        while !app.publisher().get(&format!("/v1/tasks/{task}")).await.text().contains("Collecting flask") {
             tokio::task::yield_now().await;
         }
         // Background work is dropped where it waits, as a dying process would.
@@ -255,7 +256,68 @@ async fn a_build_goes_on_after_a_restart() {
     let task = app.publisher().finished(&task).await;
     assert_eq!(task["code"], 0, "{task}");
     assert!(log(&task).contains("The server went down during this task; it starts anew."));
+    assert_eq!(ends(&app, &guid).await, [("python_restore", json!(0)), ("python_restore", json!(1))]);
     assert_eq!(app.publisher().get(&format!("/content/{guid}/")).await.status, 200);
+}
+
+/// The jobs of an item, newest first, and what they exited with.
+async fn ends(app: &TestApp, guid: &str) -> Vec<(&'static str, Value)> {
+    let jobs = app.publisher().get(&format!("/v1/content/{guid}/jobs")).await.ok();
+    let known = |tag: &Value| *["python_restore", "build_jupyter"].iter().find(|known| tag == **known).unwrap();
+    jobs.as_array().unwrap().iter().map(|job| (known(&job["tag"]), job["exit_code"].clone())).collect()
+}
+
+#[tokio::test]
+async fn jobs_are_there_while_their_work_goes_on_and_can_be_killed() {
+    let (index, app) = builder().await;
+    let publisher = app.publisher();
+    *index.gate.lock().unwrap() = Some(Arc::new(Notify::new()));
+    let guid = publisher.create("notebook").await;
+    let path = format!("/v1/content/{guid}");
+    let deploy = async || {
+        publisher.upload(&guid, python_bundle("jupyter-static", "flask")).await.ok();
+        let started = publisher.post(&format!("{path}/deploy"), &json!({})).await.ok();
+        started["task_id"].as_str().unwrap().to_owned()
+    };
+    let task = deploy().await;
+    let jobs = publisher.get(&format!("{path}/jobs")).await.ok();
+    let render = jobs.as_array().unwrap().iter().find(|job| job["tag"] == "build_jupyter").unwrap();
+    let render = format!("{path}/jobs/{}", render["key"].as_str().unwrap());
+    assert_eq!(publisher.get(&render).await.ok()["status"], 0, "it waits for the packages");
+    let restore = loop {
+        let jobs = publisher.get(&format!("{path}/jobs")).await.ok();
+        if jobs[0]["tag"] == "python_restore" {
+            break format!("{path}/jobs/{}", jobs[0]["key"].as_str().unwrap());
+        }
+    };
+    while !publisher.get(&format!("{restore}/download")).await.text().contains("Collecting flask") {
+        assert_eq!(publisher.get(&restore).await.ok()["status"], 0);
+    }
+
+    publisher.delete(&restore).await.ok();
+    assert_eq!(publisher.get(&format!("/v1/tasks/{task}")).await.ok()["finished"], false);
+    app.world.clock().advance(Duration::from_secs(1)).await;
+    let task = publisher.finished(&task).await;
+    assert_eq!((&task["code"], &task["error"]), (&json!(1), &json!("The job was terminated.")));
+    assert_eq!(ends(&app, &guid).await, [("python_restore", json!(143)), ("build_jupyter", Value::Null)]);
+    let skipped = publisher.get(&render).await.ok();
+    assert_eq!((&skipped["status"], skipped["skip_reason"].is_string()), (&json!(3), true));
+    assert_eq!(publisher.delete(&render).await.code(), (409, 163));
+    assert!(publisher.get(&format!("{restore}/log")).await.text().contains("its end was ordered"));
+    assert_eq!(publisher.get(&path).await.ok()["bundle_id"], Value::Null);
+
+    // One that is killed before its turn comes ends its deploy as well.
+    let task = deploy().await;
+    let jobs = publisher.get(&format!("{path}/jobs")).await.ok();
+    let waiting = jobs.as_array().unwrap().iter().find(|job| job["tag"] == "build_jupyter").unwrap();
+    publisher.delete(&format!("{path}/jobs/{}", waiting["key"].as_str().unwrap())).await.ok();
+    app.world.clock().advance(Duration::from_secs(1)).await;
+    assert_eq!(publisher.finished(&task).await["error"], "The job was terminated.");
+
+    *index.gate.lock().unwrap() = None;
+    let task = deploy().await;
+    assert_eq!(publisher.finished(&task).await["code"], 0);
+    assert_eq!(ends(&app, &guid).await[..2], [("python_restore", json!(0)), ("build_jupyter", json!(0))]);
 }
 
 #[tokio::test]

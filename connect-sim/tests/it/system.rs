@@ -289,7 +289,7 @@ async fn work_that_waits_can_be_taken_away() {
     let app = TestApp::with(connect_sim::Config { builders: 0, ..Default::default() }).await;
     let (publisher, admin) = (app.publisher(), app.admin());
     let guid = publisher.create("waiting").await;
-    publisher.upload(&guid, static_bundle("x")).await.ok();
+    publisher.upload(&guid, document_bundle()).await.ok();
     let mut tasks = Vec::new();
     for _ in 0..3 {
         let started = publisher.post(&format!("/v1/content/{guid}/deploy"), &json!({})).await.json();
@@ -309,6 +309,10 @@ async fn work_that_waits_can_be_taken_away() {
     assert_eq!(admin.get("/v1/queue").await.ok()["total"], 2);
     let task = publisher.finished(&tasks[2]).await;
     assert_eq!((&task["code"], task["error"].as_str().unwrap().contains("queue")), (&json!(1), true));
+    let jobs = publisher.get(&format!("/v1/content/{guid}/jobs")).await.ok();
+    let states: Vec<(&Value, &Value)> =
+        jobs.as_array().unwrap().iter().map(|job| (&job["status"], &job["skip_reason"])).collect();
+    assert_eq!(states, [(&json!(3), &task["error"]), (&json!(0), &Value::Null), (&json!(0), &Value::Null)]);
     let mut tx = app.world.db().write().await.unwrap();
     connect_sim::store::tasks::claim(&mut tx, "somebody", (0, i64::MAX), 9).await.unwrap().unwrap();
     tx.commit().await.unwrap();
