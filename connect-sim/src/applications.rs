@@ -162,7 +162,8 @@ pub async fn get(
     Ok(Json(whole(&app, &mut db, &app.origin(origin), &seen, &principal).await?))
 }
 
-/// `GET /applications`: the listing of rsconnect for R.
+/// `GET /applications`: the listing of rsconnect and pins for R, and of pins for Python. `filter` is `name:`, `account_id:` or
+/// `content_type:`, of which the category `pin` is known; `search` is a part of a name or a title.
 ///
 /// # Errors
 /// 400 for a bad number.
@@ -176,12 +177,16 @@ pub async fn list(
     let count = query.integer("count", 100, 0..=10_000)?;
     let start = query.integer("start", 0, 0..=i64::MAX)?;
     let mut condition = Condition::open_to(&principal);
+    if let Some(text) = query.text("search").filter(|text| !text.is_empty()) {
+        condition = condition.called_like(text);
+    }
     // The client repeats `filter`.
     let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     for (_, one) in pairs.filter(|(name, _)| name == "filter") {
         condition = match one.split_once(':') {
             Some(("name", name)) => condition.named(name),
             Some(("account_id", id)) if id == principal.user.id.to_string() => condition.owned_by(&principal.user.guid),
+            Some(("content_type", category)) => condition.of_category(category),
             _ => condition,
         };
     }

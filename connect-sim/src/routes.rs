@@ -3,12 +3,13 @@
 //! A route that came with a later release than the server's is not there: its path gets the plain 404, by which clients
 //! know to use an older one.
 
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
 use sim_kit::openapi::{Doc, doc};
 use sim_kit::{Fidelity, Route, Table};
+use tower::ServiceExt as _;
 
 use crate::app::App;
 use crate::around::{around, unknown};
@@ -108,6 +109,8 @@ pub(crate) fn table(version: Version) -> Table<App> {
         .row("POST", "/connect/claim/{token}", auth::tokens::claim, "", Inferred)
         .row("GET", "/__login__", auth::login::page, "", Documented)
         .row("POST", "/__login__", auth::login::submit, "", Inferred)
+        .row("POST", "/__api__/__login__", auth::login::submit_fields, "", ClientProven)
+        .doc(doc("Sign in with a name and a password").body("PasswordCredentials").gives("200 SignedIn"))
         .row("GET", "/setpassword", auth::set_password::page, "", Inferred)
         .row("POST", "/setpassword", auth::set_password::submit, "", Inferred)
         .row("GET", "/__login__/callback", auth::oidc::callback, "", Documented)
@@ -558,5 +561,19 @@ pub fn router(app: App) -> (Router, Vec<Route>) {
     // Pages are clients of the API.
     let pages = Extension(Routes(router.clone()));
     // Views ask the API in process; that is no traffic.
-    (router.layer(pages).layer(from_fn_with_state(app, traffic::watch)), rows)
+    let router = router.layer(pages).layer(from_fn_with_state(app, traffic::watch));
+    let plain = tower::service_fn(move |request| router.clone().oneshot(without_slash(request)));
+    (Router::new().fallback_service(plain), rows)
+}
+
+/// A request for a path of the API, without the slash at its end: pins for R sends one.
+fn without_slash(mut request: Request) -> Request {
+    let path = request.uri().path();
+    if path.starts_with("/__api__/") && path.ends_with('/') {
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        if let Ok(uri) = format!("{}{query}", path.trim_end_matches('/')).parse() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
 }

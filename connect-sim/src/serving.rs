@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `/content/{guid}/…` | the active bundle |
 //! | `/content/{guid}/_bundle{id}/…` | one bundle, for those who may change the item |
+//! | `/content/{guid}/_rev{id}/…` | files of a static bundle that is or was the active one; pins reads older versions so |
 //! | `/content/{guid}/v{key}/…`, `/content/{guid}/v{key}/_rev{id}/…` | a variant of a document, one rendering of it |
 //! | `/content/{guid}/__thumbnail__` | the picture, or 204 |
 //!
@@ -21,6 +22,7 @@ use sim_kit::routing::Unmatched;
 use crate::access::{AppRole, role_of};
 use crate::app::App;
 use crate::auth::{Caller, login};
+use crate::content_type::{ContentType, Kind};
 use crate::error::{Code, Error, Result};
 use crate::instrumentation::{self, Of};
 use crate::runtime::{Runtime, Visit};
@@ -129,10 +131,11 @@ async fn visit(
     }
     let is_administrator = matches!(caller, Caller::User(principal) if principal.is_administrator());
     let shows = |variant: &Variant| variants::is_shown(variant, role, is_administrator);
+    let is_editor = matches!(role, AppRole::Owner | AppRole::Editor) || is_administrator;
     let draft = below.split_once('/').unwrap_or((below, "")).0.strip_prefix("_bundle");
     let mut of = Of::default();
     let (bundle, path) = match draft.and_then(|id| id.parse::<i64>().ok()) {
-        None => match rendering(app, content, &shows, below).await? {
+        None => match earlier(app, content, is_editor, &shows, below).await? {
             Some(Found { path: None, .. }) => {
                 let location = origin.url(&format!("{base}{below}/"));
                 return Ok((StatusCode::FOUND, [(LOCATION, location)]).into_response());
@@ -154,7 +157,7 @@ async fn visit(
             }
         },
         Some(id) => {
-            if !matches!(role, AppRole::Owner | AppRole::Editor) && !is_administrator {
+            if !is_editor {
                 return Err(Error::forbidden());
             }
             match below.split_once('/') {
@@ -229,15 +232,29 @@ struct Found<'p> {
     of: Of,
 }
 
-/// The bundle and the path of `v{key}/…` and `v{key}/_rev{id}/…`; none when `below` is no such path.
-async fn rendering<'p>(
+/// A path's first component and what is below it; none when the slash at its end is missing.
+fn split(path: &str) -> (&str, Option<&str>) {
+    path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)))
+}
+
+/// The bundle and the path of `_rev{id}/…`, `v{key}/…` and `v{key}/_rev{id}/…`; none when `below` is no such path.
+async fn earlier<'p>(
     app: &App,
     content: &Content,
+    is_editor: bool,
     shows: &impl Fn(&Variant) -> bool,
     below: &'p str,
 ) -> Result<Option<Found<'p>>> {
-    let split = |path: &'p str| path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
     let (first, rest) = split(below);
+    let is_static = ContentType::of(&content.app_mode).is_some_and(|mode| mode.kind() == Kind::Static);
+    if is_static && let Some(id) = first.strip_prefix("_rev").and_then(|id| id.parse::<i64>().ok()) {
+        let mut db = app.read().await?;
+        // A draft is for those who may change the item.
+        if !is_editor && !store::tasks::has_activated(&mut db, &content.guid, id).await? {
+            return Err(Error::missing("bundle"));
+        }
+        return Ok(Some(Found { bundle: Some(id), path: rest, of: Of::default() }));
+    }
     let Some(key) = first.strip_prefix('v').filter(|key| key.len() == 8) else { return Ok(None) };
     let mut db = app.read().await?;
     let variants = store::variants::of_content(&mut db, &content.guid).await?;

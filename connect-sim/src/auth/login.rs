@@ -3,24 +3,30 @@
 //! The page is at `/__login__`; its inputs and its button carry the names that browser tests of the product look for. A
 //! sign-in starts a new session, whatever the browser had before.
 
+use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use minijinja::context;
+use serde_json::{Value, json};
 use sim_kit::origin::Origin;
 
 use super::{Caller, SESSION_COOKIE, XSRF_COOKIE, digest, oidc, password};
 use crate::app::App;
 use crate::audit;
 use crate::error::{Code, Error, Result};
-use crate::input::{Query, Raw};
+use crate::input::{Fields, Query, Raw};
 use crate::messages;
 use crate::store;
 use crate::store::sessions::Session;
 use crate::store::users::User;
 use crate::ui;
+
+/// The longest name and password that are looked at, in bytes.
+const LONGEST: usize = 1_000;
 
 /// A path of this server to go on to; anything else becomes the dashboard.
 #[must_use]
@@ -71,7 +77,36 @@ async fn show(
     Ok((status, page).into_response())
 }
 
-/// `POST /__login__`
+/// The user of this name and password, or why there is none: what is told to people.
+async fn user_of(
+    app: &App,
+    headers: &HeaderMap,
+    username: &str,
+    given: &str,
+) -> Result<std::result::Result<User, &'static str>> {
+    // Without a session there is no token to compare; browsers tell where the request came from.
+    if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+        return Err(Error::forbidden_because(Code::Xsrf, "The sign-in form was sent by another site."));
+    }
+    if app.config().identity_provider.is_some() {
+        let text = "Users of this server sign in with its identity provider; open /__login__ in a browser.";
+        return Err(Error::forbidden_because(Code::ProhibitedAuthType, text));
+    }
+    let user = match username.contains('\0') {
+        true => None,
+        false => store::users::by_username(&mut *app.read().await?, username).await?,
+    };
+    let matches = password::verify(given, user.as_ref().and_then(|user| user.password_hash.as_deref()));
+    let refused = match user {
+        Some(user) if matches && !user.locked => return Ok(Ok(user)),
+        Some(_) if matches => "This account is locked; ask an administrator.",
+        _ => "The user name or the password is wrong.",
+    };
+    audit::event(app, user.as_ref(), "user_login_failed", username);
+    Ok(Err(refused))
+}
+
+/// `POST /__login__`: the form of the page, or JSON, as [`submit_fields`].
 ///
 /// # Errors
 /// 403 when another site's page sent the form.
@@ -82,36 +117,46 @@ pub async fn submit(
     jar: CookieJar,
     Raw(body): Raw,
 ) -> Result<Response> {
-    // Without a session there is no token to compare; browsers tell where the form came from.
-    if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
-        return Err(Error::forbidden_because(Code::Xsrf, "The sign-in form was sent by another site."));
+    let media = headers.get(CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();
+    if media.starts_with("application/json") {
+        let value = serde_json::from_slice(&body)
+            .map_err(|error| Error::bad(Code::CannotParseRequestBody, format!("The body is not JSON: {error}.")))?;
+        let done = submit_fields(State(app), origin, headers, jar, Fields::of(value)?).await?;
+        return Ok(done.into_response());
     }
-    if app.config().identity_provider.is_some() {
-        let text = "Users of this server sign in with its identity provider; open /__login__ in a browser.";
-        return Err(Error::forbidden_because(Code::ProhibitedAuthType, text));
-    }
-    let origin = app.origin(origin);
     let form = Query::parse(&String::from_utf8_lossy(&body));
     let username = form.text("username").unwrap_or_default();
     let given = form.text("password").unwrap_or_default();
     let return_to = safe_return(form.text("return_to"));
-    let user = match username.contains('\0') {
-        true => None,
-        false => store::users::by_username(&mut *app.read().await?, username).await?,
-    };
-    let matches = password::verify(given, user.as_ref().and_then(|user| user.password_hash.as_deref()));
-    let refuse = async |text| {
-        audit::event(&app, user.as_ref(), "user_login_failed", username);
-        show(&app, &origin, StatusCode::UNAUTHORIZED, &return_to, username, Some(text)).await
-    };
-    let user = match &user {
-        Some(user) if matches => user,
-        _ => return refuse("The user name or the password is wrong.").await,
-    };
-    if user.locked {
-        return refuse("This account is locked; ask an administrator.").await;
+    match user_of(&app, &headers, username, given).await? {
+        Ok(user) => start_session(&app, jar, &user, &app.origin(origin), &return_to).await,
+        Err(text) => show(&app, &app.origin(origin), StatusCode::UNAUTHORIZED, &return_to, username, Some(text)).await,
     }
-    start_session(&app, jar, user, &origin, &return_to).await
+}
+
+/// `POST /__api__/__login__`: signs a program in with `username` and `password`, which keeps the session's cookies. That it
+/// is there is known from pins and vetiver, whose tests make the keys of their users so; they do not look at the answer, which
+/// is here the user. Older tests of connectapi send the same to `/__login__`.
+///
+/// # Errors
+/// 400 without one of them; 401 with code 30 for a wrong name or password, or a locked user; 403 when another site's page asks, or users sign in
+/// elsewhere.
+pub async fn submit_fields(
+    State(app): State<App>,
+    origin: Origin,
+    headers: HeaderMap,
+    jar: CookieJar,
+    fields: Fields,
+) -> Result<(CookieJar, Json<Value>)> {
+    let short = |name: &str| match fields.required(name)? {
+        text if text.len() > LONGEST => Err(Error::bad(Code::InvalidParameter, format!("`{name}` is too long."))),
+        text => Ok(text),
+    };
+    let (username, given) = (short("username")?, short("password")?);
+    let user = user_of(&app, &headers, &username, &given).await?;
+    let user = user.map_err(|text| Error::unauthorized(Code::InvalidLogin, text))?;
+    let jar = session_of(&app, jar, &user, &app.origin(origin)).await?;
+    Ok((jar, Json(json!({"guid": user.guid, "username": user.username}))))
 }
 
 /// Signs a browser in as `user`, and leads it on. Whatever session it had ends.
@@ -125,6 +170,12 @@ pub async fn start_session(
     origin: &Origin,
     return_to: &str,
 ) -> Result<Response> {
+    let jar = session_of(app, jar, user, origin).await?;
+    Ok((jar, (StatusCode::SEE_OTHER, [(http::header::LOCATION, origin.url(return_to))])).into_response())
+}
+
+/// The cookies of a new session of `user`, in place of those of the one before, which ends.
+async fn session_of(app: &App, jar: CookieJar, user: &User, origin: &Origin) -> Result<CookieJar> {
     let (secret, now) = (app.world().ids().secret(32), app.now());
     let lifetime = app.config().session_lifetime;
     let session = Session {
@@ -145,8 +196,7 @@ pub async fn start_session(
         let cookie = Cookie::build((name, value)).path("/").http_only(hidden).same_site(SameSite::Lax);
         cookie.secure(app.config().secures_cookies(origin)).build()
     };
-    let jar = jar.add(cookie(SESSION_COOKIE, secret, true)).add(cookie(XSRF_COOKIE, session.xsrf, false));
-    Ok((jar, (StatusCode::SEE_OTHER, [(http::header::LOCATION, origin.url(return_to))])).into_response())
+    Ok(jar.add(cookie(SESSION_COOKIE, secret, true)).add(cookie(XSRF_COOKIE, session.xsrf, false)))
 }
 
 /// `GET` and `POST /__logout__`

@@ -124,6 +124,22 @@ impl Condition {
         self
     }
 
+    /// And with that text in its name or its title.
+    #[must_use]
+    pub fn called_like(mut self, text: &str) -> Self {
+        let text = self.value(format!("%{}%", escaped(&text.to_lowercase())));
+        self.and(&format!("(LOWER(listed.name) LIKE {text} ESCAPE '\\' OR listed.sorted LIKE {text} ESCAPE '\\')"));
+        self
+    }
+
+    /// And of that category, such as `pin`.
+    #[must_use]
+    pub fn of_category(mut self, category: &str) -> Self {
+        let category = self.value(category);
+        self.and(&format!("listed.content_category = {category}"));
+        self
+    }
+
     /// And that user's.
     #[must_use]
     pub fn owned_by(mut self, guid: &str) -> Self {

@@ -159,6 +159,16 @@ pub async fn newest(db: &mut AnyConnection, content_guid: &str) -> sqlx::Result<
     sqlx::query(sql).bind(content_guid).fetch_optional(db).await?.as_ref().map(task).transpose()
 }
 
+/// Whether a bundle of an item has been the active one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn has_activated(db: &mut AnyConnection, content_guid: &str, bundle_id: i64) -> sqlx::Result<bool> {
+    let sql = "SELECT id FROM tasks WHERE content_guid = $1 AND bundle_id = $2 AND activate = 1 AND state = 'finished' \
+         AND code = 0 LIMIT 1";
+    Ok(sqlx::query(sql).bind(content_guid).bind(bundle_id).fetch_optional(db).await?.is_some())
+}
+
 /// The renders that schedules asked for and that are not over.
 ///
 /// # Errors

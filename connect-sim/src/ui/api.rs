@@ -63,6 +63,8 @@ impl Api {
             None => Err(Error::NoRoute),
             Some(body) => {
                 let text = body["error"].as_str().unwrap_or_default().to_owned();
+                // What is no id is the id of nothing.
+                let status = if body["code"] == Code::InvalidId as i64 { StatusCode::NOT_FOUND } else { status };
                 let code = match status {
                     StatusCode::NOT_FOUND => Code::ObjectDoesNotExist,
                     StatusCode::FORBIDDEN => Code::PermissionDenied,

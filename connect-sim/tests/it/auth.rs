@@ -91,6 +91,17 @@ async fn browsers_sign_in_and_repeat_the_xsrf_token() {
     let session = cookies.find(|cookie| cookie.starts_with("rsconnect=")).unwrap();
     assert!(session.contains("HttpOnly") && session.contains("SameSite=Lax"), "{session}");
 
+    // Programs send JSON.
+    let credentials = json!({"username": "viewer", "password": "viewer-password"});
+    for path in ["/__login__", "/__api__/__login__"] {
+        let answer = app.anonymous().post(path, &credentials).await;
+        assert_eq!((answer.cookies().len(), &answer.ok()["username"]), (2, &json!("viewer")), "{path}");
+        let wrong = json!({"username": "viewer", "password": "x"});
+        assert_eq!(app.anonymous().post(path, &wrong).await.code(), (401, 30));
+        let wrong = json!({"username": "viewer", "password": ["x"]});
+        assert_eq!(app.anonymous().post(path, &wrong).await.status, 400);
+    }
+
     let browser = app.sign_in("viewer", "viewer-password").await;
     assert_eq!(browser.get("/v1/user").await.ok()["username"], "viewer");
     assert_eq!(browser.clone().with("x-rsc-xsrf", "forged").get("/v1/user").await.code(), (403, 92));

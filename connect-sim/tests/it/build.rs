@@ -163,6 +163,12 @@ async fn a_draft_leaves_the_active_bundle_alone() {
     publisher.patch(&format!("/v1/content/{guid}"), &json!({"access_type": "all"})).await.ok();
     assert_eq!(app.anonymous().get(&format!("/content/{guid}/")).await.text(), "one");
     assert_eq!(app.viewer().get(&draft).await.code(), (403, 22));
+    // By its number, readers see what has been the active one.
+    let revision = |id: &str| format!("/content/{guid}/_rev{id}/index.html");
+    assert_eq!(app.viewer().get(&revision("1")).await.text(), "one");
+    assert_eq!(app.viewer().get(&revision("2")).await.code(), (404, 4));
+    assert_eq!(app.viewer().get(&revision("9")).await.code(), (404, 4));
+    assert_eq!(publisher.get(&revision("2")).await.text(), "two");
     let task = publisher.deploy(&guid, &json!({"bundle_id": second})).await;
     assert!(log(&task).contains("has been built before"));
     assert_eq!(publisher.get(&format!("/content/{guid}/")).await.text(), "two");

@@ -70,6 +70,7 @@ fn rows() -> Vec<Row> {
         ("POST /connect/claim/{token}", "", [302, 403, 401, 404, 404, 404, 404, 404]),
         ("GET /__login__", "", PUBLIC),
         ("POST /__login__", "", [401; 8]),
+        ("POST /__api__/__login__", "{}", [400; 8]),
         // Without a link.
         ("GET /setpassword", "", [400; 8]),
         ("POST /setpassword", "", [400; 8]),

@@ -72,12 +72,20 @@ async fn client_proven_is_what_clients_prove() {
         .filter(|route| route.fidelity == Fidelity::ClientProven)
         .map(|route| format!("{} {}", route.method, route.path))
         .collect();
-    let proven: BTreeSet<String> =
-        [RSCONNECT, OLDER, BOOTSTRAP, LOGIN, super::posit_sdk::SDK, super::r_client::R, super::publisher::PUBLISHER]
-            .concat()
-            .into_iter()
-            .map(|route| (*route).to_owned())
-            .collect();
+    let proven: BTreeSet<String> = [
+        RSCONNECT,
+        OLDER,
+        BOOTSTRAP,
+        LOGIN,
+        super::posit_sdk::SDK,
+        super::pins::PINS,
+        super::r_client::R,
+        super::publisher::PUBLISHER,
+    ]
+    .concat()
+    .into_iter()
+    .map(|route| (*route).to_owned())
+    .collect();
     assert_eq!(labelled, proven);
 }
 

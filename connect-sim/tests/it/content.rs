@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::app::{TestApp, static_bundle};
+use super::app::{TestApp, bundle, static_bundle};
 
 #[tokio::test]
 async fn an_item_has_the_documented_shape() {
@@ -362,4 +362,32 @@ async fn the_older_shape_tells_who_may_change_it_everything() {
     for name in ["EnvironmentJson", "git", "users", "groups"] {
         assert_eq!(seen[name], Value::Null, "{name}");
     }
+}
+
+/// As pins for R and Python asks.
+#[tokio::test]
+async fn pins_are_found_by_category_and_text() {
+    let app = TestApp::new().await;
+    let publisher = app.publisher();
+    let manifest = json!({"version": 1, "files": ["index.html", "data.txt"],
+        "metadata": {"appmode": "static", "primary_html": "index.html", "content_category": "pin"}});
+    for (name, title) in [("cars", "The fast ones"), ("trees", "Oaks")] {
+        let pin = bundle(&manifest, &[("index.html", "x"), ("data.txt", "y")]);
+        let guid = publisher.publish(name, pin).await;
+        publisher.patch(&format!("/v1/content/{guid}"), &json!({"title": title})).await.ok();
+    }
+    publisher.publish("cars-page", static_bundle("x")).await;
+    let found = async |query: &str| {
+        let answer = publisher.get(&format!("/applications/?{query}")).await.ok();
+        let names =
+            answer["applications"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<String>>()
+    };
+    assert_eq!(found("filter=content_type:pin&count=1000").await, ["trees", "cars"]);
+    assert_eq!(found("filter=content_type:pin&search=CAR").await, ["cars"]);
+    assert_eq!(found("search=fast").await, ["cars"]);
+    assert_eq!(found("search=%25").await, [""; 0]);
+    assert_eq!(found("search=car").await, ["cars-page", "cars"]);
+    assert_eq!(publisher.get("/users/current/").await.ok()["username"], "publisher");
+    assert_eq!(publisher.get("/v1/nothing/").await.text(), "404 page not found");
 }

@@ -25,6 +25,7 @@ mod oauth;
 mod oauth_server;
 mod openapi;
 mod people;
+mod pins;
 mod posit_sdk;
 mod process;
 mod processes;

@@ -36,7 +36,12 @@ pub(crate) struct Site {
 impl Site {
     /// For programs in `bin`; what stands there otherwise is found on `PATH`.
     pub(crate) async fn new(config: Config, bin: PathBuf) -> Self {
-        let running = Host::start(product(config), HostConfig::default()).await.unwrap();
+        Self::at(config, bin, 0).await
+    }
+
+    /// One at a port; 0 for any free one.
+    pub(crate) async fn at(config: Config, bin: PathBuf, port: u16) -> Self {
+        let running = Host::start(product(config), HostConfig { port, ..HostConfig::default() }).await.unwrap();
         let [_, publisher, _] = seed::users(1);
         Self { running, home: tempfile::tempdir().unwrap(), bin, key: publisher.api_key }
     }

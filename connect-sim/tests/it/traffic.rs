@@ -133,7 +133,7 @@ async fn prometheus_finds_what_was_done_at_a_port_of_its_own() {
     assert!(built.contains(&format!("version=\"{}\"", Config::default().version)), "{built}");
 
     let (_, list) = server.get("/__api__/v1/content", &[]).await;
-    server.get("/__api__/v1/content/none-such", &[]).await;
+    server.get("/__api__/v1/content/00000000-0000-4000-8000-000000000000", &[]).await;
     let (_, nothing) = server.get("/nowhere", &[]).await;
     let counted = |route: &str, code: u16| {
         format!("connect_http_request_count{{code=\"{code}\",method=\"GET\",route=\"{route}\"}}")

@@ -56,7 +56,7 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, ManifestError> {
             None => root.read("nodejs", node)?,
         },
         packages: root.read("packages", packages)?,
-        files: root.read("files", files)?,
+        files: root.get("files").as_ref().map(files).transpose()?,
         environment: root.read("environment", environment)?,
         integration_requests: match root.get("integration_requests") {
             Some(requests) => {
@@ -125,18 +125,27 @@ fn description(fields: &Object<'_>) -> Result<BTreeMap<String, String>, Manifest
     Ok(description)
 }
 
-fn files(files: &Object<'_>) -> Result<BTreeMap<String, FileEntry>, ManifestError> {
+/// Paths with their checksums; pins, for R and Python, lists the paths alone.
+fn files(files: &Member<'_>) -> Result<BTreeMap<String, FileEntry>, ManifestError> {
+    let invalid = |member: &Member<'_>, reason: &str| {
+        Err(ManifestError::Invalid { member: member.path.clone(), reason: reason.to_owned() })
+    };
+    let plain = |path: &str, member: &Member<'_>| match archive::check_plain(path) {
+        Ok(plain) if plain.is_empty() => invalid(member, "is empty"),
+        Ok(plain) => Ok(plain),
+        Err(reason) => invalid(member, reason),
+    };
+    if files.value.is_array() {
+        let paths = files.elements(MOST_FILES)?;
+        let entry = |path: &Member<'_>| Ok((plain(&path.text()?, path)?, FileEntry { checksum: None }));
+        return paths.iter().map(entry).collect();
+    }
+    let files = files.object()?;
     files.check_count(MOST_FILES)?;
     files
         .members()
         .map(|(path, entry)| {
-            let plain = match archive::check_plain(path) {
-                Ok(plain) if !plain.is_empty() => plain,
-                Ok(_) => return Err(ManifestError::Invalid { member: entry.path, reason: "is empty".to_owned() }),
-                Err(reason) => {
-                    return Err(ManifestError::Invalid { member: entry.path, reason: reason.to_owned() });
-                }
-            };
+            let plain = plain(path, &entry)?;
             let checksum = if entry.value.is_null() { None } else { entry.object()?.text("checksum")? };
             Ok((plain, FileEntry { checksum }))
         })

@@ -313,6 +313,11 @@ pub(super) fn bodies() -> Vec<(&'static str, Value, Vec<Field>)> {
             ],
         ),
         (
+            "POST /__api__/__login__",
+            json!({"username": "publisher", "password": "publisher-password"}),
+            vec![("username", Text(1_000), true), ("password", Text(1_000), true)],
+        ),
+        (
             "POST /__api__/tokens",
             json!({"token": "T0123456789abcdef0123456789abcdef", "public_key": "x"}),
             vec![("token", Text(64), true), ("public_key", Text(4096), true)],
