@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
+use http::HeaderValue;
 use sim_kit::http_client::Link;
 use sim_kit::known::Known;
 use sim_kit::origin::Origin;
@@ -52,6 +53,7 @@ struct Inner {
     /// Rung when something is to be told to webhooks.
     deliveries: Bell,
     has_git: AtomicBool,
+    server: HeaderValue,
     recorder: Recorder,
     metrics: Metrics,
     access_log: Option<AccessLog>,
@@ -79,6 +81,12 @@ struct Inner {
     issuers: Issuers,
 }
 
+/// That names the product and its release, which no setting hides: VIP says so.
+fn server(config: &Config) -> HeaderValue {
+    let text = format!("Posit Connect v{}", config.version);
+    HeaderValue::try_from(text).expect("letters and digits are a header value")
+}
+
 impl App {
     /// A Connect of `config` in `world`.
     ///
@@ -104,6 +112,7 @@ impl App {
             polls: Bell::new(world.clock()),
             deliveries: Bell::new(world.clock()),
             has_git: AtomicBool::new(false),
+            server: server(&config),
             recorder: Recorder::new(recorded),
             metrics: Metrics::new(config.version)?,
             access_log: config.access_log.as_ref().map(AccessLog::open).transpose()?,
@@ -300,6 +309,12 @@ impl App {
     #[must_use]
     pub fn has_git(&self) -> bool {
         self.0.has_git.load(Ordering::Relaxed)
+    }
+
+    /// The header by which clients know the product and its release.
+    #[must_use]
+    pub fn server(&self) -> &HeaderValue {
+        &self.0.server
     }
 
     /// Visits and changes to be written.

@@ -162,8 +162,8 @@ pub async fn get(
     Ok(Json(whole(&app, &mut db, &app.origin(origin), &seen, &principal).await?))
 }
 
-/// `GET /applications`: the listing of rsconnect and pins for R, and of pins for Python. `filter` is `name:`, `account_id:` or
-/// `content_type:`, of which the category `pin` is known; `search` is a part of a name or a title.
+/// `GET /applications`: the listing of rsconnect and pins for R, and of pins for Python. `filter` is `name:`, `account_id:`,
+/// `min_role:`, `tag:1||tag:2`, or `content_type:`, of which the category `pin` is known; `search` is a part of a name or a title.
 ///
 /// # Errors
 /// 400 for a bad number.
@@ -187,6 +187,11 @@ pub async fn list(
             Some(("name", name)) => condition.named(name),
             Some(("account_id", id)) if id == principal.user.id.to_string() => condition.owned_by(&principal.user.guid),
             Some(("content_type", category)) => condition.of_category(category),
+            Some(("min_role", "editor" | "owner")) => condition.editable_by(&principal),
+            Some(("tag", _)) => {
+                let tags: Vec<i64> = one.split("||").filter_map(|one| one.strip_prefix("tag:")?.parse().ok()).collect();
+                condition.with_tags(if tags.is_empty() { &[0] } else { &tags })
+            }
             _ => condition,
         };
     }

@@ -3,7 +3,7 @@
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::header::WWW_AUTHENTICATE;
+use http::header::{SERVER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
 use sim_kit::routing::{Matched, Principal as JournalPrincipal, Unmatched};
 
@@ -58,6 +58,7 @@ pub(crate) async fn around(State(app): State<App>, request: Request, next: Next)
         }
         response.extensions_mut().insert(JournalPrincipal(user.username.clone()));
     }
+    response.headers_mut().insert(SERVER, app.server().clone());
     if let Some(id) = correlation {
         response.headers_mut().insert("x-correlation-id", id);
     }

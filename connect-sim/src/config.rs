@@ -58,6 +58,8 @@ pub struct Config {
     pub widest_access: AccessType,
     /// The user that content is said to run as.
     pub run_as: String,
+    /// The Unix users that content may be said to run as, beside that one.
+    pub unix_users: Vec<String>,
     /// Whether content is said to be able to run as who looks at it.
     pub run_as_current_user: bool,
     /// How much it takes.
@@ -179,6 +181,7 @@ impl Default for Config {
             bundles: Retention { keep: 0, every: Duration::from_secs(24 * 3600) },
             widest_access: AccessType::All,
             run_as: "rstudio-connect".to_owned(),
+            unix_users: Vec::new(),
             run_as_current_user: true,
             limits: Limits::default(),
             builders: 4,

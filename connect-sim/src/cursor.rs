@@ -96,14 +96,14 @@ impl Cursor {
             origin.url(&if text.is_empty() { path.to_owned() } else { format!("{path}?{text}") })
         };
         Json(json!({
-            "results": rows.iter().map(|row| &row.1).collect::<Vec<_>>(),
             "paging": {
+                "cursors": {"previous": previous, "next": next},
                 "first": url("", ""),
                 "previous": previous.as_deref().map(|id| url("previous", id)),
                 "next": next.as_deref().map(|id| url("next", id)),
                 "last": url("last", "true"),
-                "cursors": {"previous": previous, "next": next},
             },
+            "results": rows.iter().map(|row| &row.1).collect::<Vec<_>>(),
         }))
     }
 }

@@ -27,22 +27,28 @@ fn bad(code: Code, text: impl Into<String>) -> Error {
 }
 
 fn shown(app: &App, environment: &Environment) -> Value {
-    let mut shown = environment.detail.clone();
-    if !app.config().version.with(Difference::NodeVersion) {
-        shown.remove("nodejs");
+    let said = |name: &str| environment.detail.get(name).cloned().unwrap_or_default();
+    let mut shown = json!({
+        "id": environment.id.to_string(),
+        "guid": environment.guid,
+        "created_time": time(environment.created),
+        "updated_time": time(environment.updated),
+        "title": said("title"),
+        "description": said("description"),
+        "cluster_name": environment.cluster_name,
+        "name": environment.name,
+        "environment_type": "Kubernetes",
+        "managed_by": null,
+        "matching": said("matching"),
+        "supervisor": said("supervisor"),
+    });
+    if app.config().version.with(Difference::NodeVersion) {
+        shown["nodejs"] = said("nodejs");
     }
-    let own = [
-        ("id", json!(environment.id.to_string())),
-        ("guid", json!(environment.guid)),
-        ("created_time", json!(time(environment.created))),
-        ("updated_time", json!(time(environment.updated))),
-        ("cluster_name", json!(environment.cluster_name)),
-        ("name", json!(environment.name)),
-        ("environment_type", json!("Kubernetes")),
-        ("managed_by", Value::Null),
-    ];
-    shown.extend(own.map(|(name, value)| (name.to_owned(), value)));
-    Value::Object(shown)
+    for name in ["python", "quarto", "r", "tensorflow", "volume_mounts"] {
+        shown[name] = said(name);
+    }
+    shown
 }
 
 /// `{"installations": [{"version": …, "path": …}]}`

@@ -21,8 +21,9 @@ use crate::store::users::Filter;
 use crate::users;
 
 pub(crate) fn shown(app: &App, group: &Group) -> Value {
-    let mut shown = json!({"guid": group.guid, "name": group.name, "owner_guid": group.owner_guid, "gid": group.gid});
-    if app.config().version.with(Difference::GroupMemberCount) {
+    let mut shown = json!({"guid": group.guid, "name": group.name, "owner_guid": group.owner_guid});
+    if app.config().version.with(Difference::GroupDetails) {
+        shown["gid"] = json!(group.gid);
         shown["member_count"] = json!(group.members);
     }
     shown

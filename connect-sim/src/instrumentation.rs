@@ -40,7 +40,10 @@ pub fn record(app: &App, caller: &Caller, visit: &Visit<'_>, of: Of, request: &P
     let mode = ContentType::of(&bundle.app_mode).unwrap_or(ContentType::Unknown);
     let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let media_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !answer.status().is_success() || (mode.kind() != Kind::Api && !media_type.starts_with("text/html")) {
+    // The main file of what is static counts whatever it is.
+    let is_main = path.is_empty() || bundle.primary_file.as_deref() == Some(path);
+    let is_page = is_main || mode.kind() == Kind::Api || media_type.starts_with("text/html");
+    if !answer.status().is_success() || !is_page {
         return;
     }
     let shiny = [ContentType::Shiny, ContentType::RmdShiny, ContentType::QuartoShiny, ContentType::PythonShiny];
@@ -90,7 +93,7 @@ async fn page(
     query: &Query,
     kind: &str,
     (path, version, least): (&str, i64, i64),
-    shown: fn(&Hit) -> Value,
+    shown: impl Fn(&Hit) -> Value,
 ) -> Result<Json<Value>> {
     let filter = filter(principal, query, Some(kind))?;
     let cursor = Cursor::of(query, "asc_order")?;
@@ -109,15 +112,24 @@ async fn page(
 /// # Errors
 /// 400 for a bad parameter, 403 for viewers.
 pub async fn visits(State(app): State<App>, origin: Origin, principal: Principal, query: Query) -> Result<Json<Value>> {
-    let shown = |hit: &Hit| {
+    let of = |hit: &Hit| {
         json!({
             "content_guid": hit.content_guid, "user_guid": hit.user_guid, "variant_key": hit.variant_key,
             "rendering_id": hit.rendering_id.map(|id| id.to_string()), "bundle_id": hit.bundle_id.to_string(),
-            "time": time(hit.time), "data_version": 3, "path": hit.path, "user_agent": hit.user_agent,
+            "time": time(hit.time), "data_version": 3,
         })
     };
+    let with_path = |hit: &Hit| {
+        let mut shown = of(hit);
+        shown["path"] = json!(hit.path);
+        shown["user_agent"] = json!(hit.user_agent);
+        shown
+    };
     let place = ("/__api__/v1/instrumentation/content/visits", 3, 3);
-    page(&app, origin, &principal, &query, "visit", place, shown).await
+    match app.config().version.with(Difference::VisitPath) {
+        true => page(&app, origin, &principal, &query, "visit", place, with_path).await,
+        false => page(&app, origin, &principal, &query, "visit", place, of).await,
+    }
 }
 
 /// `GET /v1/instrumentation/shiny/usage`

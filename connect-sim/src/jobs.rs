@@ -350,22 +350,25 @@ pub async fn error(
 /// The page that explains errors of the product's builds, a heading a code.
 const HELP: &str = "https://docs.posit.co/connect/user/troubleshooting/";
 
-/// A word for why a job failed, and where it is explained. Of the product's words one is known, for a Python package of which
-/// no version fits; the others are guesses, and lead to the page as a whole.
-fn reason(tag: &str, summary: &str) -> (&'static str, String) {
+/// A word for why a job failed, and where it is explained. Of the product's words two are known: for a Python package of which
+/// no version fits, and for builds in general; the others are guesses. Only the first leads to a heading of the page.
+#[must_use]
+pub fn reason(tag: &str, summary: &str) -> (&'static str, String) {
     let code = match tag {
         "python_restore" if summary.contains("No matching distribution") => {
             let code = "python-package-version-not-available";
             return (code, format!("{HELP}#{code}"));
         }
-        "python_restore" => "python-restore-failed",
-        "packrat_restore" => "r-restore-failed",
         "git" => "git-fetch-failed",
-        _ if tag.starts_with("build_") => "render-failed",
+        "python_restore" | "packrat_restore" => BUILD_FAILED,
+        _ if tag.starts_with("build_") => BUILD_FAILED,
         _ => "process-failed",
     };
     (code, HELP.to_owned())
 }
+
+/// The product's word for a build that failed for no particular reason.
+const BUILD_FAILED: &str = "build-failed-error";
 
 fn legacy_shown(seen: &Seen, job: &Job) -> Value {
     json!({
@@ -400,11 +403,12 @@ pub async fn legacy_get(
     let mut db = app.read().await?;
     let seen = applications::find(&mut db, &principal, &id).await?;
     let (seen, job) = find(&mut db, &principal, &seen.content.guid, &key).await?;
-    let mut shown = legacy_shown(&seen, &job);
-    shown["ppid"] = json!(1);
-    shown["origin"] = json!(time(job.started));
-    shown["stdout"] = json!(store::jobs::log(&mut db, &job).await?);
-    shown["stderr"] = json!("");
-    shown["logged_error"] = json!(job.error);
-    Ok(Json(shown))
+    let log = store::jobs::log(&mut db, &job).await?;
+    Ok(Json(json!({
+        "id": job.id, "ppid": 1, "pid": job.id, "key": job.key, "app_id": seen.content.id, "app_guid": seen.content.guid,
+        "variant_id": job.variant_id.unwrap_or(0), "bundle_id": job.bundle_id, "tag": job.tag,
+        "finalized": job.ended.is_some(), "hostname": HOSTNAME, "origin": "0001-01-01T00:00:00Z", "stdout": log,
+        "stderr": "", "logged_error": job.error, "exit_code": job.exit_code, "start_time": job.started / 1_000_000,
+        "end_time": job.ended.map(|ended| ended / 1_000_000),
+    })))
 }

@@ -153,6 +153,33 @@ pub async fn create(
     Ok(Json(shown(&key, Some(&secret))))
 }
 
+/// `GET /keys`: one's own, as clients ask that are older than the versioned API.
+///
+/// # Errors
+/// When the database fails.
+pub async fn legacy_list(app: State<App>, principal: Principal) -> Result<Json<Value>> {
+    let me = Path(principal.user.guid.clone());
+    list(app, principal, me).await
+}
+
+/// `POST /keys`: likewise.
+///
+/// # Errors
+/// As [`create`].
+pub async fn legacy_create(app: State<App>, principal: Principal, fields: Fields) -> Result<Json<Value>> {
+    let me = Path(principal.user.guid.clone());
+    create(app, principal, me, fields).await
+}
+
+/// `DELETE /keys/{id}`: likewise.
+///
+/// # Errors
+/// As [`delete`].
+pub async fn legacy_delete(app: State<App>, principal: Principal, Path(id): Path<String>) -> Result<StatusCode> {
+    let me = principal.user.guid.clone();
+    delete(app, principal, Path((me, id))).await
+}
+
 /// `DELETE /v1/users/{guid}/keys/{id}`
 ///
 /// # Errors

@@ -40,7 +40,7 @@ fn authentication(app: &App) -> Value {
             "external_group_id": false, "external_group_owner": false, "unique_usernames": true,
             "name_editable_by": "provider", "email_editable_by": "provider",
             "username_editable_by": "provider", "role_editable_by": "admin",
-            "API_key_auth": true, "name": name("OAuth2"), "notice": config.authentication_notice, "warning_delay": 0,
+            "name": name("OAuth2"), "notice": config.authentication_notice, "warning_delay": 0, "API_key_auth": true,
         });
     }
     json!({
@@ -50,7 +50,7 @@ fn authentication(app: &App) -> Value {
         "external_group_id": false, "external_group_owner": false, "unique_usernames": true,
         "name_editable_by": "adminandself", "email_editable_by": "adminandself",
         "username_editable_by": "admin", "role_editable_by": "admin",
-        "API_key_auth": true, "name": name("Connect"), "notice": config.authentication_notice, "warning_delay": 0,
+        "name": name("Connect"), "notice": config.authentication_notice, "warning_delay": 0, "API_key_auth": true,
     })
 }
 
@@ -62,18 +62,24 @@ fn license(app: &App) -> Value {
     let mut license = json!({
         "ts": 0, "status": "activated", "expiration": 0, "days-left": 36500, "has-key": true, "has-trial": false,
         "tier": "simulated", "sku-year": "", "edition": "", "cores": number(0), "connections": number(0),
-        "type": "local", "users": number(0), "user-activity-days": number(ACTIVITY_DAYS), "shiny-users": number(0),
-        "allow-apis": on, "custom-branding": on, "current-user-execution": on, "enable-launcher": on,
+        "type": "local", "users": number(0), "user-activity-days": number(ACTIVITY_DAYS),
     });
     if typed {
         license["users-grace"] = json!("true");
+    }
+    license["shiny-users"] = number(0);
+    for feature in ["allow-apis", "custom-branding", "current-user-execution"] {
+        license[feature] = on.clone();
+    }
+    if typed {
         license["anonymous-servers"] = json!(true);
         license["unrestricted-servers"] = json!(true);
         license["anonymous-branding"] = json!(false);
     }
     if app.config().version.with(Difference::OAuthLicense) {
-        license["oauth-integrations"] = on;
+        license["oauth-integrations"] = on.clone();
     }
+    license["enable-launcher"] = on;
     for feature in &app.config().unlicensed {
         if let Value::Object(license) = &mut license
             && license.contains_key(feature.name())

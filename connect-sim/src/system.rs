@@ -215,13 +215,14 @@ pub async fn processes(State(app): State<App>, origin: Origin, principal: Princi
     for job in store::jobs::processes(&mut db, None).await? {
         let Some(content) = store::content::by_guid(&mut db, &job.content_guid).await? else { continue };
         let (cpu, memory) = jobs::usage(&job, now);
-        #[allow(clippy::cast_precision_loss)] // seconds
-        let seconds = (now - job.started) as f64 / 1e6;
+        // Whole seconds: R would refuse a fraction.
+        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+        let total = ((now - job.started) as f64 / 1e6 * cpu).round() as i64;
         let process = json!({
             "appId": content.id, "appGuid": content.guid, "appName": content.name,
             "appUrl": origin.url(&format!("/content/{}/", content.guid)),
             "appRunAs": job.run_as.as_deref().unwrap_or(jobs::RUN_AS), "type": job.tag,
-            "cpuCurrent": cpu, "cpuTotal": (seconds * cpu * 100.0).round() / 100.0, "ram": memory,
+            "cpuCurrent": cpu, "cpuTotal": total, "ram": memory,
         });
         shown.insert(job.id.to_string(), process);
     }

@@ -74,11 +74,12 @@ async fn find(app: &App, id: &str) -> Result<Task> {
 /// A task as the unversioned API answers with it, with the members of v1 beside the older ones.
 #[must_use]
 pub fn legacy(task: &Task, output: &[String], user_id: i64) -> Value {
-    let mut shown = shown(task, 0, output);
-    shown["user_id"] = json!(user_id);
-    shown["status"] = json!(output);
-    shown["last_status"] = shown["last"].clone();
-    shown
+    let v1 = shown(task, 0, output);
+    json!({
+        "id": v1["id"], "user_id": user_id, "status": output, "output": output, "result": v1["result"],
+        "finished": v1["finished"], "code": v1["code"], "error": v1["error"], "last": v1["last"],
+        "last_status": v1["last"],
+    })
 }
 
 fn shown(task: &Task, first: i64, output: &[String]) -> Value {

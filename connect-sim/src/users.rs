@@ -26,6 +26,7 @@ use crate::access::Role;
 use crate::app::App;
 use crate::audit;
 use crate::auth::{Caller, Principal, password, set_password};
+use crate::differences::Difference;
 use crate::error::{Code, Error, Result};
 use crate::input::Fields;
 use crate::mail;
@@ -42,7 +43,8 @@ pub fn time(micros: i64) -> String {
 /// A user as v1 shows it. `external_id` is for itself and for administrators, as is the address where the server hides it.
 #[must_use]
 pub fn shown(app: &App, user: &User, asker: &Principal) -> Value {
-    let mut shown = fields(user, asker.is_administrator() || asker.user.guid == user.guid);
+    let may = asker.is_administrator() || asker.user.guid == user.guid;
+    let mut shown = fields(user, may && app.config().version.with(Difference::UserExternalId));
     shown["email"] = json!(email(app, user, asker));
     shown
 }
@@ -394,7 +396,7 @@ pub async fn create(State(app): State<App>, origin: Origin, Adder(adder): Adder,
         // Nobody asked whom the log could name: the first user has made itself.
         audit::record(&app, &user, &Method::POST, "/__api__/v1/users", "/__api__/v1/users");
     }
-    Ok(Json(fields(&user, true)))
+    Ok(Json(fields(&user, app.config().version.with(Difference::UserExternalId))))
 }
 
 /// `PUT /v1/users/{guid}`

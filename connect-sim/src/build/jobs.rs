@@ -130,6 +130,18 @@ pub(super) fn terminated() -> Failure {
     Failure::new(1, "The job was terminated.")
 }
 
+/// What is told of a task that fails in one of its `jobs`, in the product's words: the error of the task, by which Publisher
+/// finds the reason, and the last lines of its output. None where no job failed, or its end was ordered.
+pub(super) fn told(jobs: &[Job], task: &Task, failure: &Failure) -> Option<(String, Vec<String>)> {
+    let fails = |job: &&Job| is_running(job) && job.tag != "git" && (!renders(job) || task.kind == "render");
+    let job = jobs.iter().find(fails).filter(|_| !jobs.iter().any(was_killed))?;
+    let (code, help) = crate::jobs::reason(&job.tag, &failure.text);
+    let text = "An error occurred while building your content.";
+    let advice = "This link offers advice for this kind of error:";
+    let lines = [&failure.text, "", text, advice, &format!("    {help}")].map(str::to_owned);
+    Some((format!("{text} (Error code: {code})"), lines.into()))
+}
+
 /// Ends the `jobs` of a task that failed.
 ///
 /// # Errors

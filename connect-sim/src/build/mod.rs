@@ -175,7 +175,14 @@ async fn carry_out(app: &App, worker: &str, task: &mut Task, log: &Log) -> std::
         return Err(git::fetch::is_disabled());
     }
     match task.kind.as_str() {
-        "git-branches" | "git-manifest-dirs" => return git::lookups::look(app, task, log).await.map(Done::Found),
+        "git-branches" | "git-manifest-dirs" => {
+            let found = git::lookups::look(app, task, log).await;
+            if let Err(Stop::Failed(failure)) = &found {
+                // Clients of look-ups show what was said, and no more.
+                log.line(&failure.text);
+            }
+            return found.map(Done::Found);
+        }
         "git-bundle" => {
             git::fetch::bundle(app, task, worker, log).await?;
             return Ok(Done::Found(Value::Null));
@@ -272,12 +279,16 @@ async fn finish(
             Err(failure)
         }
         (Err(failure), Some(content), _) => {
+            let told = jobs::told(&jobs, task, &failure);
+            if let Some((_, lines)) = &told {
+                log.last(lines);
+            }
             store::tasks::append(&mut tx, &task.id, &log.rest()).await?;
             if task.kind == "render" && task.detail.get("scheduled").is_some() {
                 subscriptions::mail_failure(app, &mut tx, &content, &failure.text).await?;
             }
             jobs::failed(app, &mut tx, task, jobs, &failure).await?;
-            Err(failure)
+            Err(Failure { text: told.map_or(failure.text, |(error, _)| error), ..failure })
         }
         (Err(failure), _, _) => Err(failure),
     };

@@ -11,6 +11,7 @@ use super::{jobs, python, r, versions};
 use crate::app::App;
 use crate::bundles::{check, spool::Archive};
 use crate::content_type::{ContentType, Kind};
+use crate::differences::Difference;
 use crate::error::{Code, Error};
 use crate::store;
 use crate::store::bundles::{Bundle, Package};
@@ -180,16 +181,37 @@ pub(crate) async fn read_file(app: &App, bundle: &Bundle, path: &str, largest: u
     tokio::task::spawn_blocking(read).await.map_err(|error| Error::Internal(error.to_string()))?
 }
 
-/// Chooses the versions of what the manifest needs.
+/// A language of a bundle: what it was made with, and what is chosen for it.
+struct Language {
+    name: &'static str,
+    /// The author's version, and what the manifest requires.
+    wanted: String,
+    chosen: String,
+    /// Where the product has it. Nothing is there: the runtime is simulated.
+    path: String,
+}
+
+/// Chooses the versions of what the manifest needs, and says so in the product's words, which clients look for.
 fn languages(job: &Job<'_>, built: &mut Built) -> Result<(), Stop> {
-    let (config, manifest, log) = (job.app.config(), &job.manifest, job.log);
+    let (config, manifest) = (job.app.config(), &job.manifest);
     let environment = manifest.environment.clone().unwrap_or_default();
-    let choose = |language, installed: &[String], author: Option<&str>, requires: Option<&str>| {
+    let mut all: Vec<Language> = Vec::new();
+    let mut choose = |name, installed: &[String], author: Option<&str>, requires: Option<&str>| {
         let mismatch = Code::EnvironmentVersionMismatch as i64;
-        let chosen = versions::choose(language, installed, author, requires)
+        let chosen = versions::choose(name, installed, author, requires)
             .map_err(|error| Failure::new(mismatch, format!("The content cannot be built: {error}.")))?;
-        let made = author.map(|author| format!("made with {language} {author}, ")).unwrap_or_default();
-        log.line(format!("Bundle {made}uses {language} {chosen} of this server (simulated)"));
+        let wanted = match (author, requires) {
+            (Some(author), Some(requires)) => format!("{author} ({requires})"),
+            (one, other) => one.or(other).unwrap_or("of any kind").to_owned(),
+        };
+        let minor = || chosen.rsplit_once('.').map_or(chosen.as_str(), |(minor, _)| minor);
+        let path = match name {
+            "R" => format!("/opt/R/{chosen}/bin/R"),
+            "Python" => format!("/opt/python/{chosen}/bin/python{}", minor()),
+            "Quarto" => format!("/opt/quarto/{chosen}/bin/quarto"),
+            _ => format!("/opt/nodejs/{chosen}/bin/node"),
+        };
+        all.push(Language { name, wanted, chosen: chosen.clone(), path });
         Ok::<_, Stop>(Some(chosen))
     };
     fn requires(of: Option<&manifest::Requires>) -> Option<&str> {
@@ -211,7 +233,29 @@ fn languages(job: &Job<'_>, built: &mut Built) -> Result<(), Stop> {
         let constraint = requires(environment.nodejs.as_ref());
         built.runtime.node_version = choose("Node.js", &config.node_versions, node.version.as_deref(), constraint)?;
     }
+    if all.is_empty() {
+        return Ok(());
+    }
+    let made = enumerated(all.iter().map(|one| format!("{} version {}", one.name, one.wanted)).collect());
+    let has = |one: &Language| format!("{} version {} from {}", one.name, one.chosen, one.path);
+    let has = enumerated(all.iter().map(has).collect());
+    job.log.line(format!("Bundle created with {made} is compatible with environment Local with {has}"));
+    let from = if config.version.with(Difference::BuildLogEnvironment) { "from Local " } else { "" };
+    for Language { name, wanted, chosen, path } in all.iter().filter(|one| matches!(one.name, "R" | "Python")) {
+        job.log
+            .line(format!("Bundle requested {name} version {wanted}; using {path} {from}which has version {chosen}"));
+    }
     Ok(())
+}
+
+/// `a`, `a and b`, `a, b, and c`.
+fn enumerated(mut all: Vec<String>) -> String {
+    let last = all.pop().unwrap_or_default();
+    match all.as_slice() {
+        [] => last,
+        [one] => format!("{one} and {last}"),
+        more => format!("{}, and {last}", more.join(", ")),
+    }
 }
 
 /// A client of Package Manager that calls itself `agent`.

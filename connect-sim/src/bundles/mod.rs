@@ -63,11 +63,6 @@ pub fn shown(app: &App, bundle: &Bundle, active: Option<i64>) -> Value {
         "size": bundle.size,
         "metadata": metadata(&bundle.metadata),
     });
-    if !app.config().version.with(Difference::BundleActive)
-        && let Some(fields) = shown.as_object_mut()
-    {
-        fields.remove("active");
-    }
     if app.config().version.with(Difference::NodeVersion) {
         shown["node_version"] = json!(bundle.runtime.node_version);
     }
@@ -146,7 +141,7 @@ pub async fn download(
 /// `DELETE /v1/content/{guid}/bundles/{id}`
 ///
 /// # Errors
-/// As [`get`]; 409 with code 75 while it is the active one.
+/// As [`get`]; 400 with code 75 while it is the active one.
 pub async fn delete(
     State(app): State<App>,
     principal: Principal,
@@ -157,7 +152,7 @@ pub async fn delete(
     let (bundle, seen) = find(&mut tx, &principal, &guid, &id).await?;
     if seen.content.bundle_id == Some(bundle.id) {
         let text = "The active bundle cannot be deleted; deploy another one first.";
-        return Err(Error::conflict(Code::DeleteActiveBundle, text));
+        return Err(Error::bad(Code::DeleteActiveBundle, text));
     }
     store::bundles::delete(&mut tx, bundle.id).await?;
     tx.commit().await?;

@@ -44,6 +44,9 @@ pub struct ConnectArgs {
     /// Local repositories below this folder may be published from, as file:// URLs; may be given several times.
     #[arg(long, value_name = "FOLDER", env = "TEAMSIM_CONNECT_GIT_FOLDER", value_delimiter = ':')]
     pub git_folder: Vec<PathBuf>,
+    /// Unix user that content may be set to run as, beside Applications.RunAs; may be given several times.
+    #[arg(long, value_name = "NAME", env = "TEAMSIM_CONNECT_UNIX_USERS", value_delimiter = ',')]
+    pub unix_user: Vec<String>,
     /// Seconds between two looks for new commits.
     #[arg(long, env = "TEAMSIM_CONNECT_GIT_POLL_SECONDS", default_value_t = 900,
           value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
@@ -330,6 +333,7 @@ impl ConnectArgs {
         config.built_in_identity_provider = self.identity_provider;
         config.identity_redirects.clone_from(&self.identity_redirect);
         config.trusted_issuers.clone_from(&self.trusted_issuer);
+        config.unix_users.clone_from(&self.unix_user);
         config.git.command.folders.clone_from(&self.git_folder);
         config.git.poll_interval = Duration::from_secs(self.git_poll_seconds);
         config.git.command.bytes = self.max_bundle_bytes.min(git::Settings::default().command.bytes);

@@ -85,7 +85,7 @@ pub fn apply(
         }
         update_only(principal, fields, content)?;
     }
-    settings(principal, &config.scheduler, fields, &content.app_mode, &mut content.settings)
+    settings(config, principal, fields, &content.app_mode, &mut content.settings)
 }
 
 fn lock(fields: &Fields, content: &mut Content) -> Result<()> {
@@ -198,13 +198,13 @@ fn within<T: Copy + PartialOrd + Default + std::fmt::Display>(
 }
 
 fn settings(
+    config: &Config,
     principal: &Principal,
-    scheduler: &Scheduler,
     fields: &Fields,
     app_mode: &str,
     settings: &mut Settings,
 ) -> Result<()> {
-    let s = settings;
+    let (s, scheduler) = (settings, &config.scheduler);
     let timeout = Code::InvalidTimeout;
     // A month is the longest that the product allows.
     const MONTH: i64 = 30 * 24 * 3600;
@@ -249,7 +249,7 @@ fn settings(
     fields.flag("notify_on_share")?.store(&mut s.notify_on_share);
     s.otel_enabled = fields.flag("otel_enabled")?.value().unwrap_or(s.otel_enabled);
     s.draft_marker_enabled = fields.flag("draft_marker_enabled")?.value().unwrap_or(s.draft_marker_enabled);
-    run_as(principal, fields, app_mode, s)
+    run_as(config, principal, fields, app_mode, s)
 }
 
 /// How many processes.
@@ -277,7 +277,7 @@ fn processes(scheduler: &Scheduler, fields: &Fields, s: &mut Settings) -> Result
 }
 
 /// As whom; administrators say so, of what runs at all.
-fn run_as(principal: &Principal, fields: &Fields, app_mode: &str, s: &mut Settings) -> Result<()> {
+fn run_as(config: &Config, principal: &Principal, fields: &Fields, app_mode: &str, s: &mut Settings) -> Result<()> {
     let (run_as, as_current) = (s.run_as.clone(), s.run_as_current_user);
     word(fields, "run_as", Code::RunAsUserNotFound, &mut s.run_as)?;
     s.run_as_current_user = fields.flag("run_as_current_user")?.value().unwrap_or(as_current);
@@ -300,6 +300,11 @@ fn run_as(principal: &Principal, fields: &Fields, app_mode: &str, s: &mut Settin
     if s.run_as_current_user && kind == Some(Kind::Rendered) {
         let text = "`run_as_current_user` is for applications and APIs; documents run as one user.";
         return Err(bad(Code::RunAsCurrentProhibited, text));
+    }
+    let known = |name: &String| *name == config.run_as || config.unix_users.contains(name);
+    if let Some(name) = s.run_as.as_ref().filter(|name| !known(name)) {
+        let text = format!("`run_as`: this server has no Unix user `{name}`; it is told of them by --unix-user.");
+        return Err(bad(Code::RunAsUserNotFound, text));
     }
     Ok(())
 }

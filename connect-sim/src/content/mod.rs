@@ -121,7 +121,7 @@ pub async fn create(
 
 fn duplicate(error: sqlx::Error) -> Error {
     match store::is_duplicate(&error) {
-        true => Error::conflict(Code::DuplicateName, "The owner has content of this name already; choose another."),
+        true => Error::conflict(Code::DuplicateName, "An object with that name already exists."),
         false => error.into(),
     }
 }
@@ -144,8 +144,10 @@ pub async fn update(
     fields::apply(app.config(), &principal, &fields, &mut content, fields::Moment::Update)?;
     if content.owner_guid != before.owner_guid {
         let user = store::users::by_guid(&mut tx, &content.owner_guid).await?;
-        if user.is_none_or(|user| user.role < Role::Publisher) {
-            return Err(Error::bad(Code::InvalidOwner, "`owner_guid` must be a publisher or an administrator."));
+        let Some(user) = user else { return Err(Error::bad(Code::InvalidOwner, "`owner_guid` is no user's.")) };
+        if user.role < Role::Publisher {
+            let text = "The user that `owner_guid` names does not have permission to publish.";
+            return Err(Error::forbidden_because(Code::InvalidOwner, text));
         }
     }
     // One that was there when it was chosen may be gone by now, which is no reason to refuse other changes.

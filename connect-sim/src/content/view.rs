@@ -102,6 +102,7 @@ struct Shown<'a> {
     locked: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     locked_message: Option<&'a str>,
+    extension: bool,
     connection_timeout: Option<i64>,
     read_timeout: Option<i64>,
     init_timeout: Option<i64>,
@@ -148,7 +149,6 @@ struct Shown<'a> {
     dashboard_url: String,
     app_role: &'static str,
     public_content_status: Option<&'a str>,
-    extension: bool,
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<&'a Value>,
@@ -342,6 +342,7 @@ impl Viewer {
             access_type: &content.access_type,
             locked: self.locks.then_some(content.locked),
             locked_message: self.locks.then_some(&content.locked_message),
+            extension: false,
             connection_timeout: s.connection_timeout,
             read_timeout: s.read_timeout,
             init_timeout: s.init_timeout,
@@ -387,7 +388,6 @@ impl Viewer {
             dashboard_url: self.origin.url(&format!("/connect/#/apps/{}", content.guid)),
             app_role: role.as_str(),
             public_content_status: None,
-            extension: false,
             id: content.id.to_string(),
             owner: include.owner.then(|| extras.owners.get(&content.owner_guid).unwrap_or(&Value::Null)),
             // Without tags there is no such member, as recordings and the suite of posit-sdk show.

@@ -42,6 +42,11 @@ pub(super) async fn answer(app: &App, visit: &Visit<'_>) -> Result<Response> {
     }
 }
 
+/// A component of a path, as in a URL.
+fn encoded(part: &str) -> String {
+    url::form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
 /// A file of the bundle, when `path` is one.
 async fn file(app: &App, visit: &Visit<'_>, home: Option<&str>) -> Result<Option<Response>> {
     if !matches!(*visit.method, Method::GET | Method::HEAD) {
@@ -50,12 +55,15 @@ async fn file(app: &App, visit: &Visit<'_>, home: Option<&str>) -> Result<Option
     }
     Ok(match unpacked(app, visit.bundle).await?.find(visit.path, home).await? {
         None => None,
+        // The product leads to the name of a main file that is not the usual one.
+        Some(Found::File(path, _)) if visit.path.is_empty() && path != "index.html" => {
+            let encoded: Vec<String> = path.split('/').map(encoded).collect();
+            Some((StatusCode::FOUND, [(LOCATION, encoded.join("/"))]).into_response())
+        }
         Some(Found::File(path, file)) => Some(serve(visit.bundle, &path, file, visit.method, visit.headers).await?),
         // Relative, so that it is right under every prefix.
         Some(Found::Folder) => {
-            let last = visit.path.rsplit('/').next().unwrap_or_default();
-            let encoded: String = url::form_urlencoded::byte_serialize(last.as_bytes()).collect();
-            let location = format!("./{}/", encoded.replace('+', "%20"));
+            let location = format!("./{}/", encoded(visit.path.rsplit('/').next().unwrap_or_default()));
             Some((StatusCode::FOUND, [(LOCATION, location)]).into_response())
         }
     })

@@ -56,11 +56,11 @@ async fn asked_for(
 }
 
 fn answer(page: Page, results: &[Value], total: i64, warnings: &[String]) -> Json<Value> {
-    let mut answer = page.answer(results, total);
+    let mut answer = json!({"total": total, "current_page": page.number, "results": results});
     if !warnings.is_empty() {
-        answer.0["warnings"] = json!(warnings);
+        answer["warnings"] = json!(warnings);
     }
-    answer
+    Json(answer)
 }
 
 /// `GET /v1/search/content`

@@ -83,6 +83,15 @@ pub struct Condition {
     values: Vec<String>,
 }
 
+/// That a row of `listed` has a tag or one below it.
+fn under(tag: i64) -> String {
+    format!(
+        "listed.guid IN (WITH RECURSIVE below (id) AS (SELECT id FROM tags WHERE id = {tag} UNION ALL \
+         SELECT tags.id FROM tags JOIN below ON tags.parent_id = below.id) \
+         SELECT content_guid FROM content_tags WHERE tag_id IN (SELECT id FROM below))"
+    )
+}
+
 impl Condition {
     /// A placeholder for a value.
     fn value(&mut self, text: impl Into<String>) -> String {
@@ -151,11 +160,7 @@ impl Condition {
     /// And under that tag or one below it.
     #[must_use]
     pub fn tagged(mut self, tag: i64) -> Self {
-        self.and(&format!(
-            "listed.guid IN (WITH RECURSIVE below (id) AS (SELECT id FROM tags WHERE id = {tag} UNION ALL \
-             SELECT tags.id FROM tags JOIN below ON tags.parent_id = below.id) \
-             SELECT content_guid FROM content_tags WHERE tag_id IN (SELECT id FROM below))"
-        ));
+        self.and(&under(tag));
         self
     }
 
@@ -166,13 +171,34 @@ impl Condition {
         let modes = self.one_of("listed.app_mode", rendered);
         self.and(&modes);
         if !principal.is_administrator() {
-            let me = self.value(&principal.user.guid);
-            self.and(&format!(
-                "(variants.is_private = 0 OR listed.owner_guid = {me} OR listed.guid IN \
-                 (SELECT content_guid FROM permissions WHERE role = 'owner' AND (principal_guid = {me} OR \
-                 principal_guid IN (SELECT group_guid FROM group_members WHERE user_guid = {me}))))"
-            ));
+            let mine = self.changed_by(principal);
+            self.and(&format!("(variants.is_private = 0 OR {mine})"));
         }
+        self
+    }
+
+    /// And that a user owns or works on.
+    #[must_use]
+    pub fn editable_by(mut self, principal: &Principal) -> Self {
+        let mine = self.changed_by(principal);
+        self.and(&mine);
+        self
+    }
+
+    fn changed_by(&mut self, principal: &Principal) -> String {
+        let me = self.value(&principal.user.guid);
+        format!(
+            "(listed.owner_guid = {me} OR listed.guid IN \
+             (SELECT content_guid FROM permissions WHERE role = 'owner' AND (principal_guid = {me} OR \
+             principal_guid IN (SELECT group_guid FROM group_members WHERE user_guid = {me}))))"
+        )
+    }
+
+    /// And with one of the tags, or with one below them.
+    #[must_use]
+    pub fn with_tags(mut self, tags: &[i64]) -> Self {
+        let any: Vec<String> = tags.iter().map(|tag| under(*tag)).collect();
+        self.and(&format!("({})", any.join(" OR ")));
         self
     }
 

@@ -123,6 +123,14 @@ fn encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
+/// `GET /connect/__favicon__`: a picture that is good as a thumbnail as well, as tests of connectapi take it.
+///
+/// # Errors
+/// When it cannot be sent.
+pub async fn favicon(method: Method, headers: HeaderMap) -> Result<Response> {
+    asset(method, headers, Path("icon.png".to_owned())).await
+}
+
 /// `GET /connect/assets/{name}`
 ///
 /// # Errors
@@ -132,6 +140,7 @@ pub async fn asset(method: Method, headers: HeaderMap, Path(name): Path<String>)
     let kind = match name.rsplit('.').next() {
         Some("css") => "text/css; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
+        Some("png") => "image/png",
         _ => "image/svg+xml",
     };
     let content =

@@ -55,7 +55,7 @@ with browser() as sign_in, tempfile.TemporaryDirectory() as folder:
     said, _ = client.communicate(timeout=120)
     assert client.returncode == 0, said
     expect(at(page, "task-state")).to_have_text("finished", timeout=30_000)
-    expect(at(page, "app-logs")).to_contain_text("Launching FastAPI API...")
+    expect(at(page, "app-logs")).to_contain_text("Launching FastAPI application...")
     expect(at(page, "jobs-table")).to_contain_text("python restore")
     at(page, "jobs-table").get_by_role("link").first.click()
     expect(at(page, "job-log")).not_to_be_empty()
@@ -142,7 +142,8 @@ with browser() as sign_in, tempfile.TemporaryDirectory() as folder:
     assert client.returncode != 0, said
     at(page, "app-settings__logs-tab").click()
     expect(at(page, "task-state")).to_have_text("failed")
-    expect(at(page, "task-error")).to_contain_text("no-such-package")
+    expect(at(page, "task-error")).to_contain_text("Error code: python-package-version-not-available")
+    expect(at(page, "app-logs")).to_contain_text("No matching distribution found for no-such-package")
 
     # A key: shown once, good for the API, gone when deleted.
     at(page, "user-menu").locator("summary").click()

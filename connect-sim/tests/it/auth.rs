@@ -213,7 +213,7 @@ async fn a_claimed_token_signs_requests() {
     assert_eq!(signer.send(&anybody, "POST", "/v1/content", content).await.status, 200);
     // Within the second it may be the client that makes it again; later it is somebody who has seen it.
     let again = signer.send(&anybody, "POST", "/v1/content", content).await;
-    assert!(again.status == 409 && again.text().contains("of this name"), "{}", again.text());
+    assert!(again.status == 409 && again.text().contains("that name already exists"), "{}", again.text());
     app.world.clock().advance(Duration::from_secs(1)).await;
     let replayed = signer.send(&anybody, "POST", "/v1/content", content).await;
     assert_eq!(replayed.code(), (401, 30));

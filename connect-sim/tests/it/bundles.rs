@@ -80,7 +80,7 @@ async fn an_upload_comes_back_as_it_was() {
 
     publisher.deploy(&guid, &json!({"bundle_id": "1"})).await;
     assert_eq!(publisher.get(&format!("{path}/1")).await.ok()["active"], true);
-    assert_eq!(publisher.delete(&format!("{path}/1")).await.code(), (409, 75));
+    assert_eq!(publisher.delete(&format!("{path}/1")).await.code(), (400, 75));
     assert_eq!(publisher.delete(&format!("{path}/2")).await.status, 204);
     assert_eq!(publisher.get(&format!("{path}/2")).await.code(), (404, 4));
     assert_eq!(publisher.get(&format!("{path}/1/download")).await.body.len(), bytes.len(), "equal bytes are shared");

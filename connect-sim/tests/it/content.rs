@@ -1,5 +1,6 @@
 //! Content, its variables, permissions, vanity URLs and tags.
 
+use connect_sim::Config;
 use serde_json::{Value, json};
 
 use super::app::{TestApp, bundle, static_bundle};
@@ -131,7 +132,7 @@ async fn every_field_is_checked() {
 
 #[tokio::test]
 async fn settings_are_kept_and_null_resets_them() {
-    let app = TestApp::new().await;
+    let app = TestApp::with(Config { unix_users: vec!["somebody".to_owned()], ..Config::default() }).await;
     let guid = app.publisher().create("settings").await;
     let path = format!("/v1/content/{guid}");
     let set = json!({"max_processes": 5, "load_factor": 0.25, "cpu_limit": 2, "idle_timeout": 0, "unknown_field": 1});
@@ -141,9 +142,14 @@ async fn settings_are_kept_and_null_resets_them() {
     assert_eq!((&reset["max_processes"], &reset["idle_timeout"]), (&Value::Null, &json!(0)));
     let run_as = app.publisher().patch(&path, &json!({"run_as": "somebody"})).await;
     assert_eq!(run_as.code(), (403, 22));
-    assert_eq!(app.admin().patch(&path, &json!({"run_as": "somebody"})).await.ok()["run_as"], "somebody");
+    for known in ["somebody", "rstudio-connect"] {
+        assert_eq!(app.admin().patch(&path, &json!({ "run_as": known })).await.ok()["run_as"], known);
+    }
+    let unknown = app.admin().patch(&path, &json!({"run_as": "fake-user"})).await;
+    assert_eq!(unknown.code(), (400, 57));
+    assert!(unknown.text().contains("--unix-user"), "{}", unknown.text());
     let viewer = app.viewer().get("/v1/user").await.ok()["guid"].clone();
-    assert_eq!(app.admin().patch(&path, &json!({"owner_guid": viewer})).await.code(), (400, 156));
+    assert_eq!(app.admin().patch(&path, &json!({"owner_guid": viewer})).await.code(), (403, 156));
 }
 
 #[tokio::test]

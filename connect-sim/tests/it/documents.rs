@@ -36,7 +36,7 @@ async fn a_document_has_one_default_variant_and_renders() {
     assert_eq!(shown["rendering_id"], renderings[0]["id"]);
     let jobs = publisher.get(&format!("/v1/content/{guid}/jobs")).await.ok();
     assert_eq!(jobs[0]["tag"], "build_report");
-    let page = publisher.get(&format!("/content/{guid}/v{key}/_rev{}/", renderings[2]["id"])).await;
+    let page = publisher.get(&format!("/content/{guid}/v{key}/_rev{}/doc.html", renderings[2]["id"])).await;
     assert_eq!(page.text(), "<h1>Document</h1>");
     assert_eq!(publisher.get(&format!("/content/{guid}/v{key}")).await.status, 302);
     assert_eq!(publisher.get(&format!("/content/{guid}/v{key}/_rev99/")).await.code(), (404, 4));
@@ -83,8 +83,8 @@ async fn private_variants_are_for_those_who_may_change_the_item() {
             (format!("/variants/{id}/schedules"), ok),
             (format!("/schedules/{schedule}"), ok),
             (format!("/v1/content/{guid}/subscriptions?variant_key={key}"), ok),
-            (format!("/content/{guid}/"), ok),
-            (format!("/content/{guid}/v{key}/"), ok),
+            (format!("/content/{guid}/doc.html"), ok),
+            (format!("/content/{guid}/v{key}/doc.html"), ok),
             (format!("/content/{guid}/v{key}"), redirected),
         ] {
             assert_eq!(viewer.get(&path).await.status, status, "{visibility}: {path}");

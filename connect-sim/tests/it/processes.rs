@@ -13,7 +13,8 @@ use super::app::{Caller, TestApp, document_bundle, python_bundle, start, static_
 use super::index::Index;
 
 async fn apps() -> TestApp {
-    TestApp::with(Index::start().await.config()).await
+    let unix_users = vec!["robot".to_owned()];
+    TestApp::with(Config { unix_users, ..Index::start().await.config() }).await
 }
 
 /// The processes that run, and all jobs, of an item.

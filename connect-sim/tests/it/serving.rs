@@ -107,7 +107,9 @@ async fn rendered_documents_are_served_when_the_bundle_holds_them() {
     };
     let files = [("doc.qmd", "source"), ("doc.html", "rendered"), ("doc_files/x.css", "p {}")];
     let guid = app.publisher().publish("rendered", bundle(&manifest("doc.qmd"), &files)).await;
-    assert_eq!(app.publisher().get(&format!("/content/{guid}/")).await.text(), "rendered");
+    let led = app.publisher().get(&format!("/content/{guid}/")).await;
+    assert_eq!((led.status.as_u16(), led.header("location")), (302, "doc.html"));
+    assert_eq!(app.publisher().get(&format!("/content/{guid}/doc.html")).await.text(), "rendered");
     assert_eq!(app.publisher().get(&format!("/content/{guid}/doc_files/x.css")).await.text(), "p {}");
     let content = app.publisher().get(&format!("/v1/content/{guid}")).await.ok();
     assert_eq!(content["quarto_version"], "1.4.557");
@@ -117,7 +119,13 @@ async fn rendered_documents_are_served_when_the_bundle_holds_them() {
     let static_site =
         json!({"version": 1, "metadata": {"appmode": "static", "entrypoint": "a.html", "primary_html": Value::Null}});
     let guid = app.publisher().publish("entry", bundle(&static_site, &[("a.html", "entry")])).await;
-    assert_eq!(app.publisher().get(&format!("/content/{guid}/")).await.text(), "entry");
+    assert_eq!(app.publisher().get(&format!("/content/{guid}/")).await.header("location"), "a.html");
+    let nested = json!({"version": 1, "metadata": {"appmode": "static", "primary_html": "a b/ü.png"}});
+    let guid = app.publisher().publish("nested", bundle(&nested, &[("a b/ü.png", "picture")])).await;
+    assert_eq!(app.publisher().get(&format!("/content/{guid}/")).await.header("location"), "a%20b/%C3%BC.png");
+    assert_eq!(app.publisher().get(&format!("/content/{guid}/a%20b/%C3%BC.png")).await.text(), "picture");
+    let visits = app.publisher().get(&format!("/v1/instrumentation/content/visits?content_guid={guid}")).await.ok();
+    assert_eq!(visits["results"].as_array().unwrap().len(), 1, "of a picture, for it is the main file: {visits}");
 }
 
 #[tokio::test]

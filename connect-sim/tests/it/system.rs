@@ -15,7 +15,7 @@ async fn visits_are_recorded_and_paged() {
     let document = publisher.publish("document", document_bundle()).await;
     publisher.patch(&format!("/v1/content/{page}"), &json!({"access_type": "all"})).await.ok();
     app.anonymous().with("user-agent", "Robot/1").get(&format!("/content/{page}/?a=b")).await;
-    publisher.get(&format!("/content/{document}/")).await;
+    publisher.get(&format!("/content/{document}/doc.html")).await;
     for path in ["none.html", "a%20b/c.css"] {
         publisher.get(&format!("/content/{page}/{path}")).await;
     }

@@ -36,7 +36,9 @@ def picture(page, name):
 def hooks(page):
     page.goto(URL)
     expect(at(page, "home-title")).to_be_visible()
-    assert at(page, "repository-selection-card").count() >= 2
+    # One, as VIP wants it, with all repositories.
+    expect(at(page, "repository-selection-card")).to_be_visible()
+    assert at(page, "repository-selection-card").get_by_role("link").count() >= 2
     at(page, "search-input-home-package-search").press_sequentially("alpha")
     expect(at(page, "package-link-alpha-py")).to_be_visible()
     expect(page).to_have_url(re.compile(r"#/home\?search=alpha$"))
@@ -132,7 +134,7 @@ def administration(page):
     at(page, "subscribe").get_by_role("button").click()
     expect(at(page, "subscriptions")).to_contain_text("cran")
     page.goto(URL)
-    expect(at(page, "repository-selection-card").filter(has_text="prod")).to_contain_text("<b>For</b> production")
+    expect(at(page, "repository-card-prod")).to_contain_text("<b>For</b> production")
 
     # A URL for one state of every source, locked; another that can go again.
     page.goto(f"{URL}/#/admin/repos/prod")
@@ -278,7 +280,7 @@ with sync_playwright() as playwright:
     # Without scripts everything can be reached all the same.
     page = visitor(browser, java_script_enabled=False)
     page.goto(URL)
-    at(page, "repository-selection-card").first.click()
+    at(page, "repository-card-cran").click()
     at(page, "search-input-package-search").fill("alp")
     page.get_by_role("button", name="Search").click()
     at(page, "package-link-alpha").click()

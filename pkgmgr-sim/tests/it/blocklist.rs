@@ -112,7 +112,7 @@ async fn many_packages_at_once() {
         "omit_package_details": true, "snapshot": "2024-01-05"
     });
     let found = rows(short).await;
-    assert_eq!(found[0].as_object().unwrap().keys().collect::<Vec<_>>(), ["blocked", "metadata", "name", "version"]);
+    assert_eq!(found[0].as_object().unwrap().keys().collect::<Vec<_>>(), ["name", "version", "blocked", "metadata"]);
     assert_eq!(found[0]["version"], "1.0");
     for (body, status) in [
         (json!({"repo": "none", "names": []}), 404),

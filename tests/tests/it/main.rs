@@ -14,3 +14,4 @@ mod packse;
 mod publish;
 mod real_packages;
 mod scenarios;
+mod vip;

@@ -145,6 +145,11 @@ pub(super) fn bodies() -> Vec<(&'static str, Value, Vec<Field>)> {
             json!({"name": "{unique}"}),
             vec![("name", Text(255), true), ("user_role", Word, false), ("expires_at", Moment, false)],
         ),
+        (
+            "POST /__api__/keys",
+            json!({"name": "{unique}"}),
+            vec![("name", Text(255), true), ("user_role", Word, false), ("expires_at", Moment, false)],
+        ),
         ("POST /__api__/v1/groups", json!({"name": "{unique}"}), group.to_vec()),
         ("PATCH /__api__/v1/groups/{group}", json!({}), with(&[("owner_guid", Text(255), false)], &group)),
         ("POST /__api__/v1/groups/{group}", json!({}), with(&[("owner_guid", Text(255), false)], &group)),

@@ -88,7 +88,7 @@ impl Served {
         let category = text(&admin.post("/v1/tags", &json!({"name": "c"})).await.ok()["id"]);
         let tag = text(&admin.post("/v1/tags", &json!({"name": "t", "parent_id": category})).await.ok()["id"]);
         let document = publisher.publish("document", document_bundle()).await;
-        publisher.page(&format!("/content/{document}/")).await;
+        publisher.page(&format!("/content/{document}/doc.html")).await;
         let variant = publisher.get(&format!("/applications/{document}/variants")).await.ok()[0]["id"].clone();
 
         let shiny = publisher.publish("shiny", r_bundle("shiny", &[("shiny", "1.8.0")])).await;
