@@ -97,8 +97,8 @@ async fn show(app: &App, db: &mut AnyConnection, origin: &Origin, seen: &Seen, p
 }
 
 /// One item with what those who may change it see: its repository, the names of its variables, and who was given access,
-/// each as the versioned API shows it. Only the names of these members are known, and that clients read `app_role` of users;
-/// that lists leave them null is a guess as well.
+/// each as the versioned API shows it, but for the repository. That clients read `app_role` of users is known; that lists leave
+/// these members null is a guess.
 async fn whole(
     app: &App,
     db: &mut AnyConnection,
@@ -112,7 +112,7 @@ async fn whole(
         return Ok(shown);
     }
     shown["EnvironmentJson"] = json!(json!(store::variables::names(db, guid).await?).to_string());
-    shown["git"] = store::repositories::get(db, guid).await?.as_ref().map_or(Value::Null, git::shown);
+    shown["git"] = git::older(db, guid).await?;
     let (mut people, mut groups) = (Vec::new(), Vec::new());
     for permission in store::permissions::of_content(db, guid).await? {
         let given = &permission.principal_guid;

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use http::StatusCode;
 use serde_json::{Value, json};
 use sim_kit::origin::Origin;
 
@@ -153,6 +154,18 @@ async fn run(app: &App, principal: &Principal, id: &str) -> Result<CheckRun> {
 /// 403 unless an administrator asks, 404 when there is none.
 pub async fn check_run(State(app): State<App>, principal: Principal, Path(id): Path<String>) -> Result<Json<Value>> {
     Ok(Json(shown(&run(&app, &principal, &id).await?)))
+}
+
+/// `DELETE /v1/system/checks/{id}`
+///
+/// # Errors
+/// As [`check_run`].
+pub async fn delete_run(State(app): State<App>, principal: Principal, Path(id): Path<String>) -> Result<StatusCode> {
+    let run = run(&app, &principal, &id).await?;
+    let mut tx = app.write().await?;
+    store::system::delete_run(&mut tx, run.id).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `GET /v1/system/checks/{id}/results`

@@ -1,4 +1,5 @@
-//! Publishing as clients did before the versioned API could: rsconnect for R 0.8.29 and rsconnect-python 1.24 do.
+//! Publishing as clients did before the versioned API could: rsconnect for R 0.8.29 and rsconnect-python 1.24 do, and
+//! rsconnect-ts, which the publishing action of GitHub runs; connectapi did so for repositories.
 //!
 //! | route | versioned |
 //! | --- | --- |
@@ -8,9 +9,12 @@
 //! | `POST /applications/{id}/deploy` | `POST /v1/content/{guid}/deploy` |
 //! | `GET /applications/{id}/config` | the `dashboard_url` of the item |
 //! | `GET /tasks/{id}` | `GET /v1/tasks/{id}` |
+//! | `GET /bundles/{id}` | `GET /v1/content/{guid}/bundles/{id}` |
+//! | `POST /applications/{id}/repo` | `PUT /v1/content/{guid}/repository` |
+//! | `PUT /applications/{id}/repo` | `PATCH /v1/content/{guid}/repository` |
 //!
 //! Each does what the versioned route does and answers in the older shape, in which ids are numbers. The shapes are those
-//! that the two clients read.
+//! that these clients read.
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -18,11 +22,12 @@ use serde_json::{Value, json};
 use sim_kit::origin::Origin;
 
 use super::{find, whole};
+use crate::access::editable;
 use crate::app::App;
 use crate::auth::Principal;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::input::{Fields, Query};
-use crate::{bundles, content, deploy, tasks};
+use crate::{bundles, content, deploy, git, store, tasks};
 
 async fn guid(app: &App, principal: &Principal, id: &str) -> Result<String> {
     Ok(find(&mut *app.read().await?, principal, id).await?.content.guid)
@@ -75,10 +80,75 @@ pub async fn upload(
     request: Request,
 ) -> Result<Json<Value>> {
     let seen = find(&mut *app.read().await?, &principal, &id).await?.content;
-    let Json(mut bundle) = bundles::upload::upload(State(app), principal, Path(seen.guid), request).await?;
+    let Json(bundle) = bundles::upload::upload(State(app), principal, Path(seen.guid), request).await?;
+    Ok(Json(older(bundle, seen.id)))
+}
+
+/// A bundle of the versioned API in the older shape.
+fn older(mut bundle: Value, app_id: i64) -> Value {
     bundle["id"] = json!(bundle["id"].as_str().and_then(|id| id.parse::<i64>().ok()));
-    bundle["app_id"] = json!(seen.id);
-    Ok(Json(bundle))
+    bundle["app_id"] = json!(app_id);
+    bundle["updated_time"] = bundle["created_time"].clone();
+    bundle["build_status"] = json!(2);
+    bundle
+}
+
+/// `GET /bundles/{id}`
+///
+/// # Errors
+/// 404 when there is none of an item that the caller may change.
+pub async fn bundle(State(app): State<App>, principal: Principal, Path(id): Path<String>) -> Result<Json<Value>> {
+    let missing = || Error::missing("bundle");
+    let number = id.parse().map_err(|_| missing())?;
+    let found = store::bundles::get(&mut *app.read().await?, number).await?.ok_or_else(missing)?;
+    let seen =
+        editable(&mut *app.read().await?, &principal, &found.content_guid).await.map_err(|error| match error {
+            Error::Refused { .. } => missing(),
+            other => other,
+        })?;
+    let Json(shown) = bundles::get(State(app), principal, Path((found.content_guid, id))).await?;
+    Ok(Json(older(shown, seen.content.id)))
+}
+
+/// `POST /applications/{id}/repo`, with `repository`, `branch` and `subdirectory`: the repository as the item has it.
+///
+/// # Errors
+/// As [`git::put`].
+pub async fn set_repository(
+    State(app): State<App>,
+    principal: Principal,
+    Path(id): Path<String>,
+    fields: Fields,
+) -> Result<Json<Value>> {
+    let guid = guid(&app, &principal, &id).await?;
+    let mut wanted = json!({"repository": fields.required("repository")?});
+    if let Some(branch) = fields.text("branch")?.value() {
+        wanted["branch"] = json!(branch);
+    }
+    if let Some(path) = fields.text("subdirectory")?.value() {
+        wanted["directory"] = json!(git::directory("subdirectory", &path)?);
+    }
+    let _ = git::put(State(app.clone()), principal, Path(guid.clone()), Fields::of(wanted)?).await?;
+    git::older(&mut *app.read().await?, &guid).await.map(Json)
+}
+
+/// `PUT /applications/{id}/repo`: whether it is looked at for new commits, as `enabled`.
+///
+/// # Errors
+/// As [`git::patch`].
+pub async fn enable_repository(
+    State(app): State<App>,
+    principal: Principal,
+    Path(id): Path<String>,
+    fields: Fields,
+) -> Result<Json<Value>> {
+    let guid = guid(&app, &principal, &id).await?;
+    let wanted = match fields.flag("enabled")?.value() {
+        Some(enabled) => json!({ "polling": enabled }),
+        None => json!({}),
+    };
+    let _ = git::patch(State(app.clone()), principal, Path(guid.clone()), Fields::of(wanted)?).await?;
+    git::older(&mut *app.read().await?, &guid).await.map(Json)
 }
 
 /// `POST /applications/{id}/deploy`, with the number of a bundle as `bundle`; without one the newest is deployed.

@@ -199,6 +199,20 @@ pub(crate) fn shown(repository: &Repository) -> Value {
     shown
 }
 
+/// The repository of an item as clients of the unversioned API read it; null when it has none.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn older(db: &mut AnyConnection, guid: &str) -> Result<Value> {
+    let Some(repository) = store::repositories::get(db, guid).await? else { return Ok(Value::Null) };
+    let id = store::content::by_guid(db, guid).await?.map(|content| content.id);
+    Ok(json!({
+        "id": id, "repository_url": repository.repository, "branch": repository.branch,
+        "content_path": repository.directory, "last_known_commit": repository.last_known_commit.unwrap_or_default(),
+        "enabled": repository.polling, "last_error": repository.last_error.unwrap_or_default(),
+    }))
+}
+
 async fn find(db: &mut AnyConnection, guid: &str) -> Result<Repository> {
     store::repositories::get(db, guid).await?.ok_or_else(|| Error::missing("repository"))
 }

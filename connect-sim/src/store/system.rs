@@ -81,6 +81,15 @@ pub async fn insert_run(db: &mut AnyConnection, run: &CheckRun) -> sqlx::Result<
     Ok(())
 }
 
+/// Takes a run away.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete_run(db: &mut AnyConnection, id: i64) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM check_runs WHERE id = $1").bind(id).execute(db).await?;
+    Ok(())
+}
+
 /// Runs, newest first.
 ///
 /// # Errors

@@ -119,6 +119,8 @@ fn rows() -> Vec<Row> {
         ("POST /__api__/v1/users/{guid}/keys", "{\"name\":\"{unique}\"}", [401, 403, 401, 403, 403, 403, 200, 403]),
         ("GET /__api__/v1/users/{guid}/keys/{id}", "", [401, 403, 401, 403, 403, 403, 404, 403]),
         ("DELETE /__api__/v1/users/{guid}/keys/{id}", "", [401, 403, 401, 403, 403, 403, 404, 403]),
+        ("GET /__api__/bundles/{id}", "", then(everyone, 404)),
+        ("DELETE /__api__/v1/system/checks/{id}", "", then(administrators, 404)),
         ("GET /__api__/keys", "", everyone),
         ("POST /__api__/keys", "{\"name\":\"{unique}\"}", everyone),
         ("DELETE /__api__/keys/{id}", "", then(everyone, 404)),
@@ -165,6 +167,8 @@ fn rows() -> Vec<Row> {
         ("POST /__api__/applications/{id}", "{}", guessers),
         // Bad on purpose.
         ("POST /__api__/applications/{id}/upload", "none", then(guessers, 400)),
+        ("POST /__api__/applications/{id}/repo", "{\"repository\":\"https://git.example/a\"}", guessers),
+        ("PUT /__api__/applications/{id}/repo", "{}", then(guessers, 404)),
         ("POST /__api__/applications/{id}/deploy", "{}", guessers),
         ("GET /__api__/applications/{id}/config", "", guessers),
         ("GET /__api__/tasks/{id}", "", seers),

@@ -362,7 +362,17 @@ async fn the_older_shape_tells_who_may_change_it_everything() {
     if sim_kit::testing::need_tool("git").is_some() {
         let place = json!({"repository": "https://git.example/a", "branch": "main", "polling": false});
         publisher.put(&format!("/v1/content/{guid}/repository"), &place).await.ok();
-        assert_eq!(publisher.get(&older).await.ok()["git"]["repository"], "https://git.example/a");
+        assert_eq!(publisher.get(&older).await.ok()["git"]["repository_url"], "https://git.example/a");
+        // As connectapi of 2024 sets it, and as rsconnect-ts reads it.
+        let path = format!("{older}/repo");
+        let wanted = json!({"repository": "https://git.example/b", "branch": "dev", "subdirectory": "site"});
+        let set = publisher.post(&path, &wanted).await.ok();
+        assert_eq!(
+            (&set["content_path"], &set["branch"], &set["enabled"]),
+            (&json!("site"), &json!("dev"), &json!(true))
+        );
+        assert_eq!(publisher.put(&path, &json!({"enabled": false})).await.ok()["enabled"], false);
+        assert_eq!(publisher.post(&path, &json!({"branch": "x"})).await.status, 400);
     }
     let seen = viewer.get(&older).await.ok();
     for name in ["EnvironmentJson", "git", "users", "groups"] {

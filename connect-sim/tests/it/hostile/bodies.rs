@@ -222,6 +222,12 @@ pub(super) fn bodies() -> Vec<(&'static str, Value, Vec<Field>)> {
         ),
         ("POST /__api__/v1/content/{guid}/build", json!({}), vec![("bundle_id", Id, false), ("activate", Flag, false)]),
         (
+            "POST /__api__/applications/{guid}/repo",
+            json!({"repository": "https://git.example/a"}),
+            vec![("repository", Text(2048), true), ("branch", Text(255), false), ("subdirectory", Text(1024), false)],
+        ),
+        ("PUT /__api__/applications/{backed}/repo", json!({}), vec![("enabled", Flag, false)]),
+        (
             "PUT /__api__/v1/content/{guid}/repository",
             json!({"repository": "https://git.example/a"}),
             with(&[("repository", Text(2048), true)], &place),
