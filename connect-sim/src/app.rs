@@ -128,7 +128,7 @@ impl App {
             messages: Known::of_rare(1),
             callers: Callers::default(),
             settings: Known::of_rare(10),
-            lists: kept::lists(),
+            lists: kept::lists(world.db().engine()),
             totals: Totals::new(world.db()),
             package_manager,
             outside,

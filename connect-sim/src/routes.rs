@@ -3,13 +3,12 @@
 //! A route that came with a later release than the server's is not there: its path gets the plain 404, by which clients
 //! know to use an older one.
 
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
 use sim_kit::openapi::{Doc, doc};
 use sim_kit::{Fidelity, Route, Table};
-use tower::ServiceExt as _;
 
 use crate::app::App;
 use crate::around::{around, unknown};
@@ -576,19 +575,5 @@ pub fn router(app: App) -> (Router, Vec<Route>) {
     // Pages are clients of the API.
     let pages = Extension(Routes(router.clone()));
     // Views ask the API in process; that is no traffic.
-    let router = router.layer(pages).layer(from_fn_with_state(app, traffic::watch));
-    let plain = tower::service_fn(move |request| router.clone().oneshot(without_slash(request)));
-    (Router::new().fallback_service(plain), rows)
-}
-
-/// A request for a path of the API, without the slash at its end: pins for R sends one.
-fn without_slash(mut request: Request) -> Request {
-    let path = request.uri().path();
-    if path.starts_with("/__api__/") && path.ends_with('/') {
-        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-        if let Ok(uri) = format!("{}{query}", path.trim_end_matches('/')).parse() {
-            *request.uri_mut() = uri;
-        }
-    }
-    request
+    (router.layer(pages).layer(from_fn_with_state(app, traffic::watch)), rows)
 }

@@ -10,14 +10,16 @@
 //!
 //! Access comes first. A browser that has not signed in is led to the login page, other clients get 401.
 
+use axum::Extension;
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, LOCATION};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Uri};
 use minijinja::context;
 use sim_kit::origin::Origin;
 use sim_kit::routing::Unmatched;
+use tower::ServiceExt as _;
 
 use crate::access::{AppRole, role_of};
 use crate::app::App;
@@ -29,6 +31,7 @@ use crate::runtime::{Runtime, Visit};
 use crate::store;
 use crate::store::content::Content;
 use crate::store::variants::Variant;
+use crate::ui::api::Routes;
 use crate::{thumbnails, ui, variants};
 
 /// `* /content/{guid}` and below.
@@ -49,11 +52,18 @@ pub async fn content(State(app): State<App>, caller: Caller, request: Request) -
     visit(&app, &caller, &content, &base, below, &parts).await
 }
 
-/// `* /{*path}`: a vanity URL, or nothing.
+/// `* /{*path}`: a vanity URL, a path of the API with a slash at its end (pins for R asks so), or nothing.
 ///
 /// # Errors
 /// As [`content`]; the plain 404 for a path that leads nowhere.
-pub async fn vanity(State(app): State<App>, request: Request) -> Result<Response> {
+pub async fn vanity(State(app): State<App>, routes: Option<Extension<Routes>>, request: Request) -> Result<Response> {
+    if let (Some(plain), Some(Extension(Routes(routes)))) = (without_slash(request.uri()), routes) {
+        // A new request: what the match of this path has left on the old one would be taken for the other's.
+        let (parts, body) = request.into_parts();
+        let mut request = Request::new(body);
+        (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (parts.method, plain, parts.headers);
+        return Ok(routes.oneshot(request).await.unwrap_or_else(|never| match never {}));
+    }
     let unknown = || {
         let mut response = Error::NoRoute.into_response();
         response.extensions_mut().insert(Unmatched);
@@ -72,6 +82,13 @@ pub async fn vanity(State(app): State<App>, request: Request) -> Result<Response
     // Only here, so that a wrong credential does not hide that nothing is there.
     let caller = Caller::from_request_parts(&mut parts, &app).await?;
     visit(&app, &caller, &content, &vanity.path, path.strip_prefix(&vanity.path), &parts).await
+}
+
+/// A path of the API that ends in a slash, without it.
+fn without_slash(uri: &Uri) -> Option<Uri> {
+    let path = uri.path().strip_suffix('/').filter(|path| path.starts_with("/__api__/"))?;
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{}{query}", path.trim_end_matches('/')).parse().ok()
 }
 
 /// A path without percent-encoding.

@@ -27,6 +27,12 @@ impl<K: Hash + Eq, V: Clone> Known<K, V> {
         Self { values: Cache::new(most), changes: Db::rare_changes }
     }
 
+    /// Keeps about `most` values whose keys name the state of the database that they are of, so that they hold for ever.
+    #[must_use]
+    pub fn of_states(most: usize) -> Self {
+        Self { values: Cache::new(most), changes: |_| Some(0) }
+    }
+
     /// The value of `key`: the kept one when nothing was written since it was read, or else what `read` gives.
     ///
     /// # Errors

@@ -198,7 +198,8 @@ where
         Box::pin(async move {
             let mut response = answer.await?;
             if let Some(matched) = matched {
-                response.extensions_mut().insert(Matched(matched));
+                // A route that hands over to another one leaves it the name.
+                response.extensions_mut().get_or_insert_with(|| Matched(matched));
             }
             Ok(response)
         })

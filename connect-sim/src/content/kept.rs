@@ -14,6 +14,7 @@ use flate2::Compression;
 use flate2::bufread::GzEncoder;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use sim_kit::db::Engine;
 use sim_kit::known::Known;
 use sim_kit::sendfile::share;
 use sim_kit::serve_bytes::accepts_gzip;
@@ -27,10 +28,13 @@ pub const MOST: usize = 16 << 20;
 /// The lists kept, by what they tell; none of one that is too long.
 pub type Lists = Known<String, Option<Arc<List>>>;
 
-/// An empty [`Lists`].
+/// An empty [`Lists`]. On PostgreSQL, where others write as well, what a list tells includes the state that it was read in.
 #[must_use]
-pub fn lists() -> Lists {
-    Known::new(1)
+pub fn lists(engine: Engine) -> Lists {
+    match engine {
+        Engine::Sqlite => Known::new(1),
+        Engine::Postgres => Known::of_states(1),
+    }
 }
 
 /// JSON that is sent often.

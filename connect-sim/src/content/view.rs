@@ -12,6 +12,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 use serde_json::{Value, json};
+use sim_kit::db::Engine;
 use sim_kit::origin::Origin;
 use sqlx::AnyConnection;
 
@@ -201,11 +202,14 @@ impl Viewer {
     /// # Errors
     /// When the database fails.
     pub async fn all(self, condition: &Condition, include: Include, request: &HeaderMap) -> Result<Response> {
-        let key = format!(
+        let mut key = format!(
             "{condition:?} {include:?} {:?} {} {:?}",
             self.origin, self.principal.user.guid, self.principal.role
         );
         let (lists, world) = (self.app.lists(), self.app.world().clone());
+        if world.db().engine() == Engine::Postgres {
+            key.push_str(&store::search::state(&mut *self.app.read().await?).await?);
+        }
         if let Some(Some(list)) = lists.kept(world.db(), &key) {
             return list.answer(request).await;
         }

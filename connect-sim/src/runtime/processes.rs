@@ -304,9 +304,13 @@ pub async fn prepare(app: &App) -> Result<()> {
 /// Says that this server is alive, and ends the processes of those that are not.
 async fn bury(app: &App, now: i64) -> Result<()> {
     let node = app.recorder().name()?;
-    let mut tx = app.write().await?;
-    store::jobs::alive(&mut tx, &node, now, now - LEASE / 3).await?;
-    tx.commit().await?;
+    // To say it is a change, after which others read their lists anew.
+    let enough = now - LEASE / 3;
+    if store::jobs::last_seen(&mut *app.read().await?, &node).await?.is_none_or(|seen| seen < enough) {
+        let mut tx = app.write().await?;
+        store::jobs::alive(&mut tx, &node, now, enough).await?;
+        tx.commit().await?;
+    }
     let orphans = store::jobs::orphans(&mut *app.read().await?, &node, now - LEASE).await?;
     let guids: BTreeSet<&String> = orphans.iter().map(|job| &job.content_guid).collect();
     for guid in guids {

@@ -272,6 +272,15 @@ pub async fn alive(db: &mut AnyConnection, node: &str, now: i64, enough: i64) ->
     Ok(())
 }
 
+/// When a server last said that it is alive, in microseconds.
+///
+/// # Errors
+/// When the database fails.
+pub async fn last_seen(db: &mut AnyConnection, node: &str) -> sqlx::Result<Option<i64>> {
+    let row = sqlx::query("SELECT seen FROM nodes WHERE id = $1").bind(node).fetch_optional(db).await?;
+    row.map(|row| row.try_get(0)).transpose()
+}
+
 /// The processes that no server has: those of nobody, and those of servers that were last seen before `since`. Of `node`
 /// itself none.
 ///

@@ -61,6 +61,14 @@ pub(super) async fn note(db: &mut AnyConnection, content: &Content) -> sqlx::Res
     Ok(())
 }
 
+/// The state of a database of PostgreSQL. While it is the same text, no transaction that writes has ended.
+///
+/// # Errors
+/// When the database fails.
+pub async fn state(db: &mut AnyConnection) -> sqlx::Result<String> {
+    sqlx::query("SELECT CAST(pg_current_snapshot() AS TEXT)").fetch_one(db).await?.try_get(0)
+}
+
 /// Lists the items that were written before there was a table for it.
 ///
 /// # Errors

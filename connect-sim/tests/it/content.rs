@@ -406,4 +406,5 @@ async fn pins_are_found_by_category_and_text() {
     assert_eq!(found("search=car").await, ["cars-page", "cars"]);
     assert_eq!(publisher.get("/users/current/").await.ok()["username"], "publisher");
     assert_eq!(publisher.get("/v1/nothing/").await.text(), "404 page not found");
+    assert_eq!(publisher.post("/v1/content/", &json!({"name": "slash"})).await.ok()["name"], "slash");
 }

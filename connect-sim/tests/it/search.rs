@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
+use connect_sim::Config;
 use connect_sim::access::Role;
 use connect_sim::auth::{Principal, Via};
 use connect_sim::search::query::{Filter, Property, Query, Term, fold, version};
@@ -25,6 +26,7 @@ use proptest::sample::select;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
+use sim_kit::WorldConfig;
 use sim_kit::testing::Postgres;
 use sqlx::AnyConnection;
 use tower::ServiceExt as _;
@@ -458,7 +460,31 @@ async fn sql_finds_what_the_language_says() {
 /// Lists are read in pieces; one that is much longer than a piece is whole, in order, and JSON.
 #[tokio::test]
 async fn long_lists_are_whole() {
-    let app = TestApp::new().await;
+    long_lists(&TestApp::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_lists_are_whole_on_postgres() {
+    let Some(server) = Postgres::start() else { return };
+    let url = server.database().await;
+    let world = || WorldConfig { database_url: Some(url.clone()), ..WorldConfig::default() };
+    let (app, other) = (TestApp::on(Config::default(), world()).await, TestApp::on(Config::default(), world()).await);
+    long_lists(&app).await;
+    // What another server has written is in the next list.
+    let listed = async |app: &TestApp| app.publisher().get("/v1/content").await.ok();
+    let mut tx = other.world.db().write().await.unwrap();
+    let known = store::content::by_id(&mut tx, 1).await.unwrap().unwrap();
+    let more = Content { id: 9_999, guid: "elsewhere".to_owned(), name: "elsewhere".to_owned(), ..known };
+    store::content::insert(&mut tx, &more).await.unwrap();
+    assert_eq!(listed(&app).await.as_array().unwrap().len(), 100);
+    tx.commit().await.unwrap();
+    assert_eq!(listed(&app).await.as_array().unwrap().len(), 101);
+    assert_eq!(listed(&app).await, listed(&other).await);
+    app.world.end().await;
+    other.world.end().await;
+}
+
+async fn long_lists(app: &TestApp) {
     let publisher = app.publisher();
     let guid = publisher.create("first").await;
     let mut tx = app.world.db().write().await.unwrap();
