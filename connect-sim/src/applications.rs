@@ -162,6 +162,9 @@ pub async fn get(
     Ok(Json(whole(&app, &mut db, &app.origin(origin), &seen, &principal).await?))
 }
 
+/// Tags of one filter that are looked at.
+const MOST_TAGS: usize = 100;
+
 /// `GET /applications`: the listing of rsconnect and pins for R, and of pins for Python. `filter` is `name:`, `account_id:`,
 /// `min_role:`, `tag:1||tag:2`, or `content_type:`, of which the category `pin` is known; `search` is a part of a name or a title.
 ///
@@ -178,7 +181,8 @@ pub async fn list(
     let start = query.integer("start", 0, 0..=i64::MAX)?;
     let mut condition = Condition::open_to(&principal);
     if let Some(text) = query.text("search").filter(|text| !text.is_empty()) {
-        condition = condition.called_like(text);
+        // No name and no title is longer.
+        condition = condition.called_like(&text.chars().take(1_025).collect::<String>());
     }
     // The client repeats `filter`.
     let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
@@ -189,7 +193,8 @@ pub async fn list(
             Some(("content_type", category)) => condition.of_category(category),
             Some(("min_role", "editor" | "owner")) => condition.editable_by(&principal),
             Some(("tag", _)) => {
-                let tags: Vec<i64> = one.split("||").filter_map(|one| one.strip_prefix("tag:")?.parse().ok()).collect();
+                let tags = one.split("||").filter_map(|one| one.strip_prefix("tag:")?.parse().ok());
+                let tags: Vec<i64> = tags.take(MOST_TAGS).collect();
                 condition.with_tags(if tags.is_empty() { &[0] } else { &tags })
             }
             _ => condition,

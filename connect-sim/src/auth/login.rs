@@ -139,8 +139,8 @@ pub async fn submit(
 /// is here the user. Older tests of connectapi send the same to `/__login__`.
 ///
 /// # Errors
-/// 400 without one of them; 401 with code 30 for a wrong name or password, or a locked user; 403 when another site's page asks, or users sign in
-/// elsewhere.
+/// 400 without one of them; 401 with code 30 for a wrong name or password, or a locked user; 403 when another site's page asks,
+/// or users sign in elsewhere.
 pub async fn submit_fields(
     State(app): State<App>,
     origin: Origin,

@@ -160,17 +160,15 @@ pub async fn log(db: &mut AnyConnection, job: &Job) -> sqlx::Result<String> {
     let own: String =
         sqlx::query("SELECT log FROM jobs WHERE id = $1").bind(job.id).fetch_one(&mut *db).await?.try_get(0)?;
     let Some(task) = &job.task_id else { return Ok(own) };
-    let content: i64 = {
-        let sql = "SELECT id FROM content WHERE guid = $1";
-        sqlx::query(sql).bind(&job.content_guid).fetch_one(&mut *db).await?.try_get(0)?
-    };
-    let mut log = super::tasks::output(db, task, 0).await?;
-    log.insert(0, format!("[rsc-session] Content GUID: {}", job.content_guid));
-    log.insert(1, format!("[rsc-session] Content ID: {content}"));
+    let mut log = vec![format!("[rsc-session] Content GUID: {}", job.content_guid)];
+    if let Some(content) = super::content::by_guid(&mut *db, &job.content_guid).await? {
+        log.push(format!("[rsc-session] Content ID: {}", content.id));
+    }
     // One that fetches a repository makes its bundle in the course of its log.
     if let Some(id) = job.bundle_id.filter(|_| job.tag != "git") {
-        log.insert(2, format!("[rsc-session] Bundle ID: {id}"));
+        log.push(format!("[rsc-session] Bundle ID: {id}"));
     }
+    log.extend(super::tasks::output(db, task, 0).await?);
     log.extend(own.lines().filter(|line| !line.is_empty()).map(str::to_owned));
     Ok(log.join("\n"))
 }

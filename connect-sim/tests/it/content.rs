@@ -404,6 +404,15 @@ async fn pins_are_found_by_category_and_text() {
     assert_eq!(found("search=fast").await, ["cars"]);
     assert_eq!(found("search=%25").await, [""; 0]);
     assert_eq!(found("search=car").await, ["cars-page", "cars"]);
+    assert_eq!(found(&format!("search={}", "a%25".repeat(10_000))).await, [""; 0]);
+    assert_eq!(found("filter=min_role:editor").await, ["cars-page", "trees", "cars"]);
+    let category = app.admin().post("/v1/tags", &json!({"name": "c"})).await.ok()["id"].clone();
+    let tags = app.admin().post("/v1/tags", &json!({"name": "t", "parent_id": category})).await.ok()["id"].clone();
+    let cars = publisher.get("/v1/content?name=cars").await.ok()[0]["guid"].as_str().unwrap().to_owned();
+    publisher.post(&format!("/v1/content/{cars}/tags"), &json!({ "tag_id": tags })).await;
+    let tag = tags.as_str().unwrap();
+    assert_eq!(found(&format!("filter=tag:99||tag:{tag}")).await, ["cars"]);
+    assert_eq!(found(&format!("filter={}", "tag:7||".repeat(5_000))).await, [""; 0]);
     assert_eq!(publisher.get("/users/current/").await.ok()["username"], "publisher");
     assert_eq!(publisher.get("/v1/nothing/").await.text(), "404 page not found");
     assert_eq!(publisher.post("/v1/content/", &json!({"name": "slash"})).await.ok()["name"], "slash");
