@@ -12,8 +12,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use pkg_formats::archive::{Kind, Limits, Strip, extract, scan};
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use sim_kit::serve_bytes::{self, Source};
 
 use crate::app::App;
@@ -36,8 +36,16 @@ pub type SmallBundles = Cache<i64, Arc<Tree>, BySize>;
 /// An empty [`SmallBundles`].
 #[must_use]
 pub fn small_bundles() -> SmallBundles {
-    // For so few that the cache is of one part, and has room for the largest.
-    Cache::with_weighter(32, BUDGET, BySize)
+    // Of one part, so that there is room for the largest. Most of it is for what came last: a bundle is opened soon after, and by
+    // default the next few would have pushed it out.
+    let options = OptionsBuilder::new()
+        .shards(1)
+        .estimated_items_capacity(32)
+        .weight_capacity(BUDGET)
+        .hot_allocation(0.25)
+        .build()
+        .expect("all that is needed is said");
+    Cache::with_options(options, BySize, DefaultHashBuilder::default(), DefaultLifecycle::default())
 }
 
 /// Weighs a tree by its bytes.
