@@ -455,6 +455,19 @@ mod tests {
     }
 
     #[test]
+    fn bundles_that_came_last_are_kept_until_they_are_opened() {
+        let cache = small_bundles();
+        let tree = || Arc::new(Tree(BTreeMap::from([("index.html".to_owned(), Bytes::from(vec![b'x'; 1 << 20]))])));
+        // Eight at a time, as clients publish: all come before the first is opened.
+        for eight in 0..20 {
+            let ids: Vec<i64> = (eight * 8..eight * 8 + 8).collect();
+            ids.iter().for_each(|id| cache.insert(*id, tree()));
+            assert!(ids.iter().all(|id| cache.get(id).is_some()), "{eight}");
+        }
+        assert!(cache.weight() <= BUDGET);
+    }
+
+    #[test]
     fn what_is_too_much_for_memory_is_left_to_the_folder() {
         let zeros = vec![0; SMALL as usize + 1];
         assert!(into_memory(&tar(&[("zeros", &zeros)])[..], 0, &Limits::default()).unwrap().is_none());
