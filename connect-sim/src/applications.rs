@@ -194,8 +194,7 @@ pub async fn list(
             Some(("min_role", "editor" | "owner")) => condition.editable_by(&principal),
             Some(("tag", _)) => {
                 let tags = one.split("||").filter_map(|one| one.strip_prefix("tag:")?.parse().ok());
-                let tags: Vec<i64> = tags.take(MOST_TAGS).collect();
-                condition.with_tags(if tags.is_empty() { &[0] } else { &tags })
+                condition.with_tags(&tags.take(MOST_TAGS).collect::<Vec<i64>>())
             }
             _ => condition,
         };

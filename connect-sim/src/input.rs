@@ -71,18 +71,27 @@ pub async fn read(body: Body, limit: usize) -> Result<Bytes> {
 /// A JSON body of any type. An empty body counts as `{}`, as clients send none where they have nothing to say.
 pub struct Json(pub Value);
 
+impl Json {
+    /// The JSON of a body.
+    ///
+    /// # Errors
+    /// 400 when it is none.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self(Value::Object(Map::new())));
+        }
+        let value = serde_json::from_slice(bytes).map_err(|error| {
+            Error::bad(Code::CannotParseRequestBody, format!("The body is not valid JSON: {error}."))
+        })?;
+        Ok(Self(value))
+    }
+}
+
 impl FromRequest<App> for Json {
     type Rejection = Error;
 
     async fn from_request(request: Request, app: &App) -> Result<Self> {
-        let Raw(bytes) = Raw::from_request(request, app).await?;
-        if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Self(Value::Object(Map::new())));
-        }
-        let value = serde_json::from_slice(&bytes).map_err(|error| {
-            Error::bad(Code::CannotParseRequestBody, format!("The body is not valid JSON: {error}."))
-        })?;
-        Ok(Self(value))
+        Self::parse(&Raw::from_request(request, app).await?.0)
     }
 }
 

@@ -112,24 +112,21 @@ async fn page(
 /// # Errors
 /// 400 for a bad parameter, 403 for viewers.
 pub async fn visits(State(app): State<App>, origin: Origin, principal: Principal, query: Query) -> Result<Json<Value>> {
-    let of = |hit: &Hit| {
-        json!({
+    let with_path = app.config().version.with(Difference::VisitPath);
+    let shown = |hit: &Hit| {
+        let mut shown = json!({
             "content_guid": hit.content_guid, "user_guid": hit.user_guid, "variant_key": hit.variant_key,
             "rendering_id": hit.rendering_id.map(|id| id.to_string()), "bundle_id": hit.bundle_id.to_string(),
             "time": time(hit.time), "data_version": 3,
-        })
-    };
-    let with_path = |hit: &Hit| {
-        let mut shown = of(hit);
-        shown["path"] = json!(hit.path);
-        shown["user_agent"] = json!(hit.user_agent);
+        });
+        if with_path {
+            shown["path"] = json!(hit.path);
+            shown["user_agent"] = json!(hit.user_agent);
+        }
         shown
     };
     let place = ("/__api__/v1/instrumentation/content/visits", 3, 3);
-    match app.config().version.with(Difference::VisitPath) {
-        true => page(&app, origin, &principal, &query, "visit", place, with_path).await,
-        false => page(&app, origin, &principal, &query, "visit", place, of).await,
-    }
+    page(&app, origin, &principal, &query, "visit", place, shown).await
 }
 
 /// `GET /v1/instrumentation/shiny/usage`

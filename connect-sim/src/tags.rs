@@ -187,7 +187,7 @@ pub async fn content(
     let mut db = app.read().await?;
     let tag = find(&mut db, &id).await?;
     drop(db);
-    let condition = Condition::open_to(&principal).tagged(tag.id);
+    let condition = Condition::open_to(&principal).with_tags(&[tag.id]);
     Viewer::new(&app, origin, principal).all(&condition, Include::default(), &headers).await
 }
 

@@ -74,9 +74,14 @@ async fn find(app: &App, id: &str) -> Result<Task> {
 /// A task as the unversioned API answers with it, with the members of v1 beside the older ones.
 #[must_use]
 pub fn legacy(task: &Task, output: &[String], user_id: i64) -> Value {
-    let v1 = shown(task, 0, output);
+    older(&shown(task, 0, output), user_id)
+}
+
+/// The same of a task as v1 answers with it.
+#[must_use]
+pub fn older(v1: &Value, user_id: i64) -> Value {
     json!({
-        "id": v1["id"], "user_id": user_id, "status": output, "output": output, "result": v1["result"],
+        "id": v1["id"], "user_id": user_id, "status": v1["output"], "output": v1["output"], "result": v1["result"],
         "finished": v1["finished"], "code": v1["code"], "error": v1["error"], "last": v1["last"],
         "last_status": v1["last"],
     })

@@ -201,9 +201,6 @@ pub async fn task(
 async fn following(app: App, principal: Principal, id: String, first: i64) -> Result<Json<Value>> {
     let user = principal.user.id;
     let query = Query::parse(&format!("first={first}"));
-    let Json(mut task) = tasks::get(State(app), principal, Path(id), query).await?;
-    task["status"] = task["output"].clone();
-    task["last_status"] = task["last"].clone();
-    task["user_id"] = json!(user);
-    Ok(Json(task))
+    let Json(task) = tasks::get(State(app), principal, Path(id), query).await?;
+    Ok(Json(tasks::older(&task, user)))
 }

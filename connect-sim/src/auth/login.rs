@@ -18,7 +18,7 @@ use super::{Caller, SESSION_COOKIE, XSRF_COOKIE, digest, oidc, password};
 use crate::app::App;
 use crate::audit;
 use crate::error::{Code, Error, Result};
-use crate::input::{Fields, Query, Raw};
+use crate::input::{self, Fields, Query, Raw};
 use crate::messages;
 use crate::store;
 use crate::store::sessions::Session;
@@ -119,9 +119,8 @@ pub async fn submit(
 ) -> Result<Response> {
     let media = headers.get(CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();
     if media.starts_with("application/json") {
-        let value = serde_json::from_slice(&body)
-            .map_err(|error| Error::bad(Code::CannotParseRequestBody, format!("The body is not JSON: {error}.")))?;
-        let done = submit_fields(State(app), origin, headers, jar, Fields::of(value)?).await?;
+        let fields = Fields::of(input::Json::parse(&body)?.0)?;
+        let done = submit_fields(State(app), origin, headers, jar, fields).await?;
         return Ok(done.into_response());
     }
     let form = Query::parse(&String::from_utf8_lossy(&body));

@@ -91,15 +91,6 @@ pub struct Condition {
     values: Vec<String>,
 }
 
-/// That a row of `listed` has a tag or one below it.
-fn under(tag: i64) -> String {
-    format!(
-        "listed.guid IN (WITH RECURSIVE below (id) AS (SELECT id FROM tags WHERE id = {tag} UNION ALL \
-         SELECT tags.id FROM tags JOIN below ON tags.parent_id = below.id) \
-         SELECT content_guid FROM content_tags WHERE tag_id IN (SELECT id FROM below))"
-    )
-}
-
 impl Condition {
     /// A placeholder for a value.
     fn value(&mut self, text: impl Into<String>) -> String {
@@ -116,6 +107,13 @@ impl Condition {
     fn and(&mut self, sql: &str) {
         let glue = if self.sql.is_empty() { "WHERE" } else { " AND" };
         write!(self.sql, "{glue} {sql}").expect("strings take all text");
+    }
+
+    /// And with that text in a column of `listed`.
+    fn with(mut self, column: &str, text: &str) -> Self {
+        let text = self.value(text);
+        self.and(&format!("listed.{column} = {text}"));
+        self
     }
 
     /// Of what is there, what a user may open; for administrators all of it.
@@ -135,10 +133,8 @@ impl Condition {
 
     /// And of that name.
     #[must_use]
-    pub fn named(mut self, name: &str) -> Self {
-        let name = self.value(name);
-        self.and(&format!("listed.name = {name}"));
-        self
+    pub fn named(self, name: &str) -> Self {
+        self.with("name", name)
     }
 
     /// And with that text in its name or its title.
@@ -151,25 +147,14 @@ impl Condition {
 
     /// And of that category, such as `pin`.
     #[must_use]
-    pub fn of_category(mut self, category: &str) -> Self {
-        let category = self.value(category);
-        self.and(&format!("listed.content_category = {category}"));
-        self
+    pub fn of_category(self, category: &str) -> Self {
+        self.with("content_category", category)
     }
 
     /// And that user's.
     #[must_use]
-    pub fn owned_by(mut self, guid: &str) -> Self {
-        let guid = self.value(guid);
-        self.and(&format!("listed.owner_guid = {guid}"));
-        self
-    }
-
-    /// And under that tag or one below it.
-    #[must_use]
-    pub fn tagged(mut self, tag: i64) -> Self {
-        self.and(&under(tag));
-        self
+    pub fn owned_by(self, guid: &str) -> Self {
+        self.with("owner_guid", guid)
     }
 
     /// And documents whose variants are looked at by a user, who sees the private ones of what it may change.
@@ -205,8 +190,14 @@ impl Condition {
     /// And with one of the tags, or with one below them.
     #[must_use]
     pub fn with_tags(mut self, tags: &[i64]) -> Self {
-        let any: Vec<String> = tags.iter().map(|tag| under(*tag)).collect();
-        self.and(&format!("({})", any.join(" OR ")));
+        // None has the number 0.
+        let tags: Vec<String> = tags.iter().chain(&[0]).map(ToString::to_string).collect();
+        self.and(&format!(
+            "listed.guid IN (WITH RECURSIVE below (id) AS (SELECT id FROM tags WHERE id IN ({}) UNION ALL \
+             SELECT tags.id FROM tags JOIN below ON tags.parent_id = below.id) \
+             SELECT content_guid FROM content_tags WHERE tag_id IN (SELECT id FROM below))",
+            tags.join(", ")
+        ));
         self
     }
 

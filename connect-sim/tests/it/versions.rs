@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sim_kit::testing::generated;
 use sim_kit::{World, WorldConfig};
 
-use super::app::{TestApp, bundle, static_bundle};
+use super::app::{TestApp, bundle, python_bundle, static_bundle};
 
 async fn release(version: &str) -> TestApp {
     TestApp::with(Config { version: version.parse().unwrap(), ..Config::default() }).await
@@ -114,6 +114,33 @@ async fn fields_come_with_their_release() {
     assert_eq!((&content["locked"], &bundle["active"], vanity, served), (&json!(true), &json!(true), true, 403));
     let (content, _, _, _, settings) = shown("2026.04.0").await;
     assert_eq!((&content["node_version"], &settings["license"]["oauth-integrations"]), (&Value::Null, &json!(true)));
+
+    for (version, there) in [("2025.09.0", false), ("2025.10.0", true)] {
+        let app = release(version).await;
+        let group = app.admin().post("/v1/groups", &json!({"name": "team"})).await.ok();
+        let user = app.admin().get("/v1/user").await.ok();
+        let has = [group.get("gid"), group.get("member_count"), user.get("external_id")].map(|member| member.is_some());
+        assert_eq!(has, [there; 3], "{version}");
+    }
+    for (version, there) in [("2023.12.0", false), ("2024.01.0", true)] {
+        let publisher = release(version).await.publisher();
+        let guid = publisher.publish("visited", static_bundle("x")).await;
+        publisher.get(&format!("/content/{guid}/")).await;
+        let visit = publisher.get("/v1/instrumentation/content/visits").await.ok()["results"][0].clone();
+        assert_eq!(
+            [visit.get("path"), visit.get("user_agent")].map(|member| member.is_some()),
+            [there; 2],
+            "{version}"
+        );
+    }
+    // There is no index here, and the log has said before which Python is taken.
+    for (version, from) in [("2024.08.0", "python3.11 which"), ("2024.09.0", "python3.11 from Local which")] {
+        let publisher = release(version).await.publisher();
+        let guid = publisher.create("built").await;
+        publisher.upload(&guid, python_bundle("python-api", "flask")).await.ok();
+        let task = publisher.deploy(&guid, &json!({})).await;
+        assert!(task["output"].to_string().contains(from), "{version}: {task}");
+    }
 
     // Groups with a prefix: one page only, before.
     for (version, second) in [("2025.03.0", 2), ("2025.04.0", 1)] {
